@@ -1,0 +1,1 @@
+"""Settings, their loading and checking, and the tables that ship as data."""

@@ -1,0 +1,225 @@
+"""The settings of Penstock, as written in `penstock.toml`.
+
+Every part has a default except what only the owner can know (domain, sources).  Unknown keys are errors.
+Durations are named with their unit.  Secrets are never written here: `*_file` names a file that holds one.
+Plans, rules and providers are tables of their own: see `config.tables`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,62}$")]
+Host = Annotated[str, Field(min_length=1, max_length=253)]
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+class Part(BaseModel):
+    """Base of every part: frozen, unknown keys refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Storage(Part):
+    url: str = Field("sqlite:///var/penstock.db", description="sqlite:///PATH, or postgresql+psycopg://USER@HOST/DB")
+
+
+class DkimKey(Part):
+    selector: Name
+    algorithm: Literal["rsa-sha256", "ed25519-sha256"] = "rsa-sha256"
+    key_file: Path = Field(description="PEM private key (PKCS#8 or PKCS#1)")
+
+
+class SendingDomain(Part):
+    name: Host = Field(description="The DKIM d= domain; the From address must lie in it")
+    return_path: Host = Field(description="Domain of bounce addresses; its MX is this service's inbound listener")
+    dkim: list[DkimKey] = Field(default_factory=list)
+
+
+class Source(Part):
+    name: Name
+    bind: str = Field("", description="Local address to send from; empty lets the system choose")
+    ehlo: Host = Field(description="EHLO name: its A record and the address's PTR must agree with it")
+    weight: float = Field(1.0, gt=0, le=1000)
+
+
+class StreamSettings(Part):
+    name: Name
+    kind: Literal["transactional", "marketing"] = "marketing"
+    priority: int = Field(5, ge=0, le=9, description="0 is sent first")
+    unsubscribe: bool = Field(True, description="Add List-Unsubscribe with one-click (RFC 8058)")
+    max_age_hours: float = Field(
+        72, gt=0, le=24 * 14, description="Older mail ends as an expired bounce; own waits do not count"
+    )
+
+
+class ApiToken(Part):
+    name: Name
+    token_file: Path
+    scope: Literal["admin", "inject", "read"] = "admin"
+
+
+class Http(Part):
+    host: str = "127.0.0.1"
+    port: Port = 8025
+    public_url: str = Field(
+        "http://127.0.0.1:8025",
+        description="Address of this service in unsubscribe links, without final slash",
+    )
+    tokens: list[ApiToken] = Field(default_factory=list)
+    max_body_bytes: int = Field(30_000_000, ge=1024)
+
+
+class SmtpUser(Part):
+    name: str
+    password_file: Path
+    sending_domain: Host | None = Field(None, description="May send only from this domain; any of ours when absent")
+
+
+class SubmissionListener(Part):
+    enabled: bool = True
+    host: str = "127.0.0.1"
+    port: Port = 1587
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    require_tls: bool = Field(True, description="AUTH only after STARTTLS; may be false on loopback only")
+    users: list[SmtpUser] = Field(default_factory=list)
+    max_size: int = Field(25_000_000, ge=1024)
+
+
+class InboundListener(Part):
+    enabled: bool = True
+    host: str = "127.0.0.1"
+    port: Port = 1025
+    max_size: int = Field(20_000_000, ge=1024)
+    dmarc_address: str = Field("", description="Address of rua= reports, e.g. dmarc@rp.example.com")
+    feedback_address: str = Field(
+        "", description="Address that feedback loops (ARF) are sent to, besides bounce addresses"
+    )
+
+
+class Delivery(Part):
+    port: Port = Field(25, description="Port of remote mail exchangers; differs only in test worlds")
+    tls: Literal["opportunistic", "required", "off"] = "opportunistic"
+    connect_timeout_seconds: float = Field(30, gt=0, le=300)
+    command_timeout_seconds: float = Field(
+        300, gt=0, le=600, description="RFC 5321 section 4.5.3.2 asks for 5 to 10 minutes"
+    )
+    idle_seconds: float = Field(5, ge=0, le=60, description="How long a connection waits for more mail")
+    lease_seconds: float = Field(
+        900, ge=30, description="Real seconds after which a dead sender's mail returns to the queue"
+    )
+    first_retry_minutes: float = Field(10, gt=0)
+    retry_growth: float = Field(2.0, ge=1)
+    max_retry_hours: float = Field(6, gt=0)
+
+
+class Dns(Part):
+    nameservers: list[str] = Field(default_factory=list, description="Addresses; empty takes the system's")
+    port: Port = 53
+    timeout_seconds: float = Field(5, gt=0, le=60)
+
+
+class Tokens(Part):
+    key_file: Path = Field(Path("var/token.keys"), description="Lines 'ID HEX'; the first signs; made at first start")
+    max_age_days: int = Field(400, ge=1, le=3650)
+
+
+class Warmup(Part):
+    enabled: bool = True
+    plans: list[Path] = Field(
+        default_factory=list, description="Plan files; the shipped 'conservative' plan when empty"
+    )
+
+
+class Monitor(Part):
+    rules: Path | None = Field(None, description="Rules file; the shipped rules when absent")
+    max_lag_seconds: float = Field(60, gt=0, description="Ramping lanes hold when the monitor is further behind")
+
+
+class Webhook(Part):
+    name: Name
+    url: str
+    secret_file: Path | None = Field(None, description="HMAC-SHA256 key for the X-Penstock-Signature header")
+
+
+class AlertMail(Part):
+    name: Name
+    to: list[str] = Field(min_length=1)
+    sender: str = Field(description="From address; must lie in one of the sending domains")
+
+
+class Alerts(Part):
+    alertmanagers: list[str] = Field(default_factory=list, description="Base URLs of every peer, e.g. http://am:9093")
+    webhooks: list[Webhook] = Field(default_factory=list)
+    mails: list[AlertMail] = Field(default_factory=list)
+    language: Literal["en", "ru"] = "en"
+    repeat_hours: float = Field(4, gt=0)
+    post_interval_seconds: float = Field(60, ge=0.1, description="Real seconds between posts of firing alerts")
+
+
+class Seed(Part):
+    mailbox: str
+    provider: Name
+    host: str
+    port: Port = 993
+    security: Literal["tls", "starttls", "none"] = "tls"
+    ca_file: Path | None = None
+    user: str
+    password_file: Path
+
+
+class Seeds(Part):
+    mailboxes: list[Seed] = Field(default_factory=list)
+    poll_seconds: float = Field(60, ge=0.1, description="Real seconds between looks")
+
+
+class Metrics(Part):
+    influx_url: str = ""
+    influx_org: str = "penstock"
+    influx_bucket: str = "penstock"
+    influx_token_file: Path | None = None
+
+
+class Settings(Part):
+    """The whole file."""
+
+    node: Name = "node1"
+    data_dir: Path = Field(Path("var"), description="Where keys and the embedded database lie")
+    storage: Storage = Storage()
+    sending_domains: list[SendingDomain] = Field(min_length=1)
+    sources: list[Source] = Field(min_length=1)
+    streams: list[StreamSettings] = Field(
+        default_factory=lambda: [
+            StreamSettings(name="transactional", kind="transactional", priority=0, unsubscribe=False),
+            StreamSettings(name="triggered", priority=3),
+            StreamSettings(name="bulk", priority=5),
+        ]
+    )
+    http: Http = Http()
+    submission: SubmissionListener = SubmissionListener()
+    inbound: InboundListener = InboundListener()
+    delivery: Delivery = Delivery()
+    dns: Dns = Dns()
+    tokens: Tokens = Tokens()
+    warmup: Warmup = Warmup()
+    monitor: Monitor = Monitor()
+    alerts: Alerts = Alerts()
+    seeds: Seeds = Seeds()
+    metrics: Metrics = Metrics()
+
+    def stream(self, name: str) -> StreamSettings | None:
+        """The stream of that name, None when it is not configured."""
+        return next((s for s in self.streams if s.name == name), None)
+
+    def domain(self, name: str) -> SendingDomain | None:
+        """The sending domain of that name, None when it is not ours."""
+        return next((d for d in self.sending_domains if d.name == name), None)
+
+    @property
+    def transactional(self) -> tuple[str, ...]:
+        """Names of the transactional streams: what automatic pauses spare."""
+        return tuple(s.name for s in self.streams if s.kind == "transactional")

@@ -1,0 +1,95 @@
+"""Models of the tables that ship as data and can be replaced by files of the owner's.
+
+- providers (`data/providers.toml`): how a mailbox provider is recognised and what it bears;
+- plans (`data/plans/*.toml`): warm-up;
+- rules (`data/rules.toml`): what the monitor watches and does.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from config.model import Name, Part
+
+Dimension = Literal["source", "sending_domain", "provider", "stream", "campaign"]
+
+
+class ProviderRow(Part):
+    """A provider is recognised only if *every* MX host of a domain ends with one of `mx`."""
+
+    name: Name
+    mx: list[str] = Field(
+        min_length=1, description="Host name suffixes, e.g. 'google.com'; matched at a label boundary"
+    )
+    connections: int = Field(10, ge=1, le=1000, description="Open connections per source")
+    messages_per_connection: int = Field(100, ge=1)
+    tls_required: bool = False
+    complaint_feedback: bool = Field(
+        True, description="Sends complaint reports; else it is left out of complaint rates"
+    )
+
+
+class Plan(Part):
+    """A warm-up plan.  Caps count first attempts a lane and day.  Origin of the figures: `source_note`."""
+
+    name: Name
+    source_note: str = ""
+    sources: list[str] = Field(default_factory=list, description="Lanes of these sources; all when empty")
+    sending_domains: list[str] = Field(default_factory=list)
+    table: list[int] = Field(
+        default_factory=list, description="Messages a day, step by step; growth continues after its end"
+    )
+    start: int = Field(50, ge=1, description="First day's cap when there is no table")
+    growth: float = Field(1.4, gt=1, le=4)
+    target: int = Field(100_000, ge=1, description="Messages a lane and day at which the ramp is finished")
+    providers: dict[str, ProviderRamp] = Field(
+        default_factory=dict, description="Other start, growth, target for one provider"
+    )
+    advance_sent_share: float = Field(0.8, gt=0, le=1, description="Advance only when this share of the cap was sent")
+    max_deferral_rate: float = Field(0.1, ge=0, le=1)
+    max_block_rate: float = Field(0.02, ge=0, le=1)
+    max_spam_placement: float = Field(0.5, ge=0, le=1)
+    hour_from: int = Field(0, ge=0, le=23)
+    hour_to: int = Field(24, ge=1, le=24)
+    idle_rewarm_days: int = Field(30, ge=1)
+
+
+class ProviderRamp(Part):
+    start: int | None = Field(None, ge=1)
+    growth: float | None = Field(None, gt=1, le=4)
+    target: int | None = Field(None, ge=1)
+
+
+class Rule(Part):
+    """A rule of the monitor: pause when the evidence says that the rate is above the threshold."""
+
+    name: Name
+    signal: Literal["complaint_rate", "hard_bounce_rate"]
+    by: list[Dimension] = Field(
+        min_length=1, description="Each combination of these is judged apart; the pause has that scope"
+    )
+    threshold: float = Field(gt=0, lt=0.5)
+    false_alarm_days: float = Field(
+        365, gt=1, description="Mean days between false alarms of the whole rule, over all its scopes"
+    )
+    window_days: int = Field(30, ge=1, le=90)
+    minimum_bad: int = Field(3, ge=1, description="Never act on fewer bad events")
+    action: Literal["pause", "slow", "alert"] = "pause"
+    warn_at: float = Field(
+        20, gt=1, description="e-value at which the scope is slowed (action pause) before it is paused"
+    )
+    slow_per_hour: int = Field(50, ge=1)
+    pause_hours: float = Field(6, gt=0)
+    max_pause_hours: float = Field(72, gt=0)
+    probe_messages: int = Field(50, ge=5, description="Messages let through after a pause; their outcome decides")
+    probe_hours: float = Field(1, ge=0, description="Least time a probe waits for late complaints")
+    hard_limit: float = Field(1.0, gt=0, le=1, description="Rate at which only an operator may open again")
+    spare_transactional: bool = True
+    severity: Literal["warning", "critical"] = "critical"
+    remedy_en: str = ""
+    remedy_ru: str = ""
+
+
+Plan.model_rebuild()

@@ -1,0 +1,79 @@
+"""E-mail addresses and their normal form (RFC 5321 section 2.3.11, RFC 5322 section 3.4.1).
+
+Two addresses are *the same person* for suppression when their normal forms are equal.  Normal form:
+domain in lower-case A-labels (IDNA), local part in lower case.  RFC 5321 lets a host tell `A@x` from
+`a@x`; no mailbox provider does, and sending to a suppressed person in another spelling is the worse error.
+Provider tricks (dots, plus tags) are left alone: they are different subscriptions to the person.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from core.errors import InvalidInput
+
+MAX_ADDRESS_OCTETS = 254  # RFC 5321 section 4.5.3.1.3, less the angle brackets
+MAX_LOCAL_OCTETS = 64  # RFC 5321 section 4.5.3.1.1
+_ATEXT = re.compile(
+    r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\u0080-\U0010ffff-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~\u0080-\U0010ffff-]+)*"
+)
+_QUOTED = re.compile(r'"(?:[\x20\x21\x23-\x5b\x5d-\x7e]|\\[\x20-\x7e])*"')
+_LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?|_[a-z0-9-]{1,62}")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Address:
+    """One mailbox.  `local` keeps the sender's spelling; `domain` is lower-case A-labels."""
+
+    local: str
+    domain: str
+
+    def __str__(self) -> str:
+        return f"{self.local}@{self.domain}"
+
+    @property
+    def normal(self) -> str:
+        """The key under which suppression and frequency caps know this mailbox."""
+        return f"{self.local.lower()}@{self.domain}"
+
+    @property
+    def needs_smtputf8(self) -> bool:
+        """True when the local part is not ASCII, so the session must offer SMTPUTF8 (RFC 6531)."""
+        return not self.local.isascii()
+
+
+def normal_domain(text: str) -> str:
+    """Lower-case A-labels without the final dot.  Raises InvalidInput when it is no host name."""
+    name = text.strip().rstrip(".")
+    try:
+        ascii_name = name.lower() if name.isascii() else name.encode("idna").decode("ascii").lower()
+    except UnicodeError as error:
+        raise InvalidInput("domain", f"{text!r} is not a valid internationalised name", "Check the spelling") from error
+    labels = ascii_name.split(".")
+    if not ascii_name or len(ascii_name) > 253 or not all(_LABEL.fullmatch(label) for label in labels):
+        raise InvalidInput("domain", f"{text!r} is not a host name", "Write it as example.com")
+    return ascii_name
+
+
+def parse_address(text: str) -> Address:
+    """Parse an addr-spec such as `ann@example.com` (no display name).
+
+    Raises InvalidInput naming what is wrong: no @, empty or overlong part, forbidden character.
+    """
+    bare = text.strip()
+    local, at, domain = bare.rpartition("@")
+    if not at or not local:
+        raise InvalidInput("address", f"{text[:80]!r} has no local part and domain", "Write it as name@example.com")
+    if (
+        len(bare.encode("utf-8", "replace")) > MAX_ADDRESS_OCTETS
+        or len(local.encode("utf-8", "replace")) > MAX_LOCAL_OCTETS
+    ):
+        raise InvalidInput(
+            "address",
+            f"{text[:40]!r}… is longer than SMTP allows",
+            "At most 64 octets before the @, 254 in all",
+        )
+    if not (_ATEXT.fullmatch(local) or _QUOTED.fullmatch(local)):
+        raise InvalidInput("address", f"{text[:80]!r} holds a character that is not allowed before the @", "Remove it")
+    return Address(local=local, domain=normal_domain(domain))

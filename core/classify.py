@@ -1,0 +1,206 @@
+"""What a refusal means: classes, groups, actions, and the engine that applies the rules.
+
+The rules themselves are data (`config/data/reply_rules.toml`).  Both the sender (SMTP replies) and the
+collectors (diagnostics in bounce mails) classify through `Classifier.classify`.
+
+Contract: only the *recipient* group suppresses at once.  Reputation, policy, content, quota, rate and
+infrastructure never do, whatever the code says.  The first matching rule wins; without one the enhanced
+status decides, then the reply code; what is left is UNDETERMINED, which never suppresses.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from core.reply import Reply, Stage
+
+
+class Group(StrEnum):
+    """What kind of thing went wrong, hence whose fault it is."""
+
+    RECIPIENT = "recipient"
+    QUOTA = "quota"
+    RATE = "rate"
+    REPUTATION = "reputation"
+    POLICY = "policy"
+    AUTHENTICATION = "authentication"
+    INFRASTRUCTURE = "infrastructure"
+    NOT_A_BOUNCE = "not_a_bounce"
+    UNDETERMINED = "undetermined"
+
+
+class BounceClass(StrEnum):
+    """One cause.  See `GROUP_OF` for its group."""
+
+    UNKNOWN_USER = "unknown_user"
+    UNKNOWN_DOMAIN = "unknown_domain"
+    NO_MAIL_HOST = "no_mail_host"  # null MX, RFC 7505
+    MAILBOX_INACTIVE = "mailbox_inactive"
+    MAILBOX_MOVED = "mailbox_moved"
+    MAILBOX_FULL = "mailbox_full"
+    RATE_LIMITED = "rate_limited"
+    TOO_MANY_CONNECTIONS = "too_many_connections"
+    GREYLISTED = "greylisted"
+    IP_BLOCKED = "ip_blocked"
+    DOMAIN_BLOCKED = "domain_blocked"
+    LISTED = "listed"
+    SPAM_CONTENT = "spam_content"
+    VIRUS = "virus"
+    POLICY_REFUSED = "policy_refused"
+    RELAY_DENIED = "relay_denied"
+    SENDER_REFUSED = "sender_refused"
+    TOO_LARGE = "too_large"
+    FORMAT = "format"
+    AUTH_FAILED = "auth_failed"
+    PTR_MISSING = "ptr_missing"
+    TLS_REQUIRED = "tls_required"
+    NETWORK = "network"
+    DNS_FAILURE = "dns_failure"
+    REMOTE_ERROR = "remote_error"
+    EXPIRED = "expired"
+    DELIVERED = "delivered"
+    DELAYED = "delayed"
+    AUTO_REPLY = "auto_reply"
+    CHALLENGE_RESPONSE = "challenge_response"
+    UNSUBSCRIBE = "unsubscribe"
+    COMPLAINT = "complaint"
+    UNDETERMINED = "undetermined"
+
+
+class Action(StrEnum):
+    """What the class asks of us."""
+
+    SUPPRESS = "suppress"
+    RETRY = "retry"
+    SLOW_LANE = "slow_lane"
+    STOP_LANE = "stop_lane"
+    FIX_CONFIGURATION = "fix_configuration"
+    NONE = "none"
+
+
+_C, _G = BounceClass, Group
+GROUP_OF: dict[BounceClass, Group] = {
+    **dict.fromkeys([_C.UNKNOWN_USER, _C.UNKNOWN_DOMAIN, _C.NO_MAIL_HOST, _C.MAILBOX_INACTIVE, _C.MAILBOX_MOVED], _G.RECIPIENT),
+    _C.MAILBOX_FULL: _G.QUOTA,
+    **dict.fromkeys([_C.RATE_LIMITED, _C.TOO_MANY_CONNECTIONS, _C.GREYLISTED], _G.RATE),
+    **dict.fromkeys([_C.IP_BLOCKED, _C.DOMAIN_BLOCKED, _C.LISTED, _C.SPAM_CONTENT, _C.VIRUS], _G.REPUTATION),
+    **dict.fromkeys([_C.POLICY_REFUSED, _C.RELAY_DENIED, _C.SENDER_REFUSED, _C.TOO_LARGE, _C.FORMAT], _G.POLICY),
+    **dict.fromkeys([_C.AUTH_FAILED, _C.PTR_MISSING, _C.TLS_REQUIRED], _G.AUTHENTICATION),
+    **dict.fromkeys([_C.NETWORK, _C.DNS_FAILURE, _C.REMOTE_ERROR, _C.EXPIRED], _G.INFRASTRUCTURE),
+    **dict.fromkeys([_C.DELIVERED, _C.DELAYED, _C.AUTO_REPLY, _C.CHALLENGE_RESPONSE, _C.UNSUBSCRIBE, _C.COMPLAINT], _G.NOT_A_BOUNCE),
+    _C.UNDETERMINED: _G.UNDETERMINED,
+}  # fmt: skip
+
+# mailbox_full and mailbox_inactive suppress by count and span over time, never at once (facts of the field:
+# a full or sleeping mailbox comes back); they are therefore not in this set.
+SUPPRESS_AT_ONCE = frozenset({_C.UNKNOWN_USER, _C.UNKNOWN_DOMAIN, _C.NO_MAIL_HOST, _C.MAILBOX_MOVED})
+
+_ACTION_OF_GROUP = {
+    _G.RECIPIENT: Action.NONE,
+    _G.QUOTA: Action.RETRY,
+    _G.RATE: Action.SLOW_LANE,
+    _G.REPUTATION: Action.STOP_LANE,
+    _G.POLICY: Action.NONE,
+    _G.AUTHENTICATION: Action.FIX_CONFIGURATION,
+    _G.INFRASTRUCTURE: Action.RETRY,
+    _G.NOT_A_BOUNCE: Action.NONE,
+    _G.UNDETERMINED: Action.NONE,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Diagnosis:
+    """A classified refusal.  `rule` names the rule that decided ('status', 'code' or '' without one)."""
+
+    bounce_class: BounceClass
+    rule: str = ""
+
+    @property
+    def group(self) -> Group:
+        return GROUP_OF[self.bounce_class]
+
+    @property
+    def suppresses(self) -> bool:
+        return self.bounce_class in SUPPRESS_AT_ONCE
+
+    @property
+    def action(self) -> Action:
+        return Action.SUPPRESS if self.suppresses else _ACTION_OF_GROUP[self.group]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplyRule:
+    """One rule of the table.  Every part that is given must match; `pattern` is a regular expression
+    searched, without regard to case, in the reply's text after IP addresses were replaced by `<ip>`."""
+
+    name: str
+    bounce_class: BounceClass
+    pattern: re.Pattern[str]
+    providers: frozenset[str] = field(default_factory=frozenset)
+    codes: tuple[str, ...] = ()  # reply code or enhanced status prefixes, e.g. '550', '5.7.'
+    stages: frozenset[Stage] = field(default_factory=frozenset)
+
+
+_IP = re.compile(r"\[?\b\d{1,3}(?:\.\d{1,3}){3}\b\]?|\[?\b(?:[0-9a-f]{0,4}:){3,7}[0-9a-f]{1,4}\b\]?", re.I)
+
+# RFC 3463, used only when no sentence told more.  5.1.1 and its kin name the recipient; 5.7.x never does.
+_BY_STATUS: tuple[tuple[str, BounceClass], ...] = (
+    ("x.1.0", _C.UNDETERMINED), ("5.1.1", _C.UNKNOWN_USER), ("5.1.2", _C.UNKNOWN_DOMAIN), ("5.1.3", _C.UNKNOWN_USER),
+    ("5.1.6", _C.MAILBOX_MOVED), ("x.1.7", _C.SENDER_REFUSED), ("x.1.8", _C.SENDER_REFUSED), ("5.1.10", _C.NO_MAIL_HOST),
+    ("x.2.1", _C.MAILBOX_INACTIVE), ("x.2.2", _C.MAILBOX_FULL), ("x.2.3", _C.TOO_LARGE), ("x.3.1", _C.REMOTE_ERROR),
+    ("x.3.4", _C.TOO_LARGE), ("x.3", _C.REMOTE_ERROR), ("x.4.1", _C.NETWORK), ("x.4.2", _C.NETWORK), ("x.4.3", _C.DNS_FAILURE),
+    ("x.4.4", _C.DNS_FAILURE), ("x.4.5", _C.RATE_LIMITED), ("x.4.7", _C.EXPIRED), ("x.4", _C.NETWORK), ("x.5.3", _C.RATE_LIMITED),
+    ("x.5", _C.REMOTE_ERROR), ("x.6", _C.FORMAT), ("x.7.25", _C.PTR_MISSING), ("x.7.20", _C.AUTH_FAILED), ("x.7.23", _C.AUTH_FAILED),
+    ("x.7.26", _C.AUTH_FAILED), ("x.7", _C.POLICY_REFUSED),
+)  # fmt: skip
+_BY_CODE = {
+    421: _C.REMOTE_ERROR, 450: _C.REMOTE_ERROR, 451: _C.REMOTE_ERROR, 452: _C.MAILBOX_FULL, 500: _C.FORMAT, 501: _C.FORMAT,
+    502: _C.FORMAT, 503: _C.FORMAT, 521: _C.NO_MAIL_HOST, 523: _C.TOO_LARGE, 530: _C.TLS_REQUIRED, 552: _C.MAILBOX_FULL,
+    556: _C.NO_MAIL_HOST,
+}  # fmt: skip
+
+
+class Classifier:
+    """Applies a table of rules.  Pure and thread-safe; build it once."""
+
+    def __init__(self, rules: Sequence[ReplyRule]) -> None:
+        self._rules = tuple(rules)
+
+    def classify(self, reply: Reply, provider: str = "") -> Diagnosis:
+        """The meaning of one refusal by `provider` ('' when unknown).
+
+        A success is DELIVERED.  `code` 0 (no reply at all) is NETWORK unless a rule says more.
+        """
+        if reply.is_success:
+            return Diagnosis(bounce_class=_C.DELIVERED, rule="code")
+        text = _IP.sub("<ip>", reply.text)
+        for rule in self._rules:
+            if rule.providers and provider not in rule.providers:
+                continue
+            if rule.stages and reply.stage not in rule.stages:
+                continue
+            if rule.codes and not any(
+                str(reply.code) == c or (reply.status + ".").startswith(c.rstrip(".") + ".") for c in rule.codes
+            ):
+                continue
+            if rule.pattern.search(text):
+                return Diagnosis(bounce_class=rule.bounce_class, rule=rule.name)
+        if reply.status:
+            found = _by_status(reply)
+            if found is not _C.UNDETERMINED:
+                return Diagnosis(bounce_class=found, rule="status")
+        if reply.code == 0:
+            return Diagnosis(bounce_class=_C.NETWORK, rule="code")
+        return Diagnosis(bounce_class=_BY_CODE.get(reply.code, _C.UNDETERMINED), rule="code")
+
+
+def _by_status(reply: Reply) -> BounceClass:
+    anywhere = "x" + reply.status[1:]
+    for prefix, found in _BY_STATUS:
+        subject = anywhere if prefix.startswith("x") else reply.status
+        if subject == prefix or subject.startswith(prefix + "."):
+            return found
+    return _C.UNDETERMINED

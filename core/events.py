@@ -1,0 +1,376 @@
+"""The one event vocabulary: everything that happened and every decision, as a closed union.
+
+The log is append-only.  Folding it from the beginning reproduces every counter; `penstock explain` reads
+nothing else.  All instants (`at`, `until`, …) are seconds since the epoch, UTC.  A message's terminal
+events are `Delivered`, `Bounced` and `Dropped`: each accepted recipient gets exactly one of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal, TypeAlias
+
+from core.classify import BounceClass
+from core.lane import Attribution, Lane, Scope, Traffic
+from core.reply import Reply
+from core.tokens import MessageId
+
+
+class Door(StrEnum):
+    """How a message came in."""
+
+    HTTP = "http"
+    SMTP = "smtp"
+    INTERNAL = "internal"  # our own alerts and placement tests
+
+
+class SuppressionReason(StrEnum):
+    """Why an address must not be mailed."""
+
+    HARD_BOUNCE = "hard_bounce"
+    COMPLAINT = "complaint"
+    UNSUBSCRIBE = "unsubscribe"
+    MANUAL = "manual"
+
+
+class DropReason(StrEnum):
+    """Why an accepted message ended without an attempt to send."""
+
+    SUPPRESSED = "suppressed"
+    CANCELLED = "cancelled"
+    UNRENDERABLE = "unrenderable"
+
+
+class GateState(StrEnum):
+    """State of the gate over one scope."""
+
+    OPEN = "open"
+    SLOWED = "slowed"
+    PAUSED = "paused"
+    PROBING = "probing"
+    HARD_STOPPED = "hard_stopped"
+
+
+class Placement(StrEnum):
+    """Where a seed mail was found."""
+
+    INBOX = "inbox"
+    TAB = "tab"
+    SPAM = "spam"
+    MISSING = "missing"
+
+
+class StepMove(StrEnum):
+    """What a day did to a lane's warm-up step."""
+
+    STARTED = "started"
+    ADVANCED = "advanced"
+    HELD = "held"
+    STEPPED_BACK = "stepped_back"
+    FINISHED = "finished"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """Figures behind a decision: `numerator` bad events in `denominator`, since cohort `since`.
+
+    `e_value` is the evidence against "rate <= threshold" (see monitor.evidence); `limit` is the value at
+    which the rule acts; `samples` are up to five SMTP replies or report lines, newest first.
+    """
+
+    rule: str
+    numerator: int
+    denominator: int
+    threshold: float
+    e_value: float
+    limit: float
+    since: int
+    samples: tuple[str, ...] = ()
+
+    @property
+    def rate(self) -> float:
+        """numerator / denominator; 0 when nothing was counted."""
+        return self.numerator / self.denominator if self.denominator else 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accepted:
+    """A recipient was taken over: from here on it is ours to end in a terminal event."""
+
+    at: float
+    message_id: MessageId
+    recipient: str
+    stream: str
+    campaign: str
+    sending_domain: str
+    door: Door
+    size: int  # bytes of the stored body
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IntakeRefused:
+    """A recipient was not taken over (suppressed or invalid); it never had a message id."""
+
+    at: float
+    recipient: str
+    stream: str
+    campaign: str
+    door: Door
+    reason: str  # 'suppressed:<reason>' or the public text of what was invalid
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """Mail waits by our own choice; written when the reason of a scope changes, not once a message."""
+
+    at: float
+    traffic: Traffic
+    reason: str  # a value of core.decision.DeferReason
+    until: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivered:
+    """Terminal: the remote host took responsibility (2xx after the final dot)."""
+
+    at: float
+    message_id: MessageId
+    recipient: str
+    attribution: Attribution
+    site: str
+    remote: str  # host and address spoken to
+    reply: Reply
+    attempt: int
+    tls: str  # protocol, e.g. 'TLSv1.3', or '' for plain text
+    latency: float  # seconds from acceptance
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deferred:
+    """An attempt failed for now; the message will be tried at `retry_at`."""
+
+    at: float
+    message_id: MessageId
+    recipient: str
+    attribution: Attribution
+    site: str
+    remote: str
+    reply: Reply
+    bounce_class: BounceClass
+    attempt: int
+    retry_at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bounced:
+    """Terminal: refused for good (or expired) in an SMTP session of ours."""
+
+    at: float
+    message_id: MessageId
+    recipient: str
+    attribution: Attribution
+    site: str
+    remote: str
+    reply: Reply
+    bounce_class: BounceClass
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dropped:
+    """Terminal: given up without sending."""
+
+    at: float
+    message_id: MessageId
+    recipient: str
+    stream: str
+    campaign: str
+    reason: DropReason
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BounceReceived:
+    """A bounce mail answered a delivered message, proven by a token (an unproven one is ReportUnverified)."""
+
+    at: float
+    message_id: MessageId
+    recipient: str
+    attribution: Attribution
+    reply: Reply
+    bounce_class: BounceClass
+    terminal: bool  # False for 'delayed' and other non-final reports
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComplaintReceived:
+    """A feedback report (RFC 5965) about a message, proven by a token."""
+
+    at: float
+    message_id: MessageId
+    recipient: str
+    attribution: Attribution
+    feedback_type: str  # abuse, fraud, virus, other, not-spam, opt-out …
+    reporter: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unsubscribed:
+    """The recipient opted out, by one click (RFC 8058), by the page or by mail."""
+
+    at: float
+    message_id: MessageId
+    recipient: str
+    attribution: Attribution
+    method: Literal["one_click", "page", "mail"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportUnverified:
+    """A bounce, complaint or other report that proved nothing: stored, counted, without effect."""
+
+    at: float
+    kind: Literal["bounce", "complaint", "dmarc", "other"]
+    problem: str
+    sender: str
+    to: str
+    summary: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SuppressionAdded:
+    """From now on `address` (normal form) gets no mail of `stream` ('' for every stream)."""
+
+    at: float
+    address: str
+    stream: str
+    reason: SuppressionReason
+    message_id: MessageId | None
+    evidence: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SuppressionRemoved:
+    """`address` may be mailed again."""
+
+    at: float
+    address: str
+    stream: str
+    by: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeedPlaced:
+    """A seed mail's outcome.  `seconds` from our 250 to the last Received line, -1 when missing or unknown."""
+
+    at: float
+    message_id: MessageId
+    mailbox: str
+    attribution: Attribution
+    placement: Placement
+    folder: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeedBlind:
+    """A seed mailbox cannot be looked into (login or connection failed)."""
+
+    at: float
+    mailbox: str
+    provider: str
+    problem: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DmarcReportStored:
+    """An aggregate report was stored: `counted` messages in `records` rows; `refused` could not be read."""
+
+    at: float
+    reporter: str
+    domain: str
+    report_id: str
+    begin: float
+    end: float
+    records: int
+    counted: int
+    aligned: int
+    refused: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateChanged:
+    """The guard, or an operator, moved the gate over a scope.
+
+    `pause_id` names the episode from its first closing to its opening.  `until` is when the state expires
+    (0: only an operator can end it).  `by` is 'guard' or the operator's name; `reason` is for people.
+    """
+
+    at: float
+    pause_id: str
+    scope: Scope
+    before: GateState
+    after: GateState
+    reason: str
+    until: float
+    by: str
+    evidence: Evidence | None
+    limit: int  # messages that may pass while PROBING or per hour while SLOWED; 0 elsewhere
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepChanged:
+    """A lane's warm-up step after a sending day."""
+
+    at: float
+    lane: Lane
+    plan: str
+    move: StepMove
+    step: int
+    cap_before: int
+    cap_after: int
+    day: int  # day_of(): the day for which cap_after holds
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlertChanged:
+    """An alert began to fire or was resolved."""
+
+    at: float
+    fingerprint: str
+    name: str
+    firing: bool
+    severity: str
+    summary: str
+    scope: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlertDelivered:
+    """A notifier took (or refused) a notification."""
+
+    at: float
+    fingerprint: str
+    notifier: str
+    ok: bool
+    detail: str
+
+
+Event: TypeAlias = (
+    Accepted | IntakeRefused | Held | Delivered | Deferred | Bounced | Dropped
+    | BounceReceived | ComplaintReceived | Unsubscribed | ReportUnverified
+    | SuppressionAdded | SuppressionRemoved | SeedPlaced | SeedBlind | DmarcReportStored
+    | GateChanged | StepChanged | AlertChanged | AlertDelivered
+)  # fmt: skip
+
+TERMINAL = (Delivered, Bounced, Dropped)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Logged:
+    """An event with its place in the log.  `seq` rises in commit order, with gaps allowed."""
+
+    seq: int
+    event: Event

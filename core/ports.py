@@ -1,0 +1,283 @@
+"""Ports: what the houses need from the outside, as protocols.  Adapters are built in `service/app.py` only.
+
+All are asynchronous; the storage adapters run one transaction per call.  A method that appends events
+does so in the same transaction as its state change.  `StorageConflict` means a race was lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Sequence
+from typing import Protocol
+
+from core.events import Event, GateState, Logged
+from core.lane import Provider, SendingDomain, Site, Source
+from core.messages import Body, BodyId, Leased, Node, QueueGroup, Submission
+from core.state import (
+    Alert,
+    AttemptResult,
+    Claim,
+    CounterKey,
+    DmarcReport,
+    Envelope,
+    FoundMail,
+    Gate,
+    MxHost,
+    Point,
+    Settlement,
+    StepState,
+    Suppression,
+)
+from core.tokens import MessageId
+
+
+class Clock(Protocol):
+    """See core.clock."""
+
+    rate: float
+
+    def now(self) -> float: ...
+    def real(self, seconds: float) -> float: ...
+    async def sleep(self, seconds: float) -> None: ...
+
+
+# --- DNS -----------------------------------------------------------------------------------------
+class NameMissing(Exception):
+    """NXDOMAIN: proof, this time, that the name does not exist."""
+
+
+class NullMx(Exception):
+    """The domain says that it takes no mail (RFC 7505)."""
+
+
+class ResolverFailed(Exception):
+    """SERVFAIL, time-out, refused: nothing is known; ask again later."""
+
+
+class Resolver(Protocol):
+    """DNS.  Names in A-labels without final dot.  Raises NameMissing or ResolverFailed."""
+
+    async def mx(self, domain: str) -> list[MxHost]:
+        """Sorted by preference; the implicit MX (the domain itself, preference 0) when only A/AAAA exist.
+
+        Raises NullMx as well."""
+        ...
+
+    async def addresses(self, host: str) -> list[str]:
+        """IPv4 first, then IPv6.  Empty when the name exists without addresses."""
+        ...
+
+    async def txt(self, name: str) -> list[str]:
+        """Each record's strings joined.  Empty when the name has no TXT."""
+        ...
+
+    async def ptr(self, ip: str) -> list[str]:
+        """Names of an address; empty when it has none."""
+        ...
+
+
+# --- storage -------------------------------------------------------------------------------------
+class EventLog(Protocol):
+    async def append(self, events: Sequence[Event]) -> None: ...
+
+    async def read(self, after: int, limit: int = 2000) -> list[Logged]:
+        """Events with seq > after, in commit order; never skips one that commits later with a lower seq."""
+        ...
+
+    async def head(self) -> int:
+        """The greatest seq, 0 when empty."""
+        ...
+
+    async def of_message(self, message_id: MessageId) -> list[Logged]: ...
+
+    async def recent(self, kinds: Sequence[str], limit: int, *, before: int = 0) -> list[Logged]:
+        """Newest first; `kinds` are class names of events; `before` > 0 pages back."""
+        ...
+
+    async def of_pause(self, pause_id: str) -> list[Logged]: ...
+
+    async def changed(self, timeout: float) -> None:
+        """Return when something was appended by this process, or after `timeout` real seconds."""
+        ...
+
+
+class Queue(Protocol):
+    async def accept(self, bodies: Sequence[Body], submissions: Sequence[Submission], events: Sequence[Event]) -> None:
+        """Durable when it returns."""
+        ...
+
+    async def unrouted(self, limit: int = 500) -> list[str]:
+        """Recipient domains of queued mail that nobody has routed yet."""
+        ...
+
+    async def route(self, domain: str, provider: Provider, site: Site) -> None: ...
+
+    async def fail_domain(self, domain: str, retry_at: float) -> None:
+        """Ask for this domain's route again at `retry_at`."""
+        ...
+
+    async def groups(self, now: float) -> list[QueueGroup]:
+        """Due, routed and unleased mail, by priority, oldest first."""
+        ...
+
+    async def claim(self, claim: Claim) -> list[Leased]:
+        """Lease rows and reserve their allowances in one transaction.
+
+        Suppressed recipients are not returned: they end as Dropped(SUPPRESSED) in the same transaction.
+        """
+        ...
+
+    async def still_sendable(self, lease: Leased, now: float) -> bool:
+        """True unless the lease was lost or the recipient was suppressed since the claim."""
+        ...
+
+    async def settle(self, settlements: Sequence[Settlement]) -> None:
+        """Write outcomes.  A lease that was lost meanwhile is ignored when another outcome is already stored."""
+        ...
+
+    async def release(self, leases: Sequence[Leased], *, retry_at: float = 0.0) -> None:
+        """Give back unsent rows: no attempt is counted, the age is extended by the wait, allowances stay reserved."""
+        ...
+
+    async def recover(self, node: Node, now: float) -> int:
+        """Return rows leased by an earlier life of `node`, and every expired lease.  How many."""
+        ...
+
+    async def depth(self) -> dict[str, int]:
+        """Queued rows by provider ('' is unrouted)."""
+        ...
+
+    async def find(self, message_id: MessageId) -> Submission | None:
+        """The row while it is still queued."""
+        ...
+
+
+class Spool(Protocol):
+    async def body(self, body_id: BodyId) -> Body: ...
+
+
+class Suppressions(Protocol):
+    async def add(
+        self,
+        entries: Sequence[Suppression],
+        message_id: MessageId | None = None,
+        events: Sequence[Event] = (),
+    ) -> int:
+        """Add, with one SuppressionAdded event for each new entry and `events` besides.  How many were new."""
+        ...
+
+    async def remove(self, address: str, stream: str, by: str, now: float) -> bool: ...
+    async def check(self, addresses: Iterable[str], stream: str) -> dict[str, Suppression]: ...
+    async def page(self, after: str = "", limit: int = 100) -> list[Suppression]: ...
+    async def count(self) -> int: ...
+
+
+class Controls(Protocol):
+    async def gates(self) -> list[Gate]: ...
+
+    async def put(self, gate: Gate, event: Event, expected: GateState | None) -> None:
+        """Store one gate with its GateChanged event; `expected` is the state it must still have (None: no row).
+
+        Raises StorageConflict otherwise."""
+        ...
+
+
+class Counters(Protocol):
+    async def load(self, since_cohort: int) -> dict[CounterKey, int]: ...
+    async def cursor(self, name: str) -> int: ...
+
+    async def commit(
+        self,
+        name: str,
+        before: int,
+        after: int,
+        deltas: dict[CounterKey, int],
+        gates: Sequence[tuple[Gate, Event]],
+    ) -> None:
+        """One transaction: counters += deltas, gates and their events stored, cursor `before` → `after`.
+
+        Raises StorageConflict when the cursor is no longer `before`."""
+        ...
+
+
+class Allowances(Protocol):
+    async def used(self, keys: Iterable[str], day: int) -> dict[str, int]: ...
+
+    async def reserve(self, key: str, day: int, cap: int, n: int) -> int:
+        """Take up to n units, never above cap: one conditional UPDATE.  How many were granted."""
+        ...
+
+    async def steps(self) -> list[StepState]: ...
+
+    async def put_step(self, state: StepState, event: Event) -> None: ...
+
+
+class Leases(Protocol):
+    """Named leases of whole tasks: at most one process runs each."""
+
+    async def acquire(self, name: str, node: Node, now: float, until: float) -> bool: ...
+    async def release(self, name: str, node: Node) -> None: ...
+
+
+class Meta(Protocol):
+    """Small named values of the service itself (the sandbox's clock, alert states)."""
+
+    async def get(self, name: str) -> str | None: ...
+    async def put(self, name: str, value: str) -> None: ...
+
+
+class DmarcReports(Protocol):
+    async def store(self, report: DmarcReport, received_from: str, now: float) -> bool:
+        """False when it was stored before (same reporter, domain, id, begin and end)."""
+        ...
+
+    async def page(self, limit: int = 50) -> list[tuple[int, DmarcReport]]: ...
+    async def sources(self, since: float) -> list[tuple[str, int, int]]:
+        """(source_ip, messages, aligned messages), most first."""
+        ...
+
+
+# --- the network ---------------------------------------------------------------------------------
+class Connection(Protocol):
+    """One SMTP connection to one host of a site."""
+
+    async def send(self, envelope: Envelope) -> AttemptResult:
+        """Never raises for what the remote does: a lost connection is a Reply with code 0."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+class Transport(Protocol):
+    async def connect(
+        self, source: Source, hosts: Sequence[str], sending_domain: SendingDomain
+    ) -> Connection | AttemptResult:
+        """A greeted connection from the source's address to the first host that takes one, or why not."""
+        ...
+
+
+class MailboxSource(Protocol):
+    """Looks into one seed mailbox.  Never marks, moves or answers anything.  Raises Unavailable."""
+
+    @property
+    def mailbox(self) -> str: ...
+    @property
+    def provider(self) -> Provider: ...
+
+    def new_mail(self) -> AsyncIterator[FoundMail]:
+        """Mail that this source has not yielded yet in this life of the process."""
+        ...
+
+
+class AlertSink(Protocol):
+    @property
+    def name(self) -> str: ...
+
+    async def notify(self, alerts: Sequence[Alert]) -> None:
+        """Deliver.  Raises Unavailable when the receiver did not take them."""
+        ...
+
+
+class MetricsSink(Protocol):
+    def write(self, points: Sequence[Point]) -> None:
+        """Queue points; drops the oldest when full; never blocks and never raises."""
+        ...

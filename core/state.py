@@ -1,0 +1,205 @@
+"""Values that cross the ports: rows, wishes and findings.  Plain data; the ports that use them are in core.ports."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from core.events import Event, Evidence, GateState, SuppressionReason
+from core.lane import Attribution, Lane, Scope
+from core.messages import Leased, Node, QueueGroup
+from core.reply import Reply
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MxHost:
+    """One mail exchanger: RFC 5321 section 5.1."""
+
+    preference: int
+    host: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settlement:
+    """How a lease ended.  `event` is Delivered, Deferred, Bounced or Dropped; a Deferred keeps the row.
+
+    `suppress` adds the address in the same transaction.
+    """
+
+    lease: Leased
+    event: Event
+    suppress: SuppressionReason | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """A wish to lease rows of one group for one lane.
+
+    At most `fresh` first attempts, each of which reserves one unit of every allowance (key, day, cap);
+    fewer are granted when less is left.  At most `retries` further rows.
+    """
+
+    group: QueueGroup
+    lane: Lane
+    node: Node
+    fresh: int
+    retries: int
+    now: float
+    lease_until: float
+    allowances: tuple[tuple[str, int, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Suppression:
+    """One entry.  `address` in normal form; `stream` '' covers all streams."""
+
+    address: str
+    stream: str
+    reason: SuppressionReason
+    at: float
+    evidence: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CounterKey:
+    """What is counted: `metric` of one attribution.  Metrics are listed in monitor.counters."""
+
+    attribution: Attribution
+    metric: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gate:
+    """The stored state over one scope.
+
+    Evidence is counted from cohort `epoch`, less what that cohort already held when the epoch began
+    (`base_bad`, `base_total`), so that an episode never pays for the one before.
+    """
+
+    scope: Scope
+    state: GateState
+    pause_id: str
+    rule: str
+    since: float
+    until: float
+    reason: str
+    by: str
+    evidence: Evidence | None = None
+    limit: int = 0
+    epoch: int = 0
+    base_bad: int = 0
+    base_total: int = 0
+    episodes: int = 0  # closings so far without a full recovery: makes the next pause longer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepState:
+    """A lane's place in its warm-up plan.  `cap` holds for `day` (days since the epoch)."""
+
+    lane: Lane
+    plan: str
+    step: int
+    cap: int
+    day: int
+    started_day: int
+    last_sent_day: int
+    peak: int  # most first attempts in one of the last 7 sending days
+    finished: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DmarcRecord:
+    """One row of an aggregate report (RFC 9990 section 3)."""
+
+    source_ip: str
+    count: int
+    disposition: str
+    dkim: str
+    spf: str
+    header_from: str
+    envelope_from: str
+    dkim_domain: str
+    dkim_selector: str
+    dkim_result: str
+    spf_domain: str
+    spf_result: str
+
+    @property
+    def aligned(self) -> bool:
+        return self.dkim == "pass" or self.spf == "pass"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DmarcReport:
+    """A parsed aggregate report.  Lossless: counted in the file = counted + refused, always."""
+
+    reporter: str
+    email: str
+    domain: str
+    report_id: str
+    begin: float
+    end: float
+    policy: str
+    records: tuple[DmarcRecord, ...]
+    refused: tuple[str, ...] = ()  # a reason for each record that could not be read
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Envelope:
+    """One message to one recipient, signed, CRLF line ends."""
+
+    mail_from: str
+    rcpt_to: str
+    content: bytes
+    smtputf8: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptResult:
+    """What the remote host said.  `reply.stage` names the command.  `reusable`: the connection may go on."""
+
+    reply: Reply
+    remote: str
+    tls: str
+    reusable: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoundMail:
+    """One mail in a seed mailbox: its folder, whether that is junk, and its header block."""
+
+    uid: int
+    folder: str
+    junk: bool
+    headers: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alert:
+    """A condition worth a person's attention.  Identity = labels (Alertmanager v2)."""
+
+    labels: dict[str, str]  # alertname, severity, scope …
+    annotations: dict[str, str]  # summary, description, figures, remedy
+    starts_at: float
+    ends_at: float  # 0 while firing
+    link: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Point:
+    """One measurement for a time-series database."""
+
+    measurement: str
+    tags: dict[str, str]
+    fields: dict[str, float]
+    at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """What admission looks at: gates, warm-up steps, what is used today, and how far the monitor lags."""
+
+    gates: tuple[Gate, ...] = ()
+    steps: dict[Lane, StepState] = field(default_factory=dict)
+    used: dict[tuple[str, int], int] = field(default_factory=dict)  # (allowance key, day) → units
+    monitor_lag: float = 0.0  # real seconds since the projector last reached the log's head
