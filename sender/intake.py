@@ -1,0 +1,306 @@
+"""Intake: what may come in, and the moment it becomes ours.
+
+Contract: `submit` returns only after the durable commit.  Each recipient is answered for itself: accepted,
+suppressed (and why), or invalid (and why); one bad recipient never fails the others.  Nothing is accepted
+from a sender domain that is not ours.  An idempotency key that was seen answers as it did the first time.
+Raises InvalidInput when the message itself cannot be taken, Unavailable when storage cannot commit.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from email.errors import MessageError
+from email.parser import BytesHeaderParser
+from email.policy import default as default_policy
+from email.utils import parseaddr
+from enum import StrEnum
+from typing import Protocol
+
+from config.model import Settings, StreamSettings
+from core.address import Address, normal_domain, parse_address
+from core.errors import InvalidInput, LimitExceeded, StorageConflict, Unavailable
+from core.events import Accepted, Door, Event, IntakeRefused
+from core.lane import Campaign, SendingDomain, Stream
+from core.messages import Body, BodyId, Submission
+from core.ports import Clock, Idempotency, Queue, Suppressions
+from core.tokens import new_message_id
+from sender.compose import check_template
+
+MAX_RECIPIENTS = 10_000  # in one call
+MAX_NAME = 100  # characters of a campaign's name
+MAX_VARIABLES = 100
+
+
+class AnswerStatus(StrEnum):
+    """What became of one recipient."""
+
+    ACCEPTED = "accepted"
+    SUPPRESSED = "suppressed"
+    INVALID = "invalid"
+
+
+class Overloaded(Unavailable):
+    """The queue is full; the caller should try again after `retry_after` real seconds."""
+
+    def __init__(self, retry_after: int) -> None:
+        super().__init__(f"The queue is full. Send again in {retry_after} seconds")
+        self.retry_after = retry_after
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecipientIn:
+    """One wished-for recipient, as given."""
+
+    address: str
+    variables: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Injection:
+    """One message to many recipients.  Either `parts` (template) or `mime` (a whole RFC 5322 message).
+
+    `sending_domain` '' takes the domain of the From address.  `not_before` in epoch seconds or None.
+    """
+
+    stream: str
+    recipients: tuple[RecipientIn, ...]
+    door: Door
+    sender: str = ""
+    campaign: str = ""
+    sending_domain: str = ""
+    parts: dict[str, str] = field(default_factory=dict)
+    mime: bytes | None = None
+    not_before: float | None = None
+    idempotency_key: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecipientAnswer:
+    """The answer for one recipient, in the order of the call."""
+
+    address: str
+    status: AnswerStatus
+    message_id: str = ""
+    reason: str = ""
+
+
+class Backlog(Protocol):
+    """Tells intake how full the queue is."""
+
+    def __call__(self) -> int: ...
+
+
+class Intake:
+    """The door of the sending core.  `backlog()` gives queued recipients; above `max_queued` calls are put off."""
+
+    def __init__(
+        self,
+        *,
+        queue: Queue,
+        suppressions: Suppressions,
+        idempotency: Idempotency,
+        clock: Clock,
+        settings: Settings,
+        backlog: Backlog = lambda: 0,
+        max_queued: int = 5_000_000,
+    ) -> None:
+        self._queue = queue
+        self._suppressions = suppressions
+        self._idempotency = idempotency
+        self._clock = clock
+        self._settings = settings
+        self._backlog = backlog
+        self._max_queued = max_queued
+
+    async def submit(self, injection: Injection) -> list[RecipientAnswer]:
+        """Take over what can be taken over.  See the module for the contract."""
+        if self._backlog() >= self._max_queued:
+            raise Overloaded(retry_after=30)
+        if injection.idempotency_key:
+            before = await self._idempotency.get(injection.idempotency_key)
+            if before is not None:
+                return _answers_from(before)
+        stream = self._stream(injection)
+        sending_domain = self._sending_domain(injection)
+        body = _body(injection)
+        addresses, answers = self._addresses(injection, body)
+        suppressed = await self._suppressions.check({a.normal for a in addresses if a is not None}, stream.name)
+        now = self._clock.now()
+        submissions: list[Submission] = []
+        events: list[Event] = []
+        for index, (recipient, address) in enumerate(zip(injection.recipients, addresses, strict=True)):
+            answer = answers[index]
+            entry = suppressed.get(address.normal) if address is not None else None
+            if answer is None and entry is not None:
+                answer = RecipientAnswer(
+                    address=recipient.address, status=AnswerStatus.SUPPRESSED, reason=str(entry.reason)
+                )
+            if answer is None and address is not None:
+                submission = self._submission(injection, stream, sending_domain, body, address, recipient, now)
+                submissions.append(submission)
+                events.append(_accepted(submission, injection, len(body.content)))
+                answer = RecipientAnswer(
+                    address=recipient.address, status=AnswerStatus.ACCEPTED, message_id=submission.message_id
+                )
+            assert answer is not None
+            answers[index] = answer
+            if answer.status is not AnswerStatus.ACCEPTED:
+                events.append(_refused(injection, answer, now))
+        done = [answer for answer in answers if answer is not None]
+        return await self._commit(injection, body, submissions, events, done)
+
+    async def _commit(
+        self,
+        injection: Injection,
+        body: Body,
+        submissions: Sequence[Submission],
+        events: Sequence[Event],
+        answers: list[RecipientAnswer],
+    ) -> list[RecipientAnswer]:
+        key = injection.idempotency_key
+        remembered = (key, json.dumps([asdict(a) for a in answers])) if key else None
+        try:
+            await self._queue.accept([body] if submissions else [], submissions, events, idempotency=remembered)
+        except StorageConflict:
+            # the same key was committed by a call that ran beside this one: its answer is the answer
+            before = await self._idempotency.get(key)
+            if before is None:
+                raise
+            return _answers_from(before)
+        return answers
+
+    def _stream(self, injection: Injection) -> StreamSettings:
+        found = self._settings.stream(injection.stream)
+        if found is None:
+            known = ", ".join(s.name for s in self._settings.streams)
+            raise InvalidInput("stream", f"{injection.stream!r} is not configured", f"Use one of: {known}")
+        if len(injection.campaign) > MAX_NAME or not injection.campaign.isprintable():
+            raise InvalidInput("campaign", "is too long or holds control characters", f"At most {MAX_NAME} characters")
+        return found
+
+    def _sending_domain(self, injection: Injection) -> SendingDomain:
+        sender = injection.sender or injection.parts.get("from", "")
+        if injection.mime is not None:
+            sender = _from_header(injection.mime) or sender
+        address = parseaddr(sender, strict=True)[1]
+        if not address:
+            raise InvalidInput("from", "there is no From address", "Give one address of a configured sending domain")
+        domain = parse_address(address).domain
+        wanted = normal_domain(injection.sending_domain) if injection.sending_domain else ""
+        for ours in self._settings.sending_domains:
+            name = normal_domain(ours.name)
+            # relaxed alignment (RFC 9989): From may lie in a subdomain of the signing domain
+            if wanted in ("", name) and (domain == name or domain.endswith("." + name)):
+                return SendingDomain(name)
+        raise InvalidInput(
+            "from",
+            f"{domain} is not one of our sending domains" + (f" or not {wanted}" if wanted else ""),
+            "Add it under [[sending_domains]], or send from a configured domain",
+        )
+
+    def _addresses(
+        self, injection: Injection, body: Body
+    ) -> tuple[list[Address | None], list[RecipientAnswer | None]]:
+        if not injection.recipients:
+            raise InvalidInput("recipients", "the list is empty", "Give at least one address")
+        if len(injection.recipients) > MAX_RECIPIENTS:
+            raise LimitExceeded("recipients", f"{len(injection.recipients)} in one call", f"At most {MAX_RECIPIENTS}")
+        addresses: list[Address | None] = []
+        answers: list[RecipientAnswer | None] = []
+        seen: set[str] = set()
+        for recipient in injection.recipients:
+            try:
+                address = parse_address(recipient.address)
+                if address.normal in seen:
+                    raise InvalidInput("address", "stands twice in this call", "Send one message to each address")
+                if len(recipient.variables) > MAX_VARIABLES:
+                    raise LimitExceeded("variables", "too many", f"At most {MAX_VARIABLES}")
+                if body.kind == "template":
+                    check_template(injection.parts, recipient.variables)
+            except InvalidInput as error:
+                addresses.append(None)
+                answers.append(
+                    RecipientAnswer(address=recipient.address[:320], status=AnswerStatus.INVALID, reason=str(error))
+                )
+                continue
+            seen.add(address.normal)
+            addresses.append(address)
+            answers.append(None)
+        return addresses, answers
+
+    def _submission(
+        self,
+        injection: Injection,
+        stream: StreamSettings,
+        sending_domain: SendingDomain,
+        body: Body,
+        address: Address,
+        recipient: RecipientIn,
+        now: float,
+    ) -> Submission:
+        not_before = max(now, injection.not_before or now)
+        return Submission(
+            message_id=new_message_id(now),
+            recipient=str(address),
+            stream=Stream(stream.name),
+            campaign=Campaign(injection.campaign),
+            sending_domain=sending_domain,
+            body_id=body.body_id,
+            accepted_at=now,
+            not_before=not_before,
+            expires_at=not_before + stream.max_age_hours * 3600,
+            priority=stream.priority,
+            variables=recipient.variables,
+        )
+
+
+def _accepted(submission: Submission, injection: Injection, size: int) -> Accepted:
+    return Accepted(
+        at=submission.accepted_at,
+        message_id=submission.message_id,
+        recipient=submission.recipient,
+        stream=submission.stream,
+        campaign=submission.campaign,
+        sending_domain=submission.sending_domain,
+        door=injection.door,
+        size=size,
+    )
+
+
+def _refused(injection: Injection, answer: RecipientAnswer, now: float) -> IntakeRefused:
+    prefix = "suppressed:" if answer.status is AnswerStatus.SUPPRESSED else ""
+    return IntakeRefused(
+        at=now,
+        recipient=answer.address,
+        stream=injection.stream,
+        campaign=injection.campaign,
+        door=injection.door,
+        reason=prefix + answer.reason,
+    )
+
+
+def _body(injection: Injection) -> Body:
+    if (injection.mime is None) == (not injection.parts):
+        raise InvalidInput("message", "give either a whole message or its parts", "Set mime, or subject with text or html")
+    body_id = BodyId(new_message_id(0.0)[10:] + new_message_id(0.0)[10:])
+    if injection.mime is not None:
+        return Body(body_id=body_id, kind="mime", content=injection.mime)
+    parts = {"from": injection.sender, **injection.parts}
+    if not parts.get("subject") or not (parts.get("text") or parts.get("html")):
+        raise InvalidInput("subject, text, html", "a message needs a subject and a text or html part", "Add what is missing")
+    return Body(body_id=body_id, kind="template", content=json.dumps(parts, ensure_ascii=False).encode())
+
+
+def _from_header(mime: bytes) -> str:
+    head = mime[:262_144]
+    try:
+        value = BytesHeaderParser(policy=default_policy).parsebytes(head).get("From")
+    except (MessageError, ValueError, IndexError) as error:
+        raise InvalidInput("From", "the header cannot be read", "Write it as Name <user@example.com>") from error
+    return str(value or "")
+
+
+def _answers_from(stored: str) -> list[RecipientAnswer]:
+    return [RecipientAnswer(**{**row, "status": AnswerStatus(row["status"])}) for row in json.loads(stored)]
