@@ -101,8 +101,18 @@ class EventLog(Protocol):
 
 
 class Queue(Protocol):
-    async def accept(self, bodies: Sequence[Body], submissions: Sequence[Submission], events: Sequence[Event]) -> None:
-        """Durable when it returns."""
+    async def accept(
+        self,
+        bodies: Sequence[Body],
+        submissions: Sequence[Submission],
+        events: Sequence[Event],
+        *,
+        idempotency: tuple[str, str] | None = None,
+    ) -> None:
+        """Durable when it returns.
+
+        `idempotency` is (key, answer): stored in the same transaction.  Raises StorageConflict, storing nothing,
+        when the key is known already."""
         ...
 
     async def unrouted(self, limit: int = 500) -> list[str]:
@@ -138,6 +148,14 @@ class Queue(Protocol):
         """Give back unsent rows: no attempt is counted, the age is extended by the wait, allowances stay reserved."""
         ...
 
+    async def extend(self, group: QueueGroup, seconds: float) -> int:
+        """Add a wait of our own choosing to `expires_at` of the group's queued rows.  How many."""
+        ...
+
+    async def expire(self, now: float, limit: int = 500) -> int:
+        """End unleased rows past their `expires_at` as Bounced(EXPIRED), with their last reply.  How many."""
+        ...
+
     async def recover(self, node: Node, now: float) -> int:
         """Return rows leased by an earlier life of `node`, and every expired lease.  How many."""
         ...
@@ -149,6 +167,12 @@ class Queue(Protocol):
     async def find(self, message_id: MessageId) -> Submission | None:
         """The row while it is still queued."""
         ...
+
+
+class Idempotency(Protocol):
+    """Answers that were given under a caller's key; written by Queue.accept."""
+
+    async def get(self, key: str) -> str | None: ...
 
 
 class Spool(Protocol):

@@ -200,9 +200,7 @@ class Intake:
             "Add it under [[sending_domains]], or send from a configured domain",
         )
 
-    def _addresses(
-        self, injection: Injection, body: Body
-    ) -> tuple[list[Address | None], list[RecipientAnswer | None]]:
+    def _addresses(self, injection: Injection, body: Body) -> tuple[list[Address | None], list[RecipientAnswer | None]]:
         if not injection.recipients:
             raise InvalidInput("recipients", "the list is empty", "Give at least one address")
         if len(injection.recipients) > MAX_RECIPIENTS:
@@ -283,13 +281,17 @@ def _refused(injection: Injection, answer: RecipientAnswer, now: float) -> Intak
 
 def _body(injection: Injection) -> Body:
     if (injection.mime is None) == (not injection.parts):
-        raise InvalidInput("message", "give either a whole message or its parts", "Set mime, or subject with text or html")
+        raise InvalidInput(
+            "message", "give either a whole message or its parts", "Set mime, or subject with text or html"
+        )
     body_id = BodyId(new_message_id(0.0)[10:] + new_message_id(0.0)[10:])
     if injection.mime is not None:
         return Body(body_id=body_id, kind="mime", content=injection.mime)
     parts = {"from": injection.sender, **injection.parts}
     if not parts.get("subject") or not (parts.get("text") or parts.get("html")):
-        raise InvalidInput("subject, text, html", "a message needs a subject and a text or html part", "Add what is missing")
+        raise InvalidInput(
+            "subject, text, html", "a message needs a subject and a text or html part", "Add what is missing"
+        )
     return Body(body_id=body_id, kind="template", content=json.dumps(parts, ensure_ascii=False).encode())
 
 
