@@ -26,11 +26,14 @@ class Admit:
     """Up to `messages` may start now.
 
     `allowances` name what has to be reserved, one unit a message on its first attempt, all or nothing;
-    each is (key, day, cap).  An empty tuple means nothing is limited.
+    each is (key, period, cap); the period is a day, an hour or 0, as the key's owner counts.  An empty tuple
+    means nothing is limited.  `retry_allowances` are those of further attempts: a warm-up cap counts first
+    attempts only, a probe and a slowed gate count every attempt.
     """
 
     messages: int
     allowances: tuple[tuple[str, int, int], ...] = ()
+    retry_allowances: tuple[tuple[str, int, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Protocol
 
+from core.decision import Decision
 from core.events import Event, GateState, Logged
-from core.lane import Provider, SendingDomain, Site, Source
+from core.lane import Provider, SendingDomain, Site, Source, Traffic
 from core.messages import Body, BodyId, Leased, Node, QueueGroup, Submission
 from core.state import (
     Alert,
@@ -24,6 +25,7 @@ from core.state import (
     MxHost,
     Point,
     Settlement,
+    Snapshot,
     StepState,
     Suppression,
 )
@@ -38,6 +40,16 @@ class Clock(Protocol):
     def now(self) -> float: ...
     def real(self, seconds: float) -> float: ...
     async def sleep(self, seconds: float) -> None: ...
+
+
+class Admission(Protocol):
+    """The gate's answer to the sender (warmup.admission).  Pure."""
+
+    def decide(self, traffic: Traffic, fresh: int, retries: int, snapshot: Snapshot, now: float) -> Decision:
+        """May up to `fresh` first attempts and `retries` further ones of this traffic start now?
+
+        Admit.messages is at least 1; Defer.until lies after `now`."""
+        ...
 
 
 # --- DNS -----------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from core.events import Event, Evidence, GateState, SuppressionReason
-from core.lane import Attribution, Lane, Scope
+from core.lane import Attribution, Lane, Scope, Traffic
 from core.messages import Leased, Node, QueueGroup
 from core.reply import Reply
 
@@ -35,7 +35,7 @@ class Claim:
     """A wish to lease rows of one group for one lane.
 
     At most `fresh` first attempts, each of which reserves one unit of every allowance (key, day, cap);
-    fewer are granted when less is left.  At most `retries` further rows.
+    fewer are granted when less is left.  At most `retries` further rows, which reserve `retry_allowances`.
     """
 
     group: QueueGroup
@@ -46,6 +46,7 @@ class Claim:
     now: float
     lease_until: float
     allowances: tuple[tuple[str, int, int], ...] = ()
+    retry_allowances: tuple[tuple[str, int, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,3 +204,10 @@ class Snapshot:
     steps: dict[Lane, StepState] = field(default_factory=dict)
     used: dict[tuple[str, int], int] = field(default_factory=dict)  # (allowance key, day) → units
     monitor_lag: float = 0.0  # real seconds since the projector last reached the log's head
+
+    def closed(self, traffic: Traffic) -> Gate | None:
+        """The gate that forbids this traffic altogether, None when none does."""
+        for gate in self.gates:
+            if gate.state in (GateState.PAUSED, GateState.HARD_STOPPED) and gate.scope.covers(traffic):
+                return gate
+        return None

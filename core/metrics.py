@@ -1,0 +1,27 @@
+"""What is counted under an attribution: the one list of counter names.
+
+The projector (`monitor.counters`) folds events into these; warm-up and rules read them.  Every metric counts
+messages of the cohort in which they were first sent, whenever the event itself arrived.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Metric(StrEnum):
+    """Names of counters.  The comment says which event adds one."""
+
+    ATTEMPTED = "attempted"  # first attempt that ended: Delivered, Deferred or Bounced with attempt 1
+    DELIVERED = "delivered"  # Delivered
+    DEFERRED = "deferred"  # first attempt that ended Deferred
+    DEFERRALS = "deferrals"  # every Deferred
+    HARD_BOUNCED = "hard_bounced"  # Bounced, or terminal BounceReceived, whose class is of the recipient group
+    SOFT_BOUNCED = "soft_bounced"  # Bounced, or terminal BounceReceived, of any other group
+    BLOCKED = "blocked"  # reply of the reputation group, deferred or bounced, once a message's attempt
+    AUTH_FAILED = "auth_failed"  # reply of the authentication group
+    COMPLAINED = "complained"  # ComplaintReceived of type abuse, fraud or other
+    UNSUBSCRIBED = "unsubscribed"  # Unsubscribed
+    SEED_INBOX = "seed_inbox"  # SeedPlaced inbox or tab
+    SEED_SPAM = "seed_spam"  # SeedPlaced spam
+    SEED_MISSING = "seed_missing"  # SeedPlaced missing
