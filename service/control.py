@@ -1,0 +1,119 @@
+"""What this process knows of the gate right now: the snapshot that admission decides on.
+
+Contract: gates come from the monitor of this process the moment they change, and from storage every `POLL` real
+seconds, so that a pause by another process or an operator holds within one second.  Allowances used are a hint for
+early decisions; the truth is the conditional UPDATE of the claim.  A lane without a warm-up state that mail is
+waiting for is started here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from core.decision import Decision, Defer, DeferReason
+from core.events import GateState
+from core.lane import Lane, Traffic, cohort_of, day_of
+from core.ports import Admission, Allowances, Clock, Controls
+from core.state import Gate, Snapshot
+from monitor.projector import Projector
+from warmup.steps import Steps
+
+logger = logging.getLogger("penstock.control")
+POLL = 0.4  # real seconds
+
+
+class Control:
+    """See the module.  `on_change` is called when a gate closed or opened."""
+
+    def __init__(
+        self,
+        *,
+        controls: Controls,
+        allowances: Allowances,
+        projector: Projector,
+        steps: Steps,
+        clock: Clock,
+        on_change: Callable[[], None],
+    ) -> None:
+        self._controls = controls
+        self._allowances = allowances
+        self._projector = projector
+        self._steps = steps
+        self._clock = clock
+        self._on_change = on_change
+        self._snapshot = Snapshot()
+        self._wanted: set[Lane] = set()
+        self._wake = asyncio.Event()
+
+    def snapshot(self) -> Snapshot:
+        """The newest picture; costs nothing."""
+        return self._snapshot
+
+    def want(self, lane: Lane) -> None:
+        """Mail waits for a lane that has no warm-up state: start it."""
+        self._wanted.add(lane)
+        self._wake.set()
+
+    def gates_changed(self) -> None:
+        """The monitor of this process moved a gate: take it over at once, before the next look at storage."""
+        self._replace_gates(self._projector.gates)
+
+    async def refresh(self) -> None:
+        """Read gates, steps and what is used today."""
+        now = self._clock.now()
+        while self._wanted:
+            await self._steps.ensure(self._wanted.pop(), now)
+        gates = tuple(await self._controls.gates())
+        steps = {state.lane: state for state in await self._allowances.steps()}
+        used: dict[tuple[str, int], int] = {}
+        periods: dict[int, list[str]] = {
+            day_of(now): [f"{k}:{lane.key}" for lane in steps for k in ("lane", "lane-tx")]
+        }
+        for gate in gates:
+            if gate.state is GateState.SLOWED:
+                periods.setdefault(cohort_of(now), []).append(f"slow:{gate.pause_id}")
+            elif gate.state is GateState.PROBING:
+                periods.setdefault(0, []).append(f"probe:{gate.pause_id}")
+        for period, keys in periods.items():
+            for key, units in (await self._allowances.used(keys, period)).items():
+                used[key, period] = units
+        changed = _closing(gates) != _closing(self._snapshot.gates)
+        self._snapshot = Snapshot(gates=gates, steps=steps, used=used, monitor_lag=self._projector.lag())
+        if changed:
+            self._on_change()
+
+    async def run(self) -> None:
+        """Refresh for ever."""
+        while True:
+            await self.refresh()
+            self._wake.clear()
+            try:
+                await asyncio.wait_for(self._wake.wait(), POLL)
+            except TimeoutError:
+                continue
+
+    def _replace_gates(self, gates: tuple[Gate, ...]) -> None:
+        before = self._snapshot
+        self._snapshot = Snapshot(gates=gates, steps=before.steps, used=before.used, monitor_lag=self._projector.lag())
+        if _closing(gates) != _closing(before.gates):
+            self._on_change()
+
+
+class StartingAdmission:
+    """Admission that also asks Control to start a lane which mail is waiting for."""
+
+    def __init__(self, inner: Admission, control: Control) -> None:
+        self._inner = inner
+        self._control = control
+
+    def decide(self, traffic: Traffic, fresh: int, retries: int, snapshot: Snapshot, now: float) -> Decision:
+        decision = self._inner.decide(traffic, fresh, retries, snapshot, now)
+        if isinstance(decision, Defer) and decision.reason is DeferReason.NO_PLAN:
+            self._control.want(traffic.lane)
+        return decision
+
+
+def _closing(gates: tuple[Gate, ...]) -> set[tuple[str, str, GateState]]:
+    return {(gate.scope.key, gate.pause_id, gate.state) for gate in gates}

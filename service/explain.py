@@ -1,0 +1,207 @@
+"""Tells the story of one message, pause or lane from the event log alone.
+
+Contract: reads, never guesses.  Every line is an instant and what happened then, oldest first.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import assert_never
+
+from core.clock import iso
+from core.events import (
+    Accepted,
+    AlertChanged,
+    AlertDelivered,
+    Bounced,
+    BounceReceived,
+    ComplaintReceived,
+    Deferred,
+    Delivered,
+    DmarcReportStored,
+    Dropped,
+    Event,
+    Evidence,
+    GateChanged,
+    Held,
+    IntakeRefused,
+    Logged,
+    ReportUnverified,
+    SeedBlind,
+    SeedPlaced,
+    StepChanged,
+    SuppressionAdded,
+    SuppressionRemoved,
+    Unsubscribed,
+)
+from core.lane import Attribution, Lane
+from core.ports import EventLog
+from core.tokens import MessageId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoryLine:
+    """One line of a story.  `kind` is the event's class name."""
+
+    at: float
+    kind: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{iso(self.at)}  {self.text}"
+
+
+async def explain_message(log: EventLog, message_id: MessageId) -> list[StoryLine]:
+    """What happened to one message, and what held its traffic back while it waited."""
+    events = await log.of_message(message_id)
+    lines = [line_of(logged.event) for logged in events]
+    begun = [e.event.at for e in events]
+    if not begun:
+        return []
+    traffic = next((a.traffic for e in events if (a := _attribution(e.event)) is not None), None)
+    accepted = next((e.event for e in events if isinstance(e.event, Accepted)), None)
+    last = max(begun)
+    still_waiting = not any(isinstance(e.event, Delivered | Bounced | Dropped) for e in events)
+    for logged in await log.recent(["Held", "GateChanged"], 500):
+        event = logged.event
+        if event.at < begun[0] or (event.at > last and not still_waiting):
+            continue
+        held = isinstance(event, Held) and accepted is not None and _may_concern(event, accepted, traffic)
+        gated = isinstance(event, GateChanged) and traffic is not None and event.scope.covers(traffic)
+        if held or gated:
+            lines.append(line_of(event))
+    lines.sort(key=lambda line: line.at)
+    if still_waiting:
+        lines.append(StoryLine(at=last, kind="Waiting", text="still in the queue: no terminal event yet"))
+    return lines
+
+
+def _may_concern(held: Held, accepted: Accepted, traffic: object) -> bool:
+    if held.traffic.stream != accepted.stream or held.traffic.campaign != accepted.campaign:
+        return False
+    known = getattr(traffic, "lane", None)
+    return known is None or held.traffic.lane.provider == known.provider
+
+
+async def explain_pause(log: EventLog, pause_id: str) -> list[StoryLine]:
+    """Every move of one pause, from its first closing to its opening, with the alerts about its scope."""
+    events = await log.of_pause(pause_id)
+    lines = [line_of(logged.event) for logged in events]
+    scopes = {e.event.scope.key for e in events if isinstance(e.event, GateChanged)}
+    if events:
+        began, ended = events[0].event.at, events[-1].event.at
+        for logged in await log.recent(["AlertChanged"], 500):
+            event = logged.event
+            if isinstance(event, AlertChanged) and event.scope in scopes and began <= event.at <= ended + 86400:
+                lines.append(line_of(event))
+    return sorted(lines, key=lambda line: line.at)
+
+
+async def explain_lane(log: EventLog, lane: Lane, limit: int = 60) -> list[StoryLine]:
+    """A lane's warm-up moves, gates and holds, oldest first."""
+    lines = []
+    for logged in await log.recent(["StepChanged", "GateChanged", "Held"], limit * 20):
+        if _of_lane(logged, lane):
+            lines.append(line_of(logged.event))
+    return sorted(lines, key=lambda line: line.at)[-limit:]
+
+
+def _of_lane(logged: Logged, lane: Lane) -> bool:
+    event = logged.event
+    if isinstance(event, StepChanged):
+        return event.lane == lane
+    if isinstance(event, Held):
+        return event.traffic.lane == lane
+    if isinstance(event, GateChanged):
+        scope = event.scope
+        return (
+            scope.source in ("", lane.source)
+            and scope.sending_domain in ("", lane.sending_domain)
+            and scope.provider in ("", lane.provider)
+        )
+    return False
+
+
+def _attribution(event: Event) -> Attribution | None:
+    found = getattr(event, "attribution", None)
+    return found if isinstance(found, Attribution) else None
+
+
+def evidence_text(evidence: Evidence) -> str:
+    """`23 of 1,000 (2.30 %), threshold 2.00 %, e-value 310 of 100`."""
+    return (
+        f"{evidence.numerator:,} of {evidence.denominator:,} ({evidence.rate:.2%}), "
+        f"threshold {evidence.threshold:.2%}, e-value {evidence.e_value:,.4g} (acts at {evidence.limit:,.4g})"
+    )
+
+
+def line_of(event: Event) -> StoryLine:
+    """One event in words."""
+    return StoryLine(at=event.at, kind=type(event).__name__, text=_text(event))
+
+
+def _text(event: Event) -> str:  # one arm an event: a table of words
+    match event:
+        case Accepted():
+            return f"accepted by {event.door} for {event.recipient}, stream {event.stream}{_campaign(event.campaign)}"
+        case IntakeRefused():
+            return f"refused at the door ({event.door}) for {event.recipient}: {event.reason}"
+        case Held():
+            until = f" until {iso(event.until)}" if event.until else ""
+            return f"held by our own choice: {event.reason} on {event.traffic.lane.key} {event.traffic.stream}{until}"
+        case Delivered():
+            tls = f" over {event.tls}" if event.tls else " without TLS"
+            lane = event.attribution.traffic.lane.key
+            return f"delivered to {event.remote}{tls}, attempt {event.attempt}, on lane {lane}: {event.reply}"
+        case Deferred():
+            return (
+                f"deferred ({event.bounce_class}) by {event.remote or event.site}, attempt {event.attempt}: "
+                f"{event.reply}; tried again at {iso(event.retry_at)}"
+            )
+        case Bounced():
+            by = event.remote or event.site or "ourselves"
+            return f"bounced ({event.bounce_class}) by {by}, attempt {event.attempt}: {event.reply}"
+        case Dropped():
+            return f"dropped without sending: {event.reason} {event.detail}".rstrip()
+        case BounceReceived():
+            return f"bounce mail came back ({event.bounce_class}): {event.reply}"
+        case ComplaintReceived():
+            return f"complaint ({event.feedback_type}) reported by {event.reporter or 'the provider'}"
+        case Unsubscribed():
+            return f"recipient unsubscribed ({event.method})"
+        case ReportUnverified():
+            return f"unproven {event.kind} from {event.sender or '<>'}: {event.problem}; nothing was suppressed"
+        case SuppressionAdded():
+            return f"suppressed {event.address} for {event.stream or 'every stream'}: {event.reason} ({event.evidence})"
+        case SuppressionRemoved():
+            return f"suppression of {event.address} lifted by {event.by}"
+        case SeedPlaced():
+            return f"seed {event.mailbox}: found in {event.placement} (folder {event.folder or '–'})"
+        case SeedBlind():
+            return f"seed {event.mailbox} cannot be looked into: {event.problem}"
+        case DmarcReportStored():
+            return (
+                f"DMARC report of {event.reporter} about {event.domain}: {event.counted:,} messages, "
+                f"{event.aligned:,} aligned, {event.refused} rows refused"
+            )
+        case GateChanged():
+            figures = f" — {evidence_text(event.evidence)}" if event.evidence else ""
+            until = f", until {iso(event.until)}" if event.until else ""
+            move = f"{event.before} → {event.after} by {event.by}"
+            return f"gate over {event.scope.key}: {move}: {event.reason}{figures}{until}"
+        case StepChanged():
+            caps = f"cap {event.cap_before:,} → {event.cap_after:,}"
+            return f"warm-up of {event.lane.key}: {event.move}, step {event.step}, {caps}: {event.reason}"
+        case AlertChanged():
+            return (
+                f"alert {event.name} ({event.severity}) {'fires' if event.firing else 'is resolved'}: {event.summary}"
+            )
+        case AlertDelivered():
+            took = "took" if event.ok else "did not take"
+            return f"notifier {event.notifier} {took} the alert. {event.detail}".rstrip(". ")
+        case _:
+            assert_never(event)
+
+
+def _campaign(campaign: str) -> str:
+    return f", campaign {campaign}" if campaign else ""

@@ -1,0 +1,1 @@
+"""HTTP edges: the API, the recipient-facing endpoints and the dashboard."""
