@@ -1,0 +1,268 @@
+"""Checks that need more than one key: names that must differ, references that must be known, doors that must lock.
+
+Pure apart from `missing_files`.  Each check returns problems and raises nothing; `config.load` gathers them.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from config.model import Part, Settings
+from config.problems import Problem
+from config.tables import Plan, Rule
+from core.address import normal_domain, parse_address
+from core.errors import InvalidInput
+
+_LOOPBACK_NAMES = ("localhost", "ip6-localhost")
+
+
+def check_settings(settings: Settings, file: str, providers: frozenset[str]) -> list[Problem]:
+    """Everything that is inconsistent in one settings file; `providers` are the names of the provider table."""
+    found = [
+        *_names(settings),
+        *_hosts(settings),
+        *_listeners(settings),
+        *_addresses(settings),
+        *_references(settings, providers),
+        *_urls(settings),
+        *_storage(settings),
+    ]
+    return [Problem(file=file, key=key, problem=problem, remedy=remedy) for key, problem, remedy in found]
+
+
+_Found = Iterator[tuple[str, str, str]]
+
+
+def _unique(key: str, values: Iterable[str]) -> _Found:
+    first: dict[str, int] = {}
+    for index, value in enumerate(values):
+        if first.setdefault(value, index) != index:
+            yield key.format(index), f"'{value}' is the name of another one already", "Names must differ"
+
+
+def _names(settings: Settings) -> _Found:
+    yield from _unique("sources[{}].name", (s.name for s in settings.sources))
+    yield from _unique("streams[{}].name", (s.name for s in settings.streams))
+    yield from _unique("sending_domains[{}].name", (d.name.lower() for d in settings.sending_domains))
+    for index, domain in enumerate(settings.sending_domains):
+        key = f"sending_domains[{index}].dkim[{{}}].selector"
+        yield from _unique(key, (k.selector for k in domain.dkim))
+    yield from _unique("http.tokens[{}].name", (t.name for t in settings.http.tokens))
+    yield from _unique("submission.users[{}].name", (u.name for u in settings.submission.users))
+    notifiers = [w.name for w in settings.alerts.webhooks]
+    yield from _unique("alerts.webhooks[{}].name", notifiers)
+    yield from _unique("alerts.mails[{}].name", (m.name for m in settings.alerts.mails))
+    for index, mail in enumerate(settings.alerts.mails):
+        if mail.name in notifiers:
+            yield f"alerts.mails[{index}].name", f"'{mail.name}' names a webhook already", "Names must differ"
+    yield from _unique("seeds.mailboxes[{}].mailbox", (s.mailbox.lower() for s in settings.seeds.mailboxes))
+    if not settings.streams:
+        yield "streams", "the list is empty", "Leave it out for the three usual streams, or write one [[streams]]"
+
+
+def _hosts(settings: Settings) -> _Found:
+    for index, domain in enumerate(settings.sending_domains):
+        yield from _tried(f"sending_domains[{index}].name", normal_domain, domain.name)
+        yield from _tried(f"sending_domains[{index}].return_path", normal_domain, domain.return_path)
+    for index, source in enumerate(settings.sources):
+        yield from _tried(f"sources[{index}].ehlo", normal_domain, source.ehlo)
+        if source.bind and not _is_ip(source.bind):
+            yield f"sources[{index}].bind", "is no IP address", "Write an address of this machine, or leave it empty"
+    for index, server in enumerate(settings.dns.nameservers):
+        if not _is_ip(server):
+            yield f"dns.nameservers[{index}]", "is no IP address", "Write a resolver's address; dns.port holds its port"
+
+
+def _listeners(settings: Settings) -> _Found:
+    doors = {"http": (settings.http.host, settings.http.port)}
+    if settings.submission.enabled:
+        doors["submission"] = (settings.submission.host, settings.submission.port)
+    if settings.inbound.enabled:
+        doors["inbound"] = (settings.inbound.host, settings.inbound.port)
+    taken: dict[int, str] = {}
+    for name, (host, port) in doors.items():
+        other = taken.setdefault(port, name)
+        if other != name and (doors[other][0] == host or _is_any(host) or _is_any(doors[other][0])):
+            yield f"{name}.port", f"{other} listens on port {port} already", "Choose another port"
+    if not is_loopback(settings.http.host) and not settings.http.tokens:
+        yield "http.tokens", "the API can be reached from outside but nobody holds a token", "Add [[http.tokens]]"
+    door = settings.submission
+    if (door.tls_cert is None) != (door.tls_key is None):
+        yield "submission.tls_cert", "tls_cert and tls_key belong together", "Give both, or neither"
+    if door.enabled and not door.require_tls and not is_loopback(door.host):
+        yield (
+            "submission.require_tls",
+            "passwords would cross the network in the clear",
+            "Set it to true, or listen on 127.0.0.1 only",
+        )
+    if door.enabled and door.require_tls and door.users and door.tls_cert is None:
+        yield "submission.tls_cert", "require_tls without a certificate lets nobody log in", "Give tls_cert and tls_key"
+
+
+def _addresses(settings: Settings) -> _Found:
+    ours = [d.name.lower().rstrip(".") for d in settings.sending_domains]
+    for name in ("dmarc_address", "feedback_address"):
+        if value := getattr(settings.inbound, name):
+            yield from _tried(f"inbound.{name}", parse_address, value)
+    for index, mail in enumerate(settings.alerts.mails):
+        key = f"alerts.mails[{index}]"
+        for position, to in enumerate(mail.to):
+            yield from _tried(f"{key}.to[{position}]", parse_address, to)
+        domain = mail.sender.rpartition("@")[2].lower()
+        if not any(domain == name or domain.endswith("." + name) for name in ours):
+            yield f"{key}.sender", "lies in none of the sending domains", f"Use an address at {' or '.join(ours[:3])}"
+        else:
+            yield from _tried(f"{key}.sender", parse_address, mail.sender)
+    if settings.alerts.mails and not settings.transactional:
+        yield "alerts.mails", "alert mail goes by a transactional stream and there is none", "Add one to [[streams]]"
+
+
+def _references(settings: Settings, providers: frozenset[str]) -> _Found:
+    ours = {d.name.lower() for d in settings.sending_domains}
+    for index, user in enumerate(settings.submission.users):
+        if user.sending_domain is not None and user.sending_domain.lower() not in ours:
+            key = f"submission.users[{index}].sending_domain"
+            yield key, "is none of the sending domains", f"Use one of: {', '.join(sorted(ours))}"
+    for index, seed in enumerate(settings.seeds.mailboxes):
+        yield from _tried(f"seeds.mailboxes[{index}].mailbox", parse_address, seed.mailbox)
+        if seed.provider not in providers:
+            key = f"seeds.mailboxes[{index}].provider"
+            yield key, f"'{seed.provider}' is not known", f"Use one of: {', '.join(sorted(providers))}"
+        if seed.security == "none" and not is_loopback(seed.host):
+            key = f"seeds.mailboxes[{index}].security"
+            yield key, "the password would cross the network in the clear", "Use tls or starttls"
+
+
+def _urls(settings: Settings) -> _Found:
+    named = [("http.public_url", settings.http.public_url)]
+    named += [(f"alerts.alertmanagers[{i}]", url) for i, url in enumerate(settings.alerts.alertmanagers)]
+    named += [(f"alerts.webhooks[{i}].url", hook.url) for i, hook in enumerate(settings.alerts.webhooks)]
+    if settings.metrics.influx_url:
+        named.append(("metrics.influx_url", settings.metrics.influx_url))
+    for key, url in named:
+        try:
+            parts = urlsplit(url)
+            good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        except ValueError:
+            good = False
+        if not good:
+            yield key, "is no http(s) address", "Write it as https://host or http://host:port"
+    if settings.http.public_url.endswith("/"):
+        yield "http.public_url", "ends with a slash", "Remove the slash"
+
+
+def _storage(settings: Settings) -> _Found:
+    url = settings.storage.url
+    if not url.startswith(("sqlite:///", "postgresql+psycopg://")):
+        yield "storage.url", "names no engine that is known", "Use sqlite:///PATH or postgresql+psycopg://USER@HOST/DB"
+    elif url.startswith("postgresql") and ":" in url.removeprefix("postgresql+psycopg://").rpartition("@")[0]:
+        yield "storage.url", "holds a password", "Put it into ~/.pgpass (or the file that PGPASSFILE names)"
+
+
+def check_plans(plans: Sequence[tuple[str, Plan]], settings: Settings, providers: frozenset[str]) -> list[Problem]:
+    """Plans that contradict themselves or can never match a lane; `plans` are (file, plan)."""
+    found: list[Problem] = []
+    sources = {s.name for s in settings.sources}
+    domains = {d.name for d in settings.sending_domains}
+    names: set[str] = set()
+    for file, plan in plans:
+        rows: list[tuple[str, str, str]] = []
+        if plan.name in names:
+            rows.append(("name", f"another plan is called '{plan.name}'", "Names must differ"))
+        names.add(plan.name)
+        if plan.hour_from >= plan.hour_to:
+            rows.append(("hour_to", "is not later than hour_from: nothing would be sent", "Hours are UTC, 0 to 24"))
+        for key, given, known in (
+            ("sources", plan.sources, sources),
+            ("sending_domains", plan.sending_domains, domains),
+        ):
+            rows += [
+                (
+                    f"{key}[{i}]",
+                    f"'{name}' is not configured, so it never matches",
+                    f"Known: {', '.join(sorted(known))}",
+                )
+                for i, name in enumerate(given)
+                if name not in known
+            ]
+        rows += [
+            (f"table[{i}]", "is below 1 or below the step before", "Caps of a plan only rise; steps back are automatic")
+            for i, cap in enumerate(plan.table)
+            if cap < max(1, *plan.table[:i], 1)
+        ]
+        rows += [
+            (f"providers.{name}", "is not a known provider", f"Known: {', '.join(sorted(providers))}, or other:SITE")
+            for name in plan.providers
+            if name not in providers and not name.startswith("other:")
+        ]
+        found += [Problem(file=file, key=key, problem=problem, remedy=remedy) for key, problem, remedy in rows]
+    return found
+
+
+def check_rules(rules: Sequence[Rule], file: str) -> list[Problem]:
+    """Rules that contradict themselves or could never act."""
+    rows: list[tuple[str, str, str]] = list(_unique("rules[{}].name", (r.name for r in rules)))
+    for index, rule in enumerate(rules):
+        key = f"rules[{index}]"
+        if len(set(rule.by)) != len(rule.by):
+            rows.append((f"{key}.by", "names a dimension twice", "Name each once"))
+        if rule.hard_limit <= rule.threshold:
+            rows.append((f"{key}.hard_limit", "is not above the threshold", "It is the rate that only a person undoes"))
+        if rule.max_pause_hours < rule.pause_hours:
+            rows.append((f"{key}.max_pause_hours", "is below pause_hours", "Raise it, or shorten the pause"))
+    if not rules:
+        rows.append(("rules", "there is no rule: nothing would ever be paused", "Add one [[rules]] table"))
+    return [Problem(file=file, key=key, problem=problem, remedy=remedy) for key, problem, remedy in rows]
+
+
+def missing_files(settings: Settings, file: str) -> list[Problem]:
+    """Files that the settings name and that cannot be read: keys, tokens, passwords, certificates, plans."""
+    made_at_start = {"data_dir", "tokens.key_file"}
+    return [
+        Problem(file=file, key=key, problem=f"{path} cannot be read", remedy="Make the file, or mend the path")
+        for key, path in _paths(settings, "")
+        if key not in made_at_start and not (path.is_file() and os.access(path, os.R_OK))
+    ]
+
+
+def _paths(value: object, key: str) -> Iterator[tuple[str, Path]]:
+    match value:
+        case Path():
+            yield key, value
+        case Part():
+            for name in type(value).model_fields:
+                yield from _paths(getattr(value, name), f"{key}.{name}" if key else name)
+        case list():
+            for index, item in enumerate(value):
+                yield from _paths(item, f"{key}[{index}]")
+
+
+def _tried(key: str, parse: Callable[[str], object], value: str) -> _Found:
+    try:
+        parse(value)
+    except InvalidInput as error:
+        yield key, error.problem, error.remedy
+
+
+def is_loopback(host: str) -> bool:
+    """True when only this machine can reach a listener on `host`."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() in _LOOPBACK_NAMES
+
+
+def _is_ip(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_any(host: str) -> bool:
+    return host in ("", "0.0.0.0", "::")  # noqa: S104  compared, never bound
