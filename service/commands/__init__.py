@@ -1,0 +1,1 @@
+"""The `penstock` commands, one file a noun."""

@@ -1,0 +1,144 @@
+"""`penstock status | pause | resume | suppress | explain`: look at the gate and have a say in it.
+
+They work on the store that the config names, so they need no running service; a running one obeys within a second.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from core.clock import iso
+from core.errors import InvalidInput
+from core.lane import Lane
+from core.state import Gate
+from core.tokens import MessageId
+from monitor import operator as word
+from service.commands.common import Desk, add_config, desk, who
+from service.explain import StoryLine, evidence_text, explain_lane, explain_message, explain_pause
+from service.figures import by_lane, today, wilson
+
+
+def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Register the commands."""
+    status = commands.add_parser("status", help="queue, lanes and closed gates")
+    add_config(status)
+    status.set_defaults(run=run_status)
+
+    pause = commands.add_parser("pause", help="close the gate over a scope, e.g. provider=gmail,stream=bulk")
+    pause.add_argument("scope")
+    pause.add_argument("--hours", type=float, default=0.0, help="end by itself after so many hours (default: never)")
+    pause.add_argument("--reason", default="")
+    pause.add_argument("--everything", action="store_true", help="stop transactional mail too")
+    add_config(pause)
+    pause.set_defaults(run=run_pause)
+
+    resume = commands.add_parser("resume", help="open every gate over exactly this scope")
+    resume.add_argument("scope")
+    resume.add_argument("--reason", default="")
+    add_config(resume)
+    resume.set_defaults(run=run_resume)
+
+    suppress = commands.add_parser("suppress", help="never mail these addresses again ('-' reads them from stdin)")
+    suppress.add_argument("addresses", nargs="+", metavar="ADDRESS")
+    suppress.add_argument("--stream", default="", help="only this stream (default: every stream)")
+    suppress.add_argument("--note", default="")
+    suppress.add_argument("--remove", action="store_true", help="lift the suppression instead")
+    add_config(suppress)
+    suppress.set_defaults(run=run_suppress)
+
+    explain = commands.add_parser("explain", help="tell the story of a message, pause or lane from the log")
+    explain.add_argument("what", choices=["message", "pause", "lane"])
+    explain.add_argument("id", metavar="ID")
+    add_config(explain)
+    explain.set_defaults(run=run_explain)
+
+
+async def run_status(arguments: argparse.Namespace) -> int:
+    """Print the picture."""
+    async with desk(arguments.config) as d:
+        now = d.clock.now()
+        depth = await d.stores.queue.depth()
+        print(f"{iso(now)}   queued: {sum(depth.values()):,}   suppressed: {await d.stores.suppressions.count():,}")
+        sums = by_lane(await d.stores.counters.load(today(now)), today(now))
+        steps = {state.lane: state for state in await d.stores.allowances.steps()}
+        print("\nlane (source|domain|provider)                          step    cap   sent  hard bounces    complaints")
+        for lane in sorted(set(sums) | set(steps)):
+            counted, state = sums.get(lane, {}), steps.get(lane)
+            cap = "–" if state is None else "done" if state.finished else f"{state.cap:,}"
+            bounces = wilson(counted.get("hard_bounced", 0), counted.get("attempted", 0))
+            complaints = wilson(counted.get("complained", 0), counted.get("delivered", 0))
+            print(
+                f"{lane.key:<52} {state.step if state else 0:>6} {cap:>6} {counted.get('attempted', 0):>6,}"
+                f"  {f'{bounces.rate:.2%}' if bounces else 'unknown':>12}"
+                f"  {f'{complaints.rate:.3%}' if complaints else 'unknown':>12}"
+            )
+        closed = [gate for gate in await d.stores.controls.gates() if word.is_closed(gate)]
+        print("\nevery gate is open" if not closed else "\ngates that are not open:")
+        for gate in closed:
+            print(_gate_text(gate))
+    return 0
+
+
+def _gate_text(gate: Gate) -> str:
+    until = f"until {iso(gate.until)}" if gate.until else "until resumed"
+    figures = f"\n      {evidence_text(gate.evidence)}" if gate.evidence else ""
+    return (
+        f"  {gate.scope.key}: {gate.state} by {gate.by} ({gate.rule}) since {iso(gate.since)} {until}\n"
+        f"      {gate.reason}{figures}\n      penstock explain pause {gate.pause_id}   penstock resume {gate.scope.key}"
+    )
+
+
+async def run_pause(arguments: argparse.Namespace) -> int:
+    """Close a gate."""
+    async with desk(arguments.config) as d:
+        scope = d.operator.scope(arguments.scope, everything=arguments.everything)
+        gate = await d.operator.pause(scope, by=who(), reason=arguments.reason, hours=arguments.hours)
+        print(_gate_text(gate))
+    return 0
+
+
+async def run_resume(arguments: argparse.Namespace) -> int:
+    """Open gates."""
+    async with desk(arguments.config) as d:
+        for gate in await d.operator.resume(d.operator.scope(arguments.scope), by=who(), reason=arguments.reason):
+            print(f"open: {gate.scope.key} ({gate.rule})")
+    return 0
+
+
+async def run_suppress(arguments: argparse.Namespace) -> int:
+    """Add to or take from the suppression list."""
+    addresses: list[str] = []
+    for text in arguments.addresses:
+        addresses += [line.strip() for line in sys.stdin if line.strip()] if text == "-" else [text]
+    async with desk(arguments.config) as d:
+        if arguments.remove:
+            lifted = [await d.operator.allow(a, stream=arguments.stream, by=who()) for a in addresses]
+            print(f"{sum(lifted)} of {len(addresses)} lifted")
+        else:
+            added = await d.operator.suppress(addresses, stream=arguments.stream, by=who(), note=arguments.note)
+            print(f"{added} of {len(addresses)} added, {len(addresses) - added} were suppressed already")
+    return 0
+
+
+async def run_explain(arguments: argparse.Namespace) -> int:
+    """Tell a story."""
+    async with desk(arguments.config) as d:
+        lines = await _story(d, arguments.what, arguments.id)
+    if not lines:
+        raise InvalidInput("id", f"the log knows no {arguments.what} {arguments.id!r}", "Check the id")
+    for line in lines:
+        print(line)
+    return 0
+
+
+async def _story(d: Desk, what: str, identity: str) -> list[StoryLine]:
+    if what == "message":
+        return await explain_message(d.stores.log, MessageId(identity.lower()))
+    if what == "pause":
+        return await explain_pause(d.stores.log, identity)
+    try:
+        lane = Lane.from_key(identity)
+    except ValueError as error:
+        raise InvalidInput("lane", f"{identity!r} is no lane", "Write source|sending_domain|provider") from error
+    return await explain_lane(d.stores.log, lane)

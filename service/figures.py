@@ -1,0 +1,109 @@
+"""Today's figures of every lane, from counters and steps.  Pure.
+
+A rate without enough to divide by is None ("unknown"), never 0.  Intervals are 95 % Wilson score intervals.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from config.tables import Plan
+from core.lane import Lane, cohort_of, day_of
+from core.metrics import Metric
+from core.state import CounterKey, Snapshot
+
+_Z = 1.959964  # two-sided 95 %
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rate:
+    """bad of total with its interval."""
+
+    bad: int
+    total: int
+    rate: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaneFigures:
+    """One lane today (UTC).  `cap` None: not limited."""
+
+    lane: Lane
+    plan: str
+    step: int
+    cap: int | None
+    used: int
+    finished: bool
+    attempted: int
+    delivered: int
+    deferred: int
+    hard_bounced: int
+    soft_bounced: int
+    complained: int
+    blocked: int
+    reason: str
+
+    @property
+    def bounce_rate(self) -> float | None:
+        rate = wilson(self.hard_bounced, self.attempted)
+        return rate.rate if rate else None
+
+    @property
+    def complaint_rate(self) -> float | None:
+        rate = wilson(self.complained, self.delivered)
+        return rate.rate if rate else None
+
+
+def wilson(bad: int, total: int) -> Rate | None:
+    """The rate with its interval; None when nothing was counted.  `bad` may exceed `total` when events outrun it."""
+    if total <= 0:
+        return None
+    p = min(1.0, bad / total)
+    centre = (p + _Z * _Z / (2 * total)) / (1 + _Z * _Z / total)
+    half = _Z * math.sqrt(p * (1 - p) / total + _Z * _Z / (4 * total * total)) / (1 + _Z * _Z / total)
+    return Rate(bad=bad, total=total, rate=p, low=max(0.0, centre - half), high=min(1.0, centre + half))
+
+
+def today(now: float) -> int:
+    """First cohort of the UTC day."""
+    return cohort_of(day_of(now) * 86400.0)
+
+
+def by_lane(counters: Mapping[CounterKey, int], since: int, until: int = 1 << 40) -> dict[Lane, dict[str, int]]:
+    """Metric sums of each lane over cohorts since ≤ c < until."""
+    sums: dict[Lane, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+    for key, value in counters.items():
+        if since <= key.attribution.cohort < until:
+            sums[key.attribution.traffic.lane][key.metric] += value
+    return sums
+
+
+def lane_figures(
+    counters: Mapping[CounterKey, int], snapshot: Snapshot, plans: Iterable[Plan], now: float
+) -> list[LaneFigures]:
+    """Every lane that has a warm-up state or sent today, sorted."""
+    sums = by_lane(counters, today(now))
+    day = day_of(now)
+    known = {plan.name for plan in plans}
+    rows = []
+    for lane in sorted(set(sums) | set(snapshot.steps)):
+        counted = sums.get(lane, {})
+        state = snapshot.steps.get(lane)
+        ramping = state is not None and state.plan in known and not state.finished
+        rows.append(
+            LaneFigures(
+                lane=lane, plan=state.plan if state else "", step=state.step if state else 0,
+                cap=state.cap if state is not None and ramping else None,
+                used=snapshot.used.get((f"lane:{lane.key}", day), 0), finished=bool(state and state.finished),
+                attempted=counted.get(Metric.ATTEMPTED, 0), delivered=counted.get(Metric.DELIVERED, 0),
+                deferred=counted.get(Metric.DEFERRED, 0), hard_bounced=counted.get(Metric.HARD_BOUNCED, 0),
+                soft_bounced=counted.get(Metric.SOFT_BOUNCED, 0), complained=counted.get(Metric.COMPLAINED, 0),
+                blocked=counted.get(Metric.BLOCKED, 0), reason=state.reason if state else "",
+            )
+        )  # fmt: skip
+    return rows

@@ -1,0 +1,88 @@
+"""The operator's word: pause, resume and suppress, from the API and from the command line alike.
+
+Contract: each call is one transaction that stores the new state with its event; a lost race (the monitor moved the
+same gate meanwhile) is tried again on the fresh state.  The names of operators go into the log.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from core.address import parse_address
+from core.errors import InvalidInput, StorageConflict
+from core.events import SuppressionReason
+from core.lane import Scope, parse_scope
+from core.ports import Clock, Controls, Suppressions
+from core.state import Gate, Suppression
+from monitor import operator as word
+
+_TRIES = 5
+
+
+class Operator:
+    """See the module.  `spare` are the transactional streams, which a pause leaves alone unless it names them."""
+
+    def __init__(self, *, controls: Controls, suppressions: Suppressions, clock: Clock, spare: Sequence[str]) -> None:
+        self._controls = controls
+        self._suppressions = suppressions
+        self._clock = clock
+        self._spare = tuple(spare)
+
+    def scope(self, text: str, *, everything: bool = False) -> Scope:
+        """Read `provider=gmail,stream=bulk` or `all`; `everything` stops transactional mail too."""
+        try:
+            return parse_scope(text, spare=() if everything else self._spare)
+        except ValueError as error:
+            raise InvalidInput("scope", str(error), "Write e.g. provider=gmail,stream=bulk, or all") from error
+
+    async def pause(self, scope: Scope, *, by: str, reason: str, hours: float = 0.0) -> Gate:
+        """Close the gate over `scope`; `hours` 0 holds until somebody resumes.  The stored gate."""
+        if hours < 0:
+            raise InvalidInput("hours", "is below 0", "Give 0 (until resumed) or a positive number")
+        for _ in range(_TRIES):
+            now = self._clock.now()
+            before = next(
+                (g for g in await self._controls.gates() if g.scope.key == scope.key and g.rule == word.RULE), None
+            )
+            until = now + hours * 3600 if hours else 0.0
+            gate, event = word.pause(scope, before, now=now, until=until, reason=reason, by=by)
+            try:
+                await self._controls.put(gate, event, before.state if before else None)
+            except StorageConflict:
+                continue
+            return gate
+        raise StorageConflict("The gate keeps changing; try again")
+
+    async def resume(self, scope: Scope, *, by: str, reason: str) -> list[Gate]:
+        """Open every closed, slowed or probing gate whose scope is exactly this one.  What was opened."""
+        for _ in range(_TRIES):
+            now = self._clock.now()
+            closed = [g for g in await self._controls.gates() if g.scope.key == scope.key and word.is_closed(g)]
+            if not closed:
+                raise InvalidInput("scope", f"no gate over {scope.key} is closed", "See penstock status for the scopes")
+            opened = []
+            try:
+                for before in closed:
+                    gate, event = word.resume(before, now=now, reason=reason, by=by)
+                    await self._controls.put(gate, event, before.state)
+                    opened.append(gate)
+            except StorageConflict:
+                continue
+            return opened
+        raise StorageConflict("The gate keeps changing; try again")
+
+    async def suppress(self, addresses: Sequence[str], *, stream: str, by: str, note: str = "") -> int:
+        """Never mail these again (`stream` '' is every stream).  How many were new."""
+        now = self._clock.now()
+        entries = [
+            Suppression(
+                address=parse_address(text).normal, stream=stream, reason=SuppressionReason.MANUAL, at=now,
+                evidence=f"by {by}" + (f": {note[:200]}" if note else ""),
+            )
+            for text in addresses
+        ]  # fmt: skip
+        return await self._suppressions.add(entries)
+
+    async def allow(self, address: str, *, stream: str, by: str) -> bool:
+        """Lift a suppression.  False when there was none."""
+        return await self._suppressions.remove(parse_address(address).normal, stream, by, self._clock.now())

@@ -1,0 +1,36 @@
+"""The running service's parts, as the edges (web, listeners, commands) see them.  Built in `service.app` only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from config.model import Settings
+from config.tables import Plan, ProviderRow, Rule
+from core.ports import Clock
+from core.tokens import TokenSigner
+from monitor.projector import Projector
+from sender.intake import Intake
+from service.control import Control
+from service.operator import Operator
+from service.tasks import Supervisor
+from storage.stores import Stores
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """Everything that a request handler may use."""
+
+    settings: Settings
+    clock: Clock
+    stores: Stores
+    intake: Intake
+    signer: TokenSigner
+    projector: Projector
+    control: Control
+    operator: Operator
+    supervisor: Supervisor
+    plans: tuple[Plan, ...]
+    rules: tuple[Rule, ...]
+    providers: tuple[ProviderRow, ...]
+    sandbox: bool = False
+    notes: dict[str, str] = field(default_factory=dict)  # texts for people, e.g. the sandbox's story

@@ -1,0 +1,227 @@
+"""The HTTP API of version 1.  Every route stands in `ROUTES` with the words that the OpenAPI document shows."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from aiohttp import web
+
+from core.clock import iso
+from core.errors import InvalidInput
+from core.lane import Lane
+from core.state import Gate
+from core.tokens import MessageId
+from monitor import operator as word
+from sender.intake import AnswerStatus
+from service.explain import StoryLine, explain_lane, explain_message, explain_pause
+from service.figures import LaneFigures, lane_figures, today
+from service.web.auth import caller_of, problem
+from service.web.bodies import BodyModel, MessageBody, PauseBody, ResumeBody, SuppressBody
+from service.web.keys import PARTS
+
+
+async def post_messages(request: web.Request) -> web.Response:
+    parts = request.app[PARTS]
+    body = MessageBody.model_validate_json(await request.read())
+    header = request.headers.get("Idempotency-Key", "")
+    if header and not body.idempotency_key:
+        body = body.model_copy(update={"idempotency_key": header[:200]})
+    answers = await parts.intake.submit(body.injection())
+    rows = [{"address": a.address, "status": str(a.status), "id": a.message_id, "reason": a.reason} for a in answers]
+    accepted = sum(a.status is AnswerStatus.ACCEPTED for a in answers)
+    return web.json_response({"accepted": accepted, "messages": rows}, status=202)
+
+
+async def get_message(request: web.Request) -> web.Response:
+    parts = request.app[PARTS]
+    message_id = MessageId(request.match_info["id"].lower())
+    story = await explain_message(parts.stores.log, message_id)
+    if not story:
+        return problem(
+            404, "id", "no message of that id is in the log", "Use the id from the answer to POST /v1/messages"
+        )
+    queued = await parts.stores.queue.find(message_id)
+    return web.json_response({"id": message_id, "queued": queued is not None, "story": _story(story)})
+
+
+async def get_status(request: web.Request) -> web.Response:
+    parts = request.app[PARTS]
+    now = parts.clock.now()
+    depth = await parts.stores.queue.depth()
+    counters = await parts.stores.counters.load(today(now))
+    figures = lane_figures(counters, parts.control.snapshot(), parts.plans, now)
+    return web.json_response(
+        {
+            "now": iso(now), "node": parts.settings.node, "sandbox": parts.sandbox, "clock_rate": parts.clock.rate,
+            "queue": {"total": sum(depth.values()), "by_provider": depth},
+            "today": {
+                "attempted": sum(f.attempted for f in figures), "delivered": sum(f.delivered for f in figures),
+                "hard_bounced": sum(f.hard_bounced for f in figures), "complained": sum(f.complained for f in figures),
+            },
+            "gates": [gate_json(g) for g in parts.control.snapshot().gates if word.is_closed(g)],
+            "suppressions": await parts.stores.suppressions.count(),
+            "monitor": {"lag_seconds": round(parts.projector.lag(), 3)},
+            "failing_tasks": parts.supervisor.failing,
+        }
+    )  # fmt: skip
+
+
+async def get_lanes(request: web.Request) -> web.Response:
+    parts = request.app[PARTS]
+    now = parts.clock.now()
+    counters = await parts.stores.counters.load(today(now))
+    figures = lane_figures(counters, parts.control.snapshot(), parts.plans, now)
+    return web.json_response({"now": iso(now), "lanes": [_lane_json(f) for f in figures]})
+
+
+async def get_lane(request: web.Request) -> web.Response:
+    parts = request.app[PARTS]
+    try:
+        lane = Lane.from_key(request.match_info["key"])
+    except ValueError as error:
+        raise InvalidInput("key", "is no lane", "Write source|sending_domain|provider, URL-encoded") from error
+    return web.json_response({"lane": lane.key, "story": _story(await explain_lane(parts.stores.log, lane))})
+
+
+async def get_pauses(request: web.Request) -> web.Response:
+    parts = request.app[PARTS]
+    gates = await parts.stores.controls.gates()
+    wanted = gates if request.query.get("all") else [g for g in gates if word.is_closed(g)]
+    return web.json_response({"pauses": [gate_json(g) for g in wanted]})
+
+
+async def post_pause(request: web.Request) -> web.Response:
+    parts = request.app[PARTS]
+    body = PauseBody.model_validate_json(await request.read())
+    scope = parts.operator.scope(body.scope, everything=body.everything)
+    gate = await parts.operator.pause(scope, by=caller_of(request), reason=body.reason, hours=body.hours)
+    await parts.control.refresh()
+    return web.json_response({"pause": gate_json(gate)}, status=201)
+
+
+async def post_resume(request: web.Request) -> web.Response:
+    parts = request.app[PARTS]
+    body = ResumeBody.model_validate_json(await request.read())
+    scope = parts.operator.scope(body.scope)
+    gates = await parts.operator.resume(scope, by=caller_of(request), reason=body.reason)
+    await parts.control.refresh()
+    return web.json_response({"resumed": [gate_json(g) for g in gates]})
+
+
+async def get_pause(request: web.Request) -> web.Response:
+    parts = request.app[PARTS]
+    story = await explain_pause(parts.stores.log, request.match_info["id"])
+    if not story:
+        return problem(404, "id", "no pause of that id is in the log", "See GET /v1/pauses?all=1 for the ids")
+    return web.json_response({"id": request.match_info["id"], "story": _story(story)})
+
+
+async def get_suppressions(request: web.Request) -> web.Response:
+    parts = request.app[PARTS]
+    try:
+        limit = min(1000, max(1, int(request.query.get("limit", "100"))))
+    except ValueError as error:
+        raise InvalidInput("limit", "is no number", "Give 1 to 1000") from error
+    entries = await parts.stores.suppressions.page(request.query.get("after", ""), limit)
+    rows = [{**asdict(entry), "at": iso(entry.at)} for entry in entries]
+    return web.json_response(
+        {"total": await parts.stores.suppressions.count(), "suppressions": rows,
+         "next": entries[-1].address if len(entries) == limit else None}
+    )  # fmt: skip
+
+
+async def post_suppressions(request: web.Request) -> web.Response:
+    parts = request.app[PARTS]
+    body = SuppressBody.model_validate_json(await request.read())
+    added = await parts.operator.suppress(body.addresses, stream=body.stream, by=caller_of(request), note=body.note)
+    return web.json_response({"added": added}, status=201)
+
+
+async def delete_suppression(request: web.Request) -> web.Response:
+    parts = request.app[PARTS]
+    gone = await parts.operator.allow(
+        request.match_info["address"], stream=request.query.get("stream", ""), by=caller_of(request)
+    )
+    if not gone:
+        return problem(404, "address", "is not suppressed for that stream", "See GET /v1/suppressions")
+    return web.json_response({"removed": True})
+
+
+async def get_dmarc(request: web.Request) -> web.Response:
+    parts = request.app[PARTS]
+    reports = await parts.stores.dmarc.page()
+    sources = await parts.stores.dmarc.sources(parts.clock.now() - 30 * 86400)
+    return web.json_response(
+        {
+            "reports": [
+                {"id": number, "reporter": r.reporter, "domain": r.domain, "report_id": r.report_id,
+                 "begin": iso(r.begin), "end": iso(r.end), "messages": sum(row.count for row in r.records),
+                 "aligned": sum(row.count for row in r.records if row.aligned), "refused": len(r.refused)}
+                for number, r in reports
+            ],
+            "sources": [{"ip": ip, "messages": n, "aligned": good} for ip, n, good in sources],
+        }
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RouteDoc:
+    """One route: what serves it and what the OpenAPI document says."""
+
+    method: str
+    path: str
+    handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    summary: str
+    body: type[BodyModel] | None = None
+    success: int = 200
+
+
+ROUTES: tuple[RouteDoc, ...] = (
+    RouteDoc(method="POST", path="/v1/messages", handler=post_messages, body=MessageBody, success=202,
+             summary="Take over a message to one or many recipients; 202 after the durable commit"),
+    RouteDoc(method="GET", path="/v1/messages/{id}", handler=get_message, summary="The story of one message"),
+    RouteDoc(method="GET", path="/v1/status", handler=get_status, summary="Queue, today's figures, closed gates"),
+    RouteDoc(method="GET", path="/v1/lanes", handler=get_lanes, summary="Every lane with today's cap and figures"),
+    RouteDoc(method="GET", path="/v1/lanes/{key}", handler=get_lane, summary="The story of one lane"),
+    RouteDoc(method="GET", path="/v1/pauses", handler=get_pauses, summary="Gates not open (all=1: every gate)"),
+    RouteDoc(method="GET", path="/v1/pauses/{id}", handler=get_pause, summary="The story of one pause"),
+    RouteDoc(method="POST", path="/v1/pauses", handler=post_pause, body=PauseBody, success=201,
+             summary="Pause a scope by the operator's word"),
+    RouteDoc(method="POST", path="/v1/pauses/resume", handler=post_resume, body=ResumeBody,
+             summary="Open every gate over exactly this scope"),
+    RouteDoc(method="GET", path="/v1/suppressions", handler=get_suppressions, summary="The suppression list, by page"),
+    RouteDoc(method="POST", path="/v1/suppressions", handler=post_suppressions, body=SuppressBody, success=201,
+             summary="Never mail these addresses again"),
+    RouteDoc(method="DELETE", path="/v1/suppressions/{address}", handler=delete_suppression,
+             summary="Lift a suppression"),
+    RouteDoc(method="GET", path="/v1/dmarc", handler=get_dmarc, summary="Stored DMARC reports and their sources"),
+)  # fmt: skip
+
+
+def gate_json(gate: Gate) -> dict[str, Any]:
+    """A gate as the API shows it."""
+    evidence = gate.evidence
+    return {
+        "id": gate.pause_id, "scope": gate.scope.key, "spares": list(gate.scope.spare), "state": str(gate.state),
+        "rule": gate.rule, "since": iso(gate.since), "until": iso(gate.until) if gate.until else None,
+        "reason": gate.reason, "by": gate.by, "limit": gate.limit,
+        "evidence": None if evidence is None else {
+            "numerator": evidence.numerator, "denominator": evidence.denominator, "rate": evidence.rate,
+            "threshold": evidence.threshold, "e_value": evidence.e_value, "acts_at": evidence.limit,
+            "samples": list(evidence.samples),
+        },
+    }  # fmt: skip
+
+
+def _lane_json(figures: LaneFigures) -> dict[str, Any]:
+    row = asdict(figures)
+    row["lane"] = figures.lane.key
+    row["bounce_rate"] = figures.bounce_rate
+    row["complaint_rate"] = figures.complaint_rate
+    return row
+
+
+def _story(lines: list[StoryLine]) -> list[dict[str, str]]:
+    return [{"at": iso(line.at), "event": line.kind, "text": line.text} for line in lines]

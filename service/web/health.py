@@ -1,0 +1,69 @@
+"""Liveness, readiness and Prometheus metrics (text format 0.0.4)."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from core.errors import PenstockError
+from core.events import GateState
+from monitor import operator as word
+from service.figures import lane_figures, today
+from service.web.keys import PARTS
+
+
+async def healthz(_request: web.Request) -> web.Response:
+    """The process runs and its loop turns."""
+    return web.json_response({"status": "ok"})
+
+
+async def readyz(request: web.Request) -> web.Response:
+    """Storage answers, no task is down, and the monitor keeps up; else 503 with what is wrong."""
+    parts = request.app[PARTS]
+    wrong: list[str] = [f"task {name} failed" for name in sorted(parts.supervisor.failing)]
+    try:
+        await parts.stores.log.head()
+    except PenstockError as error:
+        wrong.append(str(error))
+    if parts.projector.lag() > parts.settings.monitor.max_lag_seconds:
+        wrong.append(f"the monitor is {parts.projector.lag():.0f} s behind")
+    return web.json_response({"ready": not wrong, "problems": wrong}, status=503 if wrong else 200)
+
+
+async def metrics(request: web.Request) -> web.Response:
+    """Gauges and today's counters."""
+    parts = request.app[PARTS]
+    now = parts.clock.now()
+    lines = [
+        "# HELP penstock_queue_messages Queued recipients.",
+        "# TYPE penstock_queue_messages gauge",
+        *(
+            f'penstock_queue_messages{{provider="{_label(provider or "unrouted")}"}} {count}'
+            for provider, count in sorted((await parts.stores.queue.depth()).items())
+        ),
+        "# HELP penstock_monitor_lag_seconds Real seconds since the monitor last reached the log's head.",
+        "# TYPE penstock_monitor_lag_seconds gauge",
+        f"penstock_monitor_lag_seconds {parts.projector.lag():.3f}",
+        "# HELP penstock_gate_closed 1 while the scope is not open, by state.",
+        "# TYPE penstock_gate_closed gauge",
+    ]
+    for gate in parts.control.snapshot().gates:
+        if word.is_closed(gate):
+            lines.append(
+                f'penstock_gate_closed{{scope="{_label(gate.scope.key)}",rule="{_label(gate.rule)}",'
+                f'state="{gate.state}"}} {int(gate.state is not GateState.OPEN)}'
+            )
+    counters = await parts.stores.counters.load(today(now))
+    figures = lane_figures(counters, parts.control.snapshot(), parts.plans, now)
+    for name in ("attempted", "delivered", "deferred", "hard_bounced", "soft_bounced", "complained", "blocked"):
+        lines += [f"# HELP penstock_day_{name} Messages first sent today (UTC).", f"# TYPE penstock_day_{name} gauge"]
+        for row in figures:
+            labels = (
+                f'source="{_label(row.lane.source)}",sending_domain="{_label(row.lane.sending_domain)}",'
+                f'provider="{_label(row.lane.provider)}"'
+            )
+            lines.append(f"penstock_day_{name}{{{labels}}} {getattr(row, name)}")
+    return web.Response(text="\n".join(lines) + "\n", headers={"Content-Type": "text/plain; version=0.0.4"})
+
+
+def _label(text: str) -> str:
+    return text.replace("\\", r"\\").replace('"', r"\"").replace("\n", " ")

@@ -1,0 +1,63 @@
+"""The web application: API, recipients' pages, dashboard, health.  Listens until `stop()`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from aiohttp import web
+
+from service.parts import Parts
+from service.unsubscribe import Unsubscriber
+from service.web.api import ROUTES
+from service.web.auth import Gatekeeper, errors_as_json
+from service.web.health import healthz, metrics, readyz
+from service.web.keys import PARTS, UNSUBSCRIBER
+from service.web.openapi import openapi_document
+from service.web.page import dashboard
+from service.web.recipient import unsubscribe_now, unsubscribe_page
+
+STATIC = Path(__file__).parent / "static"
+
+
+def build_web(parts: Parts, unsubscriber: Unsubscriber) -> web.Application:
+    """The application with every route.  Raises InvalidInput when the API would be open to the network."""
+    http = parts.settings.http
+    app = web.Application(
+        client_max_size=http.max_body_bytes, middlewares=[errors_as_json, Gatekeeper(http).middleware]
+    )
+    app[PARTS] = parts
+    app[UNSUBSCRIBER] = unsubscriber
+    for route in ROUTES:
+        app.router.add_route(route.method, route.path, route.handler)
+    app.router.add_get("/healthz", healthz)
+    app.router.add_get("/readyz", readyz)
+    app.router.add_get("/metrics", metrics)
+    app.router.add_get("/openapi.json", _openapi)
+    app.router.add_get("/u/{token}", unsubscribe_page)
+    app.router.add_post("/u/{token}", unsubscribe_now)
+    app.router.add_get("/", dashboard)
+    app.router.add_static("/static/", STATIC)
+    return app
+
+
+async def _openapi(_request: web.Request) -> web.Response:
+    return web.Response(text=json.dumps(openapi_document(), indent=1), content_type="application/json")
+
+
+class WebServer:
+    """The listener."""
+
+    def __init__(self, parts: Parts, unsubscriber: Unsubscriber) -> None:
+        http = parts.settings.http
+        self._host, self._port = http.host, http.port
+        self._runner = web.AppRunner(build_web(parts, unsubscriber), access_log=None, shutdown_timeout=5)
+
+    async def start(self) -> None:
+        """Listen.  OSError names the address that is taken."""
+        await self._runner.setup()
+        await web.TCPSite(self._runner, self._host, self._port).start()
+
+    async def stop(self) -> None:
+        """Finish the requests that run."""
+        await self._runner.cleanup()
