@@ -308,6 +308,12 @@ class AlertSink(Protocol):
     @property
     def name(self) -> str: ...
 
+    @property
+    def refreshes(self) -> bool:
+        """True when the receiver forgets an alert that is not posted again (Alertmanager); False when each
+        notification reaches a person, who wants it once."""
+        ...
+
     async def notify(self, alerts: Sequence[Alert]) -> None:
         """Deliver.  Raises Unavailable when the receiver did not take them."""
         ...

@@ -1,0 +1,174 @@
+"""From what is known now to the alerts that should be firing.  Pure: takes `Observed`, returns alerts, keeps nothing.
+
+Besides gates that are not open (`alerts.gates`) these conditions are told:
+- `MonitorLag`: the monitor is behind, so ramping lanes hold;
+- `SeedBlind`: a seed mailbox cannot be looked into: placement there is unknown, which is not "good";
+- `QueueStuck`: due mail of a provider that no attempt reached for too long, and no gate explains it;
+- `UnmatchedReplies`: refusals that no reply rule knows: texts changed, and the classes may be wrong;
+- `UnverifiedReports`: many reports that prove nothing: a forger, or a forwarder that strips our tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from alerts.gates import gate_alert
+from alerts.words import Language, number, sample, span
+from config.tables import Rule
+from core.events import Logged, SeedBlind, SeedPlaced
+from core.state import Alert, Gate
+
+BLIND_AFTER = 900.0  # domain seconds: one failed login is no alert
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StuckQueue:
+    """Due mail that waits although nothing of ours forbids it.  `oldest` in epoch seconds."""
+
+    provider: str
+    queued: int
+    oldest: float
+    last_reply: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unmatched:
+    """`count` refusals of one provider, since `since`, that no rule matched, with up to five of their texts."""
+
+    provider: str
+    count: int
+    since: float
+    samples: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unverified:
+    """`count` reports of one kind (bounce, complaint, …), since `since`, without a valid token."""
+
+    kind: str
+    count: int
+    since: float
+    samples: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observed:
+    """What the service knows at one moment.  `monitor_lag` and `max_lag` in real seconds."""
+
+    gates: tuple[Gate, ...] = ()
+    blind: tuple[SeedBlind, ...] = ()
+    monitor_lag: float = 0.0
+    max_lag: float = 60.0
+    stuck: tuple[StuckQueue, ...] = ()
+    unmatched: tuple[Unmatched, ...] = ()
+    unverified: tuple[Unverified, ...] = ()
+
+
+def find_alerts(
+    seen: Observed, *, rules: Sequence[Rule], now: float, language: Language = "en", dashboard: str = ""
+) -> list[Alert]:
+    """Every alert that should be firing at `now` (epoch seconds).  `dashboard` is the page's address without slash."""
+    by_name = {rule.name: rule for rule in rules}
+    alerts = [
+        alert
+        for gate in seen.gates
+        if (alert := gate_alert(gate, by_name, language=language, link=_link(dashboard, gate.pause_id))) is not None
+    ]
+    english = language == "en"
+    if seen.monitor_lag > seen.max_lag:
+        alerts.append(
+            _alert(
+                "MonitorLag", "critical", {}, now, dashboard,
+                summary=f"The monitor is {span(seen.monitor_lag, language)} behind; ramping lanes hold"
+                if english else f"Монитор отстаёт на {span(seen.monitor_lag, language)}; прогрев ждёт",
+                lag_seconds=f"{seen.monitor_lag:.0f}", limit_seconds=f"{seen.max_lag:.0f}",
+                remedy="See the log for errors of 'monitor'; check the database's load"
+                if english else "Проверьте ошибки 'monitor' в журнале и нагрузку базы данных",
+            )
+        )  # fmt: skip
+    alerts += [_blind(blind, language, dashboard) for blind in seen.blind if now - blind.at >= BLIND_AFTER]
+    alerts += [_stuck(stuck, now, language, dashboard) for stuck in seen.stuck]
+    alerts += [_unmatched(found, language, dashboard) for found in seen.unmatched]
+    alerts += [_unverified(found, language, dashboard) for found in seen.unverified]
+    return alerts
+
+
+def blind_now(events: Iterable[Logged]) -> tuple[SeedBlind, ...]:
+    """Mailboxes that are blind after these events (oldest first), each with the first of its failures in a row."""
+    blind: dict[str, SeedBlind] = {}
+    for logged in events:
+        match logged.event:
+            case SeedBlind() as event:
+                blind.setdefault(event.mailbox, event)
+            case SeedPlaced() as event:
+                blind.pop(event.mailbox, None)
+            case _:
+                pass
+    return tuple(blind.values())
+
+
+def _blind(blind: SeedBlind, language: Language, dashboard: str) -> Alert:
+    english = language == "en"
+    return _alert(
+        "SeedBlind", "warning", {"mailbox": blind.mailbox, "provider": blind.provider}, blind.at, dashboard,
+        summary=f"Seed mailbox {blind.mailbox} ({blind.provider}) cannot be looked into: placement there is unknown"
+        if english else f"Ящик {blind.mailbox} ({blind.provider}) недоступен: размещение там неизвестно",
+        problem=sample(blind.problem),
+        remedy="Log in by hand; renew the app password; see [[seeds.mailboxes]]"
+        if english else "Войдите вручную; обновите пароль приложения; см. [[seeds.mailboxes]]",
+    )  # fmt: skip
+
+
+def _stuck(stuck: StuckQueue, now: float, language: Language, dashboard: str) -> Alert:
+    english = language == "en"
+    where = stuck.provider or ("not yet routed domains" if english else "ещё не найденные домены")
+    count, age = number(stuck.queued, language), span(now - stuck.oldest, language)
+    return _alert(
+        "QueueStuck", "warning", {"provider": stuck.provider} if stuck.provider else {}, stuck.oldest, dashboard,
+        summary=f"{count} messages to {where} are due and wait, the oldest for {age}"
+        if english else f"Писем к отправке на {where}: {count}; старшее ждёт {age}",
+        queued=str(stuck.queued), **({"samples": sample(stuck.last_reply)} if stuck.last_reply else {}),
+        remedy="`penstock explain` tells why a message waits; `penstock doctor` checks DNS and port 25"
+        if english else "`penstock explain` скажет, чего ждёт письмо; `penstock doctor` проверит DNS и порт 25",
+    )  # fmt: skip
+
+
+def _unmatched(found: Unmatched, language: Language, dashboard: str) -> Alert:
+    english = language == "en"
+    count = number(found.count, language)
+    return _alert(
+        "UnmatchedReplies", "warning", {"provider": found.provider}, found.since, dashboard,
+        summary=f"{count} refusals of {found.provider} match no reply rule" if english
+        else f"{found.provider}: отказов без подходящего правила: {count}",
+        count=str(found.count), samples="\n".join(sample(s) for s in found.samples[:5]),
+        remedy="Look at the samples; add a reply rule for the new text" if english
+        else "Посмотрите примеры; добавьте правило для нового текста",
+    )  # fmt: skip
+
+
+def _unverified(found: Unverified, language: Language, dashboard: str) -> Alert:
+    english = language == "en"
+    count = number(found.count, language)
+    return _alert(
+        "UnverifiedReports", "warning", {"kind": found.kind}, found.since, dashboard,
+        summary=f"{count} reports ({found.kind}) carried no valid token; they have no effect" if english
+        else f"Отчётов ({found.kind}) без действительного токена: {count}; они не действуют",
+        count=str(found.count), samples="\n".join(sample(s) for s in found.samples[:5]),
+        remedy="If they are real, check that the return path and the token keys did not change" if english
+        else "Если они настоящие, проверьте, не сменились ли обратный адрес и ключи токенов",
+    )  # fmt: skip
+
+
+def _alert(name: str, severity: str, parts: dict[str, str], since: float, dashboard: str, **said: str) -> Alert:
+    scope = ",".join(f"{key}={value}" for key, value in parts.items()) or "all"
+    labels = {"alertname": name, "severity": severity, "scope": scope, "service": "penstock", **parts}
+    said.setdefault("description", f"{said['summary']}. {said['remedy']}")
+    return Alert(labels=labels, annotations=said, starts_at=since, ends_at=0.0, link=_link(dashboard, ""))
+
+
+def _link(dashboard: str, pause_id: str) -> str:
+    if not dashboard:
+        return ""
+    return f"{dashboard}/#pause-{quote(pause_id, safe='')}" if pause_id else f"{dashboard}/"
