@@ -143,6 +143,8 @@ class DmarcReport:
     policy: str
     records: tuple[DmarcRecord, ...]
     refused: tuple[str, ...] = ()  # a reason for each record that could not be read
+    refused_messages: int = 0  # messages in the refused records, as far as their counts were legible
+    notes: tuple[str, ...] = ()  # what was odd or mended on the way, for people
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

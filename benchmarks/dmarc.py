@@ -1,0 +1,212 @@
+"""Speed of the DMARC reader: one report of 50,000 records, and a folder of 10,000 small ones.
+
+    python benchmarks/dmarc.py [--records N] [--reports N] [--runs N]
+
+Prints JSON lines {"benchmark","subject","metric","unit","median","min","max","runs","durability"}.  Each run is a
+process of its own, so that its peak memory is its own.  parsedmarc is measured beside it when it is installed;
+otherwise a line says NOT MEASURED.  The input is made anew from a fixed seed; making it is not timed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import importlib.util
+import json
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from collectors.dmarc import parse_aggregate
+from core.state import DmarcReport
+
+_HEAD = """<?xml version="1.0" encoding="UTF-8" ?>
+<feedback>
+  <version>1.0</version>
+  <report_metadata>
+    <org_name>receiver.example</org_name>
+    <email>dmarc-reports@receiver.example</email>
+    <extra_contact_info>https://receiver.example/dmarc</extra_contact_info>
+    <report_id>{id}</report_id>
+    <date_range>
+      <begin>1790000000</begin>
+      <end>1790086399</end>
+    </date_range>
+  </report_metadata>
+  <policy_published>
+    <domain>example.com</domain>
+    <adkim>r</adkim>
+    <aspf>r</aspf>
+    <p>quarantine</p>
+    <sp>quarantine</sp>
+    <pct>100</pct>
+  </policy_published>
+"""
+_RECORD = """  <record>
+    <row>
+      <source_ip>{ip}</source_ip>
+      <count>{count}</count>
+      <policy_evaluated>
+        <disposition>{disposition}</disposition>
+        <dkim>{dkim}</dkim>
+        <spf>pass</spf>
+      </policy_evaluated>
+    </row>
+    <identifiers>
+      <envelope_from>bounce.example.com</envelope_from>
+      <header_from>example.com</header_from>
+    </identifiers>
+    <auth_results>
+      <dkim>
+        <domain>example.com</domain>
+        <selector>s{selector}</selector>
+        <result>{dkim}</result>
+      </dkim>
+      <spf>
+        <domain>bounce.example.com</domain>
+        <scope>mfrom</scope>
+        <result>pass</result>
+      </spf>
+    </auth_results>
+  </record>
+"""
+
+
+def make_report(records: int, report_id: str, seed: int = 1) -> tuple[bytes, int]:
+    """XML of one report, and the messages that it counts."""
+    source = random.Random(seed)
+    parts = [_HEAD.format(id=report_id)]
+    total = 0
+    for _ in range(records):
+        count = source.choice((1, 1, 1, 2, 5, 40))
+        total += count
+        good = source.random() < 0.97
+        parts.append(
+            _RECORD.format(
+                ip=".".join(str(source.randrange(1, 255)) for _ in range(4)),
+                count=count,
+                disposition="none" if good else "quarantine",
+                dkim="pass" if good else "fail",
+                selector=source.randrange(1, 5),
+            )
+        )
+    parts.append("</feedback>\n")
+    return "".join(parts).encode(), total
+
+
+def _peak_mb() -> float:
+    # not getrusage: Linux hands its maximum on from the parent through exec
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) / 1024
+
+
+def _parse_ours(payload: bytes, name: str) -> tuple[int, int]:
+    records = messages = 0
+    for result in parse_aggregate(payload, name):
+        assert isinstance(result, DmarcReport), result
+        records += len(result.records) + len(result.refused)
+        messages += sum(r.count for r in result.records) + result.refused_messages
+    return records, messages
+
+
+def _parse_parsedmarc(payload: bytes, name: str) -> tuple[int, int]:
+    import parsedmarc  # type: ignore[import-not-found]
+
+    report = parsedmarc.parse_report_file(payload, offline=True)["report"]
+    return len(report["records"]), sum(r["count"] for r in report["records"])
+
+
+_SUBJECTS = {"penstock": _parse_ours, "parsedmarc": _parse_parsedmarc}
+
+
+def worker(subject: str, what: str, path: Path, expected: int) -> None:
+    """One run, in a process of its own: prints {"seconds", "peak_mb"}."""
+    parse = _SUBJECTS[subject]
+    if what == "large":
+        payload = path.read_bytes()
+        began = time.perf_counter()
+        _, messages = parse(payload, path.name)
+    else:
+        began = time.perf_counter()
+        messages = 0
+        for file in sorted(path.iterdir()):
+            messages += parse(file.read_bytes(), file.name)[1]
+    seconds = time.perf_counter() - began
+    assert messages == expected, f"{subject} lost messages: {messages} of {expected}"
+    print(json.dumps({"seconds": seconds, "peak_mb": _peak_mb()}))
+
+
+def _measure(subject: str, what: str, path: Path, expected: int, runs: int) -> list[dict[str, float]]:
+    command = [sys.executable, __file__, "--worker", subject, what, str(path), str(expected)]
+    found = []
+    for _ in range(runs):
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise SystemExit(done.stderr[-2000:])
+        found.append(json.loads(done.stdout.splitlines()[-1]))
+    return found
+
+
+def _line(subject: str, metric: str, unit: str, values: list[float]) -> None:
+    print(
+        json.dumps(
+            {
+                "benchmark": "dmarc",
+                "subject": subject,
+                "metric": metric,
+                "unit": unit,
+                "median": round(statistics.median(values), 1),
+                "min": round(min(values), 1),
+                "max": round(max(values), 1),
+                "runs": len(values),
+                "durability": "none: parsing only",
+            }
+        ),
+        flush=True,
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--records", type=int, default=50_000)
+    parser.add_argument("--reports", type=int, default=10_000)
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--worker", nargs=4, metavar=("SUBJECT", "WHAT", "PATH", "EXPECTED"))
+    options = parser.parse_args()
+    if options.worker:
+        subject, what, path, expected = options.worker
+        worker(subject, what, Path(path), int(expected))
+        return
+    with tempfile.TemporaryDirectory(prefix="penstock-dmarc-") as folder:
+        large = Path(folder, "receiver.example!example.com!1790000000!1790086399.xml.gz")
+        xml, in_large = make_report(options.records, "large")
+        large.write_bytes(gzip.compress(xml))
+        small = Path(folder, "small")
+        small.mkdir()
+        in_small = 0
+        for number in range(options.reports):
+            xml, count = make_report(number % 12 + 1, f"small-{number}", seed=number)
+            in_small += count
+            Path(small, f"r{number}.example!example.com!1790000000!1790086399.xml.gz").write_bytes(gzip.compress(xml))
+        for subject in _SUBJECTS:
+            if subject == "parsedmarc" and importlib.util.find_spec("parsedmarc") is None:
+                print(json.dumps({"benchmark": "dmarc", "subject": subject, "metric": "NOT MEASURED: not installed"}))
+                continue
+            runs = _measure(subject, "large", large, in_large, options.runs)
+            name = f"report of {options.records} records"
+            _line(subject, f"{name}: parsed", "records/s", [options.records / r["seconds"] for r in runs])
+            _line(subject, f"{name}: peak memory of the process", "MB", [r["peak_mb"] for r in runs])
+            runs = _measure(subject, "small", small, in_small, options.runs)
+            name = f"folder of {options.reports} small reports"
+            _line(subject, f"{name}: parsed", "reports/s", [options.reports / r["seconds"] for r in runs])
+            _line(subject, f"{name}: peak memory of the process", "MB", [r["peak_mb"] for r in runs])
+
+
+if __name__ == "__main__":
+    main()

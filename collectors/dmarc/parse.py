@@ -1,0 +1,85 @@
+"""One file to its reports: strictly by expat; leniently by our own reader when the XML is broken.
+
+Contract: `parse_aggregate(payload, filename)` returns one DmarcReport for each report in the file and a Refusal for
+everything that is none.  It never raises for what is in the file, expands no entity, opens nothing, and keeps the
+bounds of `Limits`.  Both readers call the same handlers; the lenient one begins anew at the file's start.
+"""
+
+from __future__ import annotations
+
+from pyexpat import ExpatError, ParserCreate
+from pyexpat import errors as expat_errors
+
+from collectors.dmarc.defects import Defect, Limits, Meter, Refusal, Refused
+from collectors.dmarc.fold import Fold
+from collectors.dmarc.soup import read_soup
+from collectors.dmarc.text import clean
+from collectors.dmarc.unpack import Stream, unpack
+from core.state import DmarcReport
+
+Result = DmarcReport | Refusal
+DEFAULT = Limits()
+_FEED = 65_536
+
+
+def parse_aggregate(payload: bytes, filename: str = "", limits: Limits = DEFAULT) -> list[Result]:
+    """Every report in one attached or uploaded file, packed or not."""
+    meter = Meter(limits)
+    results: list[Result] = []
+    for stream in unpack(payload, filename, meter):
+        results += [stream] if isinstance(stream, Refusal) else _read(stream, meter)
+        meter.notes.clear()
+    return results
+
+
+def _read(stream: Stream, meter: Meter) -> list[Result]:
+    before = list(meter.notes)
+    try:
+        try:
+            fold = _read_strict(stream, meter)
+        except ExpatError as error:
+            meter.notes.clear()
+            for text in before:
+                meter.note(text)
+            text = expat_errors.messages.get(error.code, "error")
+            meter.note(f"the XML is broken ({text}, line {error.lineno}): read leniently")
+            fold = Fold(meter)
+            read_soup(clean(stream.open(), meter), fold, meter)
+            if not fold.drafts and fold.root in ("", "feedback"):
+                raise Refused(
+                    Defect.BROKEN_XML, f"no report can be recovered: {text} in line {error.lineno}"
+                ) from error
+        if not fold.drafts:
+            raise Refused(Defect.NOT_A_REPORT, f"the root element is <{fold.root[:40]}> and not <feedback>")
+        return fold.results(stream.name)
+    except Refused as error:
+        return [error.of(stream.name)]
+
+
+def _read_strict(stream: Stream, meter: Meter) -> Fold:
+    fold = Fold(meter)
+    names: dict[str, str] = {}
+    # expat before 2.6 reads an unfinished token again with every feed: the bound on tokens keeps that harmless
+    parser = ParserCreate("utf-8", None, names)
+    parser.buffer_text = True
+    parser.buffer_size = 8192
+    parser.StartElementHandler = fold.begin
+    parser.EndElementHandler = fold.end
+    parser.CharacterDataHandler = fold.chars
+    parser.EntityDeclHandler = _refuse_entity
+    fed = 0
+    for piece in clean(stream.open(), meter):
+        for at in range(0, len(piece), _FEED):
+            part = piece[at : at + _FEED]
+            parser.Parse(part, False)
+            fed += len(part)
+            if fed - parser.CurrentByteIndex > meter.limits.token_bytes:
+                raise Refused(Defect.TOO_LARGE, f"one tag or text has more than {meter.limits.token_bytes} bytes")
+        if len(names) > meter.limits.names:
+            raise Refused(Defect.TOO_MANY, f"more than {meter.limits.names} different element names")
+    parser.Parse(b"", True)
+    return fold
+
+
+def _refuse_entity(name: str, *rest: object) -> None:
+    raise Refused(Defect.ENTITIES, f"declares the entity {name[:40]!r}; entities are never expanded")

@@ -1,0 +1,133 @@
+"""A lenient reader for XML that expat refuses: unclosed elements, stray brackets, junk, a file cut short.
+
+Contract: calls the handlers of a Fold as a strict parser would, after mending the nesting: an end tag closes what was
+left open inside it; an element that belongs further out closes what stands between; an end tag without a start is
+dropped.  A second `<feedback>` begins a second report.  Never raises for what is in the text except `Refused` for a
+broken bound or a declared entity.  Linear in the text: no position is searched twice.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Iterator
+
+from collectors.dmarc.defects import Defect, Meter, Refused
+from collectors.dmarc.fold import Fold
+
+_TAG = re.compile(r"<(/?)([A-Za-z_][\w.:-]{0,199})")
+_HOLD = 65_536  # characters that may wait for the end of a tag or comment
+_SKIPPED = (("<!--", "-->"), ("<?", "?>"))
+
+
+def read_soup(pieces: Iterator[bytes], fold: Fold, meter: Meter) -> None:
+    """Read the whole text."""
+    mender = _Mender(fold, meter)
+    held = ""
+    for piece in pieces:
+        meter.tick()
+        held += piece.decode("utf-8", "replace")
+        held = held[_scan(held, mender, last=False) :]
+    _scan(held, mender, last=True)
+    fold.stop()
+
+
+def _scan(text: str, mender: _Mender, *, last: bool) -> int:
+    """Handle what is complete; the position from which more text is needed."""
+    at, size = 0, len(text)
+    closing = -1  # the next '>', found once
+    while at < size:
+        opening = text.find("<", at)
+        if opening < 0:
+            mender.chars(text[at:])
+            return size
+        if opening > at:
+            mender.chars(text[at:opening])
+        final = last or size - opening > _HOLD
+        if size - opening < 9 and not last:
+            return opening
+        skip = next((end for start, end in _SKIPPED if text.startswith(start, opening)), "")
+        if text.startswith("<![CDATA[", opening):
+            end = text.find("]]>", opening)
+            if end < 0 and not final:
+                return opening
+            mender.chars(text[opening + 9 : end if end >= 0 else size], raw=True)
+            at = end + 3 if end >= 0 else size
+            continue
+        if skip:
+            end = text.find(skip, opening)
+            if end < 0 and not final:
+                return opening
+            at = end + len(skip) if end >= 0 else size
+            continue
+        if text.startswith("<!ENTITY", opening):
+            raise Refused(Defect.ENTITIES, "declares an entity; entities are never expanded")
+        tag = _TAG.match(text, opening)
+        if tag is None:
+            at = opening + 1  # a stray bracket is text
+            continue
+        if closing < opening:
+            closing = text.find(">", opening)
+            closing = size if closing < 0 else closing
+        following = text.find("<", opening + 1)
+        if 0 <= following < closing:
+            at = opening + 1  # the tag was never finished
+            continue
+        if closing == size:
+            if not final:
+                return opening
+            at = opening + 1
+            continue
+        if tag[1]:
+            mender.close(tag[2])
+        else:
+            mender.open(tag[2], empty=text[closing - 1] == "/")
+        at = closing + 1
+    return at
+
+
+class _Mender:
+    """Keeps the nesting right for the handlers."""
+
+    def __init__(self, fold: Fold, meter: Meter) -> None:
+        self._fold = fold
+        self._meter = meter
+        self._open: list[str] = []
+
+    def chars(self, text: str, *, raw: bool = False) -> None:
+        if self._open and not text.isspace():
+            self._fold.chars(text if raw or "&" not in text else html.unescape(text))
+
+    def open(self, name: str, *, empty: bool) -> None:
+        local = name.rpartition(":")[2].lower()
+        if not empty:
+            self._make_room(local)
+        elif len(self._open) > self._meter.limits.depth:
+            return
+        self._fold.begin(local, None)
+        if empty:
+            self._fold.end(local)
+        else:
+            self._open.append(local)
+
+    def _make_room(self, local: str) -> None:
+        """Close what the new element cannot lie in, when it belongs further out."""
+        path = self._fold.path()
+        for distance in range(len(path)):
+            if local in path[-1 - distance]:
+                if distance and path[-1] is not path[-1 - distance]:
+                    for _ in range(distance):
+                        self._pop()
+                return
+
+    def close(self, name: str) -> None:
+        local = name.rpartition(":")[2].lower()
+        if local not in self._open:
+            return
+        while self._pop() != local:
+            pass
+
+    def _pop(self) -> str:
+        name = self._open.pop()
+        self._fold.end(name)
+        return name
