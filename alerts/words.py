@@ -28,9 +28,10 @@ def number(value: float, language: Language, digits: int = 0) -> str:
 
 
 def percent(rate: float, language: Language) -> str:
-    """A share as a percentage with as many digits as its size deserves: 0.31 %, 4.2 %, 57 %."""
+    """A share as a percentage with as many digits as its distance from 0 or 100 deserves: 0.31 %, 57 %, 99.6 %."""
     value = rate * 100
-    digits = 0 if value >= 10 or value == 0 else 1 if value >= 1 else 2 if value >= 0.1 else 3
+    edge = min(value, 100 - value)
+    digits = 0 if edge >= 10 or edge <= 0 else 1 if edge >= 1 else 2 if edge >= 0.1 else 3
     return f"{number(value, language, digits)}\u00a0%"
 
 

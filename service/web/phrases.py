@@ -1,0 +1,149 @@
+"""The dashboard's words in English and Russian, and how it writes dates and short figures.
+
+A key that one language lacks is an error of the tests, not of the reader: both tables hold the same keys.
+"""
+
+from __future__ import annotations
+
+from alerts.words import Language, number
+from core.clock import utc
+
+_MONTHS = {
+    "en": ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"),
+    "ru": ("янв", "фев", "мар", "апр", "мая", "июн", "июл", "авг", "сен", "окт", "ноя", "дек"),
+}
+
+EN = {
+    "title": "Penstock", "subtitle": "Sending, watched", "skip": "To the content", "node": "node",
+    "sandbox": "sandbox", "clock_rate": "one day in {span}", "live": "live", "stale": "no connection",
+    "lag": "monitor {span} behind", "lag_ok": "monitor up to date", "lag_unknown": "monitor: unknown",
+    "all_open": "Everything flows", "all_open_more": "All gates are open. No alert is firing.",
+    "verdict_more": "Transactional mail goes on unless its own gate says otherwise.",
+    "today": "Today", "accepted": "Accepted", "delivered": "Delivered", "deferred": "Deferred", "bounced": "Bounced",
+    "complaints": "Complaints", "queued": "In the queue", "unknown": "unknown", "of_ended": "of ended mail",
+    "of_delivered": "of delivered mail", "retried": "will be tried again", "taken": "taken over",
+    "gates": "Gates", "gates_none": "Every gate is open: nothing is held back.",
+    "open": "Open", "slowed": "Slowed", "paused": "Paused", "probing": "Probing", "hard_stopped": "Stopped",
+    "since": "since", "until": "until", "until_person": "until a person resumes it", "in": "in {span}",
+    "overdue": "due now", "undo": "Open it by hand", "rule": "rule", "by": "by", "guard": "the guard",
+    "of": "of", "limit": "limit", "evidence": "Evidence", "acts_at": "acts at {limit}", "samples": "What came back",
+    "probe_limit": "{n} messages may pass; their outcome decides", "slow_limit": "at most {n} messages an hour",
+    "complaint_rate": "complaints", "hard_bounce_rate": "hard bounces", "rate": "rate",
+    "needle_label": "Rate {rate}, 95 % interval {low} to {high}, limit {threshold}",
+    "volume": "Volume", "volume_label": "First attempts a day, stacked by provider; below, when each gate was closed",
+    "volume_hint": "First attempts a day. The strips below show when a provider's gate was not open.",
+    "others": "others", "lanes": "Lanes", "lanes_hint": "source × domain × provider, today; 95 % intervals",
+    "lanes_none": "No lane has sent yet.", "lane": "Lane", "warmup": "Warm-up", "cap": "Cap today",
+    "trend": "Last days", "state": "Gate", "step": "step {n}", "warm": "warm", "no_limit": "no limit",
+    "no_feedback": "not reported", "no_feedback_more": "This provider sends no complaint reports",
+    "cap_label": "{used} of {cap} sent today", "n": "n",
+    "decisions": "Decisions", "decisions_none": "No decision yet.", "alerts": "Alerts",
+    "alerts_none": "Nothing to tell.",
+    "firing": "firing", "resolved": "resolved", "told": "told", "not_told": "failed", "nobody": "no notifier",
+    "placement": "Placement of seed mail", "placement_none": "No seed mail has been looked for yet.",
+    "inbox": "inbox", "spam": "spam", "missing": "missing", "blind": "mailbox cannot be looked into",
+    "queue": "Queue", "queue_none": "The queue is empty.", "unrouted": "not yet routed",
+    "suppressions": "Suppressions", "suppressions_none": "Nobody is suppressed.",
+    "hard_bounce": "hard bounce", "complaint": "complaint", "unsubscribe": "unsubscribed", "manual": "by hand",
+    "dmarc": "DMARC reports", "dmarc_none": "No report has come yet.", "reports": "reports", "messages": "messages",
+    "aligned": "aligned", "sources": "source addresses",
+    "budget": "Declared false alarms", "budget_none": "No rule is loaded.",
+    "budget_hint": "How often a rule may pause mail that is in order, over all its scopes together.",
+    "budget_row": "at most once in {span}", "started": "Started", "advanced": "Advanced", "held": "Held",
+    "stepped_back": "Stepped back", "finished": "Warm", "lanes_n": "{n} lanes", "more": "and {n} more",
+    "foot": "Figures count by the hour in which a message was first sent (UTC).",
+    "command": "command", "other_language": "Русский", "other_code": "ru", "critical": "critical",
+    "warning": "warning", "expiry": "Ends", "provider": "Provider", "empty_scope": "all mail",
+}  # fmt: skip
+
+RU = {
+    "title": "Penstock", "subtitle": "Отправка под присмотром", "skip": "К содержанию", "node": "узел",
+    "sandbox": "песочница", "clock_rate": "сутки за {span}", "live": "вживую", "stale": "нет связи",
+    "lag": "монитор отстаёт на {span}", "lag_ok": "монитор не отстаёт", "lag_unknown": "монитор: нет данных",
+    "all_open": "Всё течёт", "all_open_more": "Все затворы открыты. Тревог нет.",
+    "verdict_more": "Транзакционная почта идёт, если её собственный затвор не закрыт.",
+    "today": "Сегодня", "accepted": "Принято", "delivered": "Доставлено", "deferred": "Отложено",
+    "bounced": "Отказы", "complaints": "Жалобы", "queued": "В очереди", "unknown": "нет данных",
+    "of_ended": "от завершённых", "of_delivered": "от доставленных", "retried": "попробуем снова",
+    "taken": "взято на отправку", "gates": "Затворы", "gates_none": "Все затворы открыты: ничто не задержано.",
+    "open": "Открыт", "slowed": "Замедлено", "paused": "Пауза", "probing": "Проба", "hard_stopped": "Остановлено",
+    "since": "с", "until": "до", "until_person": "до решения человека", "in": "через {span}", "overdue": "сейчас",
+    "undo": "Открыть вручную", "rule": "правило", "by": "кем", "guard": "сторож", "of": "из", "limit": "порог",
+    "evidence": "Свидетельство", "acts_at": "действует от {limit}", "samples": "Что пришло в ответ",
+    "probe_limit": "пройдёт писем: {n}; решит их исход", "slow_limit": "не более {n} писем в час",
+    "complaint_rate": "жалобы", "hard_bounce_rate": "жёсткие отказы", "rate": "доля",
+    "needle_label": "Доля {rate}, интервал 95 % от {low} до {high}, порог {threshold}",
+    "volume": "Объём", "volume_label": "Первые попытки в сутки по провайдерам; ниже — когда затвор был закрыт",
+    "volume_hint": "Первые попытки в сутки. Полосы внизу показывают, когда затвор провайдера не был открыт.",
+    "others": "другие", "lanes": "Линии", "lanes_hint": "источник × домен × провайдер, сегодня; интервалы 95 %",
+    "lanes_none": "Ни одна линия ещё не отправляла.", "lane": "Линия", "warmup": "Прогрев", "cap": "Предел на день",
+    "trend": "Последние дни", "state": "Затвор", "step": "шаг {n}", "warm": "прогрета", "no_limit": "без предела",
+    "no_feedback": "не сообщает", "no_feedback_more": "Этот провайдер не присылает отчётов о жалобах",
+    "cap_label": "отправлено {used} из {cap}", "n": "n",
+    "decisions": "Решения", "decisions_none": "Решений ещё нет.", "alerts": "Тревоги",
+    "alerts_none": "Сообщать не о чем.", "firing": "действует", "resolved": "завершена", "told": "сообщено",
+    "not_told": "не принято", "nobody": "некому сообщать", "placement": "Размещение контрольных писем",
+    "placement_none": "Контрольных писем ещё не искали.", "inbox": "входящие", "spam": "спам", "missing": "нет письма",
+    "blind": "ящик недоступен", "queue": "Очередь", "queue_none": "Очередь пуста.", "unrouted": "маршрут не найден",
+    "suppressions": "Стоп-лист", "suppressions_none": "Стоп-лист пуст.", "hard_bounce": "жёсткий отказ",
+    "complaint": "жалоба", "unsubscribe": "отписка", "manual": "вручную",
+    "dmarc": "Отчёты DMARC", "dmarc_none": "Отчётов ещё не было.", "reports": "отчётов", "messages": "писем",
+    "aligned": "согласованы", "sources": "адресов-источников",
+    "budget": "Заявленные ложные тревоги", "budget_none": "Правила не загружены.",
+    "budget_hint": "Как часто правило может задержать исправную почту, по всем его областям вместе.",
+    "budget_row": "не чаще раза в {span}", "started": "Начата", "advanced": "Шаг вперёд", "held": "Без изменений",
+    "stepped_back": "Шаг назад", "finished": "Прогрета", "lanes_n": "линий: {n}", "more": "и ещё {n}",
+    "foot": "Показатели считаются по часу первой отправки письма (UTC).",
+    "command": "команда", "other_language": "English", "other_code": "en", "critical": "критично",
+    "warning": "внимание", "expiry": "Конец", "provider": "Провайдер", "empty_scope": "вся почта",
+}  # fmt: skip
+
+
+def phrase(key: str, language: Language) -> str:
+    """The words of a key.  KeyError is a defect of ours."""
+    return (EN if language == "en" else RU)[key]
+
+
+def date(at: float, language: Language) -> str:
+    """'25 Nov'."""
+    when = utc(at)
+    return f"{when.day} {_MONTHS[language][when.month - 1]}"
+
+
+def moment(at: float, language: Language) -> str:
+    """'25 Nov, 14:05'."""
+    return f"{date(at, language)}, {utc(at):%H:%M}"
+
+
+def compact(value: float, language: Language) -> str:
+    """A scale's label: 0, 250, 1.5k, 20k, 3M."""
+    thousand, million = ("k", "M") if language == "en" else ("\u00a0тыс", "\u00a0млн")
+    for size, name in ((1_000_000, million), (1000, thousand)):
+        if value >= size:
+            return number(value / size, language, 0 if value % size == 0 else 1) + name
+    return number(value, language, 0 if value == int(value) else 1)
+
+
+def plural(count: int, key: str, language: Language) -> str:
+    """'2 scopes are paused': count and noun in the form that the language asks for."""
+    forms = _PLURALS[key, language]
+    if language == "en":
+        form = forms[0] if count == 1 else forms[1]
+    elif count % 10 == 1 and count % 100 != 11:
+        form = forms[0]
+    elif count % 10 in (2, 3, 4) and count % 100 not in (12, 13, 14):
+        form = forms[1]
+    else:
+        form = forms[2]
+    return f"{number(count, language)} {form}"
+
+
+_PLURALS: dict[tuple[str, Language], tuple[str, ...]] = {
+    ("closed", "en"): ("gate is closed", "gates are closed"),
+    ("closed", "ru"): ("затвор закрыт", "затвора закрыты", "затворов закрыты"),
+    ("watched", "en"): ("gate lets mail through slowly", "gates let mail through slowly"),
+    ("watched", "ru"): ("затвор пропускает почту медленно", "затвора пропускают почту медленно",
+                        "затворов пропускают почту медленно"),
+    ("firing", "en"): ("alert is firing", "alerts are firing"),
+    ("firing", "ru"): ("тревога действует", "тревоги действуют", "тревог действуют"),
+}  # fmt: skip
