@@ -1,0 +1,67 @@
+"""DKIM's relaxed canonical form of headers and body (RFC 6376 sections 3.4.2 and 3.4.4).  Pure and fast.
+
+Contract: input has CRLF line ends only (`sender.wire.crlf`).  `bytes.replace` and `split` instead of regular
+expressions: a fifth of the time.  White space is space and tab, nothing else; other control characters are content.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+def split_message(message: bytes) -> tuple[bytes, bytes]:
+    """Header block without its final CRLF, and body.  A message without an empty line is all header."""
+    if message.startswith(b"\r\n"):
+        return b"", message[2:]
+    head, _, body = message.partition(b"\r\n\r\n")
+    return head.removesuffix(b"\r\n"), body
+
+
+def header_fields(head: bytes) -> list[tuple[bytes, bytes]]:
+    """(lower-case name, raw value with its folds) in order.  Lines that are no field are left out."""
+    fields: list[tuple[bytes, bytes]] = []
+    if b"\r\n " in head or b"\r\n\t" in head:
+        # a fold is no end of a field: take the folds out of the way of the split (a bare LF cannot stand in here)
+        head = head.replace(b"\r\n ", b"\n ").replace(b"\r\n\t", b"\n\t")
+    for line in head.split(b"\r\n"):
+        name, colon, value = line.partition(b":")
+        if colon and name and name[:1] not in b" \t\n":
+            fields.append((name.rstrip(b" \t").lower(), value))
+    return fields
+
+
+def relaxed_value(value: bytes) -> bytes:
+    """A field's value unfolded, each run of white space one space, none at the ends."""
+    return _one_space(value.replace(b"\n", b"").replace(b"\r", b"")).strip(b" ")
+
+
+def relaxed_body(body: bytes) -> bytes:
+    """No white space at line ends, runs of it as one space, no empty lines at the end."""
+    body = _one_space(body)
+    if b" \r\n" in body:
+        body = body.replace(b" \r\n", b"\r\n")
+    body = body.rstrip(b"\r\n")
+    if body.endswith(b" "):  # only when the last line has no end
+        body = body.rstrip(b" \r\n")
+    return body + b"\r\n" if body else b""
+
+
+def select(fields: Sequence[tuple[bytes, bytes]], names: Sequence[bytes]) -> list[bytes]:
+    """Canonical lines for h=: each name takes the lowest field not yet taken; a name too many takes nothing."""
+    stacks: dict[bytes, list[bytes]] = {}
+    for name, value in fields:
+        stacks.setdefault(name, []).append(value)
+    lines: list[bytes] = []
+    for name in names:
+        stack = stacks.get(name)
+        if stack:
+            lines.append(name + b":" + relaxed_value(stack.pop()) + b"\r\n")
+    return lines
+
+
+def _one_space(text: bytes) -> bytes:
+    if b"\t" in text:
+        text = text.replace(b"\t", b" ")
+    while b"  " in text:  # halves each run: a megabyte of spaces takes twenty rounds
+        text = text.replace(b"  ", b" ")
+    return text
