@@ -7,6 +7,7 @@ type gives an empty answer, as in DNS.  An empty MX list stands for a null MX (R
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterable
 
 from core.ports import NameMissing, NullMx
@@ -37,6 +38,10 @@ class ZoneResolver:
 
     def add_txt(self, name: str, text: str) -> None:
         self._txt.setdefault(name, []).append(text)
+
+    def add_key(self, name: str, kind: str, raw: bytes) -> None:
+        """A DKIM key record (RFC 6376 section 3.6.1); replaces the one before."""
+        self._txt[name] = [f"v=DKIM1; k={kind}; p={base64.b64encode(raw).decode()}"]
 
     async def mx(self, domain: str) -> list[MxHost]:
         """As core.ports.Resolver.mx."""

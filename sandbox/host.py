@@ -44,7 +44,7 @@ class Taken:
 class Keeper(Protocol):
     """Takes note of every message that was taken: seed mailboxes, DMARC counts."""
 
-    def __call__(self, behaviour: Behaviour, taken: Taken) -> None: ...
+    def __call__(self, behaviour: Behaviour, taken: Taken, /) -> None: ...
 
 
 class ProviderHost:
