@@ -1,0 +1,129 @@
+"""DKIM keys (RFC 6376, RFC 8301, RFC 8463): is our public key published, whole, and meant for mail?
+
+Contract: only selectors that we sign with are asked for; nothing is guessed.  The published key is compared with the
+record of our private key, so that a rotation that was forgotten on either side is seen.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from dataclasses import dataclass
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from cryptography.hazmat.primitives.serialization import load_der_public_key
+
+from collectors.dns import texts_auth as say
+from collectors.dns.finding import Finding, Text, found
+from collectors.dns.tags import parse_tags
+from core.ports import NameMissing, Resolver, ResolverFailed
+
+_NOBODYS = "no-such-selector-7f3k"  # a name that only a wildcard can answer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DkimWanted:
+    """One key that we sign with: `record` is what has to be published for it."""
+
+    domain: str
+    selector: str
+    record: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.selector}._domainkey.{self.domain}"
+
+
+async def check_dkim(resolver: Resolver, wanted: DkimWanted) -> list[Finding]:
+    """Findings about one selector of ours."""
+    name = wanted.name
+    try:
+        texts = await resolver.txt(name)
+    except NameMissing:
+        texts = []
+    except ResolverFailed as error:
+        return [found(say.DNS_FAILED, name, name=name, problem=error)]
+    if not texts:
+        return [found(say.DKIM_MISSING, name, record=wanted.record)]
+    findings = [found(say.DKIM_SEVERAL, name, count=len(texts))] if len(texts) > 1 else []
+    ours = parse_tags(wanted.record)
+    matching = [text for text in texts if _key(text) == _bare(ours.get("p", ""))]
+    findings += _judge(wanted, matching[0] if matching else texts[0], ours)
+    findings += await _wildcard(resolver, wanted.domain)
+    if findings:
+        return findings
+    return [found(say.DKIM_OK, name, kind=_kind(ours))]
+
+
+def _judge(wanted: DkimWanted, text: str, ours: dict[str, str]) -> list[Finding]:
+    name = wanted.name
+
+    def problem(about: Text, **values: object) -> Finding:
+        return found(about, name, record=wanted.record, **values)
+
+    try:
+        tags = parse_tags(text)
+        if "p" not in tags:
+            raise ValueError("there is no p=")
+        if tags.get("v", "DKIM1") != "DKIM1":
+            raise ValueError(f"v={tags['v']} is not DKIM1")
+        base64.b64decode(_bare(tags["p"]), validate=True)
+    except (ValueError, binascii.Error) as error:
+        return [problem(say.DKIM_SYNTAX, problem=error)]
+    if not tags["p"]:
+        return [problem(say.DKIM_REVOKED)]
+    findings = []
+    kind, own_kind = tags.get("k", "rsa").lower(), ours.get("k", "rsa").lower()
+    if kind != own_kind:
+        findings.append(problem(say.DKIM_KEY_TYPE, published=kind, ours=own_kind))
+    elif _bare(tags["p"]) != _bare(ours.get("p", "")):
+        findings.append(problem(say.DKIM_MISMATCH))
+    bits = _rsa_bits(tags["p"]) if kind == "rsa" else 0
+    if 0 < bits < 2048:
+        findings.append(problem(say.DKIM_TOO_SHORT if bits < 1024 else say.DKIM_SHORT, bits=bits))
+    if "y" in _list(tags.get("t", "")):
+        findings.append(problem(say.DKIM_TESTING))
+    hashes = _list(tags.get("h", "sha256"))
+    if hashes and "sha256" not in hashes:
+        findings.append(problem(say.DKIM_HASH, hashes=":".join(hashes)))
+    services = _list(tags.get("s", "*"))
+    if services and not {"*", "email"} & set(services):
+        findings.append(problem(say.DKIM_SERVICE, services=":".join(services)))
+    return findings
+
+
+async def _wildcard(resolver: Resolver, domain: str) -> list[Finding]:
+    try:
+        texts = await resolver.txt(f"{_NOBODYS}._domainkey.{domain}")
+    except (NameMissing, ResolverFailed):
+        return []
+    return [found(say.DKIM_WILDCARD, f"*._domainkey.{domain}")] if texts else []
+
+
+def _key(text: str) -> str:
+    try:
+        return _bare(parse_tags(text).get("p", ""))
+    except ValueError:
+        return ""
+
+
+def _bare(key: str) -> str:
+    return "".join(key.split())
+
+
+def _list(value: str) -> list[str]:
+    return [part.strip().lower() for part in value.split(":") if part.strip()]
+
+
+def _rsa_bits(key: str) -> int:
+    try:
+        public = load_der_public_key(base64.b64decode(_bare(key)))
+    except (ValueError, UnsupportedAlgorithm):
+        return 0
+    return public.key_size if isinstance(public, RSAPublicKey) else 0
+
+
+def _kind(tags: dict[str, str]) -> str:
+    kind = tags.get("k", "rsa").lower()
+    return f"rsa, {_rsa_bits(tags['p'])} bits" if kind == "rsa" else kind

@@ -1,0 +1,259 @@
+"""SPF (RFC 7208): would a receiver let our addresses pass, and does the record keep its limits?
+
+Contract: `check_spf` walks the whole record once to count look-ups (10) and void look-ups (2) as the worst case, then
+evaluates it for each address of ours.  Macros are counted and never match: what depends on the recipient cannot
+be promised.  Bounded: 10 look-ups are counted on to 60, then the walk stops.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from collectors.dns import texts_auth as say
+from collectors.dns.finding import Finding, found
+from core.ports import NameMissing, NullMx, Resolver, ResolverFailed
+
+MAX_LOOKUPS = 10
+MAX_VOIDS = 2
+_STOP = 60
+_MODIFIER = re.compile(r"([A-Za-z][A-Za-z0-9._-]*)=(\S*)")
+_RESULTS = {"": "pass", "+": "pass", "-": "fail", "~": "softfail", "?": "neutral"}
+_BARE = frozenset({"all", "a", "mx", "ptr"})
+_NAMED = frozenset({"include", "exists"})
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
+class _Broken(Exception):
+    """A permanent error (RFC 7208 section 2.6.7): carries its finding."""
+
+    def __init__(self, finding: Finding) -> None:
+        super().__init__(finding.what)
+        self.finding = finding
+
+
+@dataclass(frozen=True, slots=True)
+class _Term:
+    result: str
+    name: str
+    value: str
+    prefix: str
+
+
+@dataclass(slots=True)
+class _Walk:
+    """One walk over a record and all that it includes.  `ip` None walks everything and matches nothing."""
+
+    resolver: Resolver
+    subject: str
+    ip: Address | None = None
+    lookups: int = 0
+    voids: int = 0
+    uses_ptr: bool = False
+    warnings: list[Finding] = field(default_factory=list)
+    path: list[str] = field(default_factory=list)
+    records: dict[str, str] = field(default_factory=dict)
+
+    async def evaluate(self, domain: str) -> str:
+        """pass, fail, softfail or neutral; 'none' when nothing is published."""
+        if domain in self.path:
+            raise _Broken(found(say.SPF_LOOP, self.subject, domain=domain))
+        record = await self._record(domain)
+        if not record:
+            return "none"
+        self.path.append(domain)
+        terms, redirect = self._parse(domain, record)
+        for term in terms:
+            if await self._matches(term, domain):
+                self.path.pop()
+                return term.result
+        answer = "neutral"
+        if redirect and not any(term.name == "all" for term in terms):
+            self._count()
+            answer = await self.evaluate(redirect)
+            if answer == "none":
+                raise _Broken(found(say.SPF_INCLUDE, self.subject, domain=redirect))
+        self.path.pop()
+        return answer
+
+    async def _record(self, domain: str) -> str:
+        if domain not in self.records:
+            try:
+                texts = await self.resolver.txt(domain)
+            except NameMissing:
+                texts = []
+            own = [t for t in texts if t.lower() == "v=spf1" or t.lower().startswith("v=spf1 ")]
+            if len(own) > 1:
+                raise _Broken(found(say.SPF_SEVERAL, domain, count=len(own)))
+            self.records[domain] = own[0] if own else ""
+        return self.records[domain]
+
+    def _parse(self, domain: str, record: str) -> tuple[list[_Term], str]:
+        terms: list[_Term] = []
+        redirect = ""
+        for word in record.split()[1:]:
+            modifier = _MODIFIER.fullmatch(word)
+            if modifier and not word.lower().startswith(("include=", "ip4=", "ip6=", "a=", "mx=", "exists=")):
+                if modifier[1].lower() == "redirect":
+                    redirect = modifier[2].lower().rstrip(".")
+                continue
+            terms.append(self._term(domain, word))
+        names = [term.name for term in terms]
+        if self.ip is None and "all" in names and names[-1] != "all":
+            behind = " ".join(record.split()[1:][names.index("all") + 1 :])
+            self.warnings.append(found(say.SPF_AFTER_ALL, self.subject, terms=behind))
+        return terms, redirect
+
+    def _term(self, domain: str, word: str) -> _Term:
+        def broken(problem: str) -> _Broken:
+            return _Broken(found(say.SPF_SYNTAX, self.subject, domain=domain, problem=problem))
+
+        sign = word[0] if word[0] in "+-~?" else ""
+        name, colon, value = word[len(sign) :].partition(":")
+        name, slash, prefix = name.partition("/") if not colon else (name, "", "")
+        name = name.lower()
+        if name in ("ip4", "ip6"):
+            try:
+                network = ipaddress.ip_network(value, strict=False)
+            except ValueError:
+                raise broken(f"{word} names no address") from None
+            if network.version != int(name[2]):
+                raise broken(f"{word} holds an IPv{network.version} address")
+        elif name in _NAMED:
+            if not value:
+                raise broken(f"{word} names no domain")
+        elif name not in _BARE:
+            raise broken(f"{word} is no term of SPF")
+        if colon and name in ("a", "mx"):
+            value, slash, prefix = value.partition("/")
+        if slash and not re.fullmatch(r"[0-9]{1,3}|[0-9]{0,3}//?[0-9]{1,3}|/[0-9]{1,3}", prefix):
+            raise broken(f"{word} has no valid prefix length")
+        return _Term(_RESULTS[sign], name, value.lower().rstrip("."), prefix)
+
+    async def _matches(self, term: _Term, domain: str) -> bool:
+        match term.name:
+            case "all":
+                return self.ip is not None
+            case "ip4" | "ip6":
+                return self.ip is not None and self.ip in ipaddress.ip_network(term.value, strict=False)
+            case "include":
+                self._count()
+                if "%" in term.value:
+                    return False
+                answer = await self.evaluate(term.value)
+                if answer == "none":
+                    raise _Broken(found(say.SPF_INCLUDE, self.subject, domain=term.value))
+                return answer == "pass"
+            case "ptr":
+                self._count()
+                self.uses_ptr = True
+                return False
+        self._count()
+        name = term.value or domain
+        if "%" in name:
+            return False
+        addresses = await self._addresses(term.name, name)
+        if term.name == "exists":
+            return self.ip is not None and bool(addresses)
+        return self.ip is not None and any(_within(self.ip, address, term.prefix) for address in addresses)
+
+    async def _addresses(self, kind: str, name: str) -> list[str]:
+        try:
+            if kind != "mx":
+                answer = await self.resolver.addresses(name)
+            else:
+                hosts = [mx.host for mx in await self.resolver.mx(name) if mx.preference or mx.host != name]
+                if len(hosts) > MAX_LOOKUPS:
+                    problem = f"mx of {name} has {len(hosts)} hosts, more than 10"
+                    raise _Broken(found(say.SPF_SYNTAX, self.subject, domain=name, problem=problem))
+                answer = []
+                for host in hosts:
+                    try:
+                        answer += await self.resolver.addresses(host)
+                    except NameMissing:
+                        continue
+        except (NameMissing, NullMx):
+            answer = []
+        if not answer:
+            self.voids += 1
+        return answer
+
+    def _count(self) -> None:
+        self.lookups += 1
+        if self.lookups > _STOP:
+            raise _Broken(found(say.SPF_LOOKUPS, self.subject, lookups=f"over {_STOP}"))
+
+
+def _within(ip: Address, text: str, prefix: str) -> bool:
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    if address.version != ip.version:
+        return False
+    four, _, six = prefix.partition("//")
+    if prefix.startswith("/"):
+        four, six = "", prefix.lstrip("/")
+    bits = (four if ip.version == 4 else six) or str(ip.max_prefixlen)
+    try:
+        return ip in ipaddress.ip_network(f"{text}/{bits}", strict=False)
+    except ValueError:
+        return False
+
+
+async def check_spf(resolver: Resolver, domain: str, addresses: Sequence[str]) -> list[Finding]:
+    """Findings about the SPF record of `domain` (a return-path domain) for our `addresses`."""
+    walk = _Walk(resolver, domain)
+    try:
+        if await walk.evaluate(domain) == "none":
+            return [found(say.SPF_MISSING, domain, record=wanted_record(addresses))]
+        results = {ip: await _result(resolver, domain, ip, walk.records) for ip in addresses}
+    except _Broken as error:
+        return [error.finding, *walk.warnings]
+    except ResolverFailed as error:
+        return [found(say.DNS_FAILED, domain, name=f"SPF of {domain}", problem=error)]
+    findings = list(walk.warnings)
+    if walk.lookups > MAX_LOOKUPS:
+        findings.append(found(say.SPF_LOOKUPS, domain, lookups=walk.lookups))
+    elif walk.lookups >= MAX_LOOKUPS - 1:
+        findings.append(found(say.SPF_NEAR_LIMIT, domain, lookups=walk.lookups))
+    if walk.voids:
+        findings.append(found(say.SPF_VOIDS if walk.voids > MAX_VOIDS else say.SPF_VOID, domain, voids=walk.voids))
+    if walk.uses_ptr:
+        findings.append(found(say.SPF_PTR, domain))
+    findings += _about_all(domain, walk.records[domain])
+    findings += [
+        found(say.SPF_NOT_COVERED, domain, ip=ip, result=result, term=f"ip{_version(ip)}:{ip}")
+        for ip, result in results.items()
+        if result != "pass"
+    ]
+    if not addresses:
+        findings.append(found(say.SPF_UNTESTED, domain))
+    return findings or [found(say.SPF_OK, domain, lookups=walk.lookups)]
+
+
+async def _result(resolver: Resolver, domain: str, ip: str, records: dict[str, str]) -> str:
+    return await _Walk(resolver, domain, ip=ipaddress.ip_address(ip), records=records).evaluate(domain)
+
+
+def _about_all(domain: str, record: str) -> list[Finding]:
+    words = record.lower().split()[1:]
+    signs = [word[:-3] for word in words if word in ("all", "+all", "-all", "~all", "?all")]
+    if signs and signs[0] in ("", "+"):
+        return [found(say.SPF_PASS_ALL, domain)]
+    if not signs and not any(word.startswith("redirect=") for word in words):
+        return [found(say.SPF_NO_ALL, domain)]
+    return []
+
+
+def _version(ip: str) -> int:
+    return ipaddress.ip_address(ip).version
+
+
+def wanted_record(addresses: Sequence[str]) -> str:
+    """The record that lets our addresses pass and nobody else."""
+    return " ".join(["v=spf1", *(f"ip{_version(ip)}:{ip}" for ip in addresses), "-all" if addresses else "mx -all"])

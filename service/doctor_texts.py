@@ -1,0 +1,128 @@
+"""Words of `penstock doctor` about files, listeners and the way out, in English and Russian."""
+
+from __future__ import annotations
+
+from collectors.dns import Level, Text
+
+OK, WARNING, PROBLEM = Level.OK, Level.WARNING, Level.PROBLEM
+
+SECRETS_OK = Text("files.ok", OK, ("{count} secret files can be read", "файлы с секретами ({count}) читаются"))
+SECRET_UNREADABLE = Text(
+    "files.unreadable",
+    PROBLEM,
+    ("the file of {key} {problem}", "файл из {key}: {problem}"),
+    ("{remedy}", "{remedy}"),
+)
+SECRET_OPEN = Text(
+    "files.open",
+    WARNING,
+    ("the file of {key} can be read by others (mode {mode})", "файл из {key} доступен посторонним (права {mode})"),
+    ("chmod 600 {subject}", "chmod 600 {subject}"),
+)
+NO_DKIM = Text(
+    "dkim.no_keys",
+    PROBLEM,
+    (
+        "no DKIM key: Gmail, Yahoo and Microsoft refuse unsigned bulk mail",
+        "нет ключа DKIM: Gmail, Yahoo и Microsoft отвергнут рассылку",
+    ),
+    (
+        "Add [[sending_domains.dkim]] with a selector and a key file (`penstock init` makes them)",
+        "Добавьте [[sending_domains.dkim]] с селектором и файлом ключа (их создаёт `penstock init`)",
+    ),
+)
+KEY_BAD = Text(
+    "dkim.key_bad",
+    PROBLEM,
+    ("the DKIM key of {name} cannot be used: {problem}", "ключ DKIM для {name} непригоден: {problem}"),
+    ("{remedy}", "{remedy}"),
+)
+KEY_OTHER_KIND = Text(
+    "dkim.key_kind",
+    PROBLEM,
+    ("algorithm says {algorithm}, the key is {kind}", "в algorithm указано {algorithm}, а ключ — {kind}"),
+    (
+        "Set algorithm to the key's kind, or name the right key_file",
+        "Укажите в algorithm вид ключа или другой key_file",
+    ),
+)
+PORT25_OK = Text(
+    "port25.ok",
+    OK,
+    ("port {port} is open on the way out (spoke to {host})", "исходящий порт {port} открыт (ответил {host})"),
+)
+PORT25_CLOSED = Text(
+    "port25.closed",
+    PROBLEM,
+    (
+        "no mail host could be reached on port {port}: {problem}",
+        "ни один почтовый сервер не ответил на порту {port}: {problem}",
+    ),
+    (
+        "Ask the hosting provider to open outgoing port {port}; many close it until asked",
+        "Попросите хостинг открыть исходящий порт {port}: многие закрывают его до запроса",
+    ),
+)
+PORT25_UNKNOWN = Text(
+    "port25.unknown",
+    WARNING,
+    (
+        "port {port} was not tried: no mail host could be looked up",
+        "порт {port} не проверен: ни один почтовый сервер не найден",
+    ),
+    ("Check the name servers under [dns] and run this again", "Проверьте серверы имён в разделе [dns] и повторите"),
+)
+PUBLIC_URL = Text(
+    "http.public_url",
+    PROBLEM,
+    (
+        "unsubscribe links lead to {subject}: one-click (RFC 8058) needs https on a public name",
+        "ссылки отписки ведут на {subject}: отписке в один клик (RFC 8058) нужен https и публичное имя",
+    ),
+    (
+        "Put a TLS proxy before [http] and set http.public_url to its https address",
+        "Поставьте перед [http] прокси с TLS и укажите его адрес https в http.public_url",
+    ),
+)
+INBOUND_OFF = Text(
+    "inbound.off",
+    PROBLEM,
+    (
+        "the inbound listener is off: bounces and complaints are lost",
+        "приём входящих выключен: отказы и жалобы теряются",
+    ),
+    ("Set inbound.enabled = true", "Укажите inbound.enabled = true"),
+)
+INBOUND_LOCAL = Text(
+    "inbound.local",
+    WARNING,
+    (
+        "the inbound listener stands at {subject}; mail for the return path goes to port 25 of its MX",
+        "приём входящих слушает {subject}, а почта на обратный адрес идёт на порт 25 его MX",
+    ),
+    (
+        "Forward port 25 of the MX to it, or set inbound.host and inbound.port = 25",
+        "Перенаправьте на него порт 25 с MX или укажите inbound.host и inbound.port = 25",
+    ),
+)
+NO_DMARC_ADDRESS = Text(
+    "inbound.no_dmarc",
+    WARNING,
+    ("no address for DMARC reports is set", "не указан адрес для отчётов DMARC"),
+    (
+        "Set inbound.dmarc_address, e.g. dmarc@{return_path}, and name it in rua=",
+        "Укажите inbound.dmarc_address, например dmarc@{return_path}, и впишите его в rua=",
+    ),
+)
+NO_SEEDS = Text(
+    "seeds.none",
+    WARNING,
+    (
+        "no seed mailbox: inbox or spam folder, nobody will know",
+        "нет контрольных ящиков: не узнать, входящие это или спам",
+    ),
+    (
+        "Add [[seeds.mailboxes]], one for each large provider",
+        "Добавьте [[seeds.mailboxes]] у каждого крупного провайдера",
+    ),
+)
