@@ -74,6 +74,12 @@ class Rule(Part):
     false_alarm_days: float = Field(
         365, gt=1, description="Mean days between false alarms of the whole rule, over all its scopes"
     )
+    false_alarm_chance: float = Field(
+        0.01,
+        gt=0,
+        lt=0.5,
+        description="Chance of ever pausing a healthy campaign; for rules by campaign, in place of days",
+    )
     window_days: int = Field(30, ge=1, le=90)
     minimum_bad: int = Field(3, ge=1, description="Never act on fewer bad events")
     action: Literal["pause", "slow", "alert"] = "pause"

@@ -90,6 +90,10 @@ class Gate:
     base_bad: int = 0
     base_total: int = 0
     episodes: int = 0  # closings so far without a full recovery: makes the next pause longer
+    # the cohort of the last move and what it held then: from here an operator's resume within that hour counts
+    mark: int = 0
+    mark_bad: int = 0
+    mark_total: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,91 @@
+"""Folds events into counters (core.metrics.Metric), each under the attribution of the message it is about.
+
+Contract: `fold` is additive: folding a log in any pieces and adding the results gives what one fold of the whole
+gives, so that a replay from zero reproduces every counter.  An event that counts nothing adds nothing.  Pure.
+
+A message that ended because it grew too old (EXPIRED) had its last attempt counted when that attempt ended; its end
+is a soft bounce and no attempt.  Reports that are no refusal (auto-replies, delays) are not bounces.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+from core.classify import GROUP_OF, BounceClass, Group
+from core.events import (
+    Bounced,
+    BounceReceived,
+    ComplaintReceived,
+    Deferred,
+    Delivered,
+    Event,
+    Placement,
+    SeedPlaced,
+    Unsubscribed,
+)
+from core.lane import Attribution
+from core.metrics import Metric
+from core.state import CounterKey
+
+# RFC 5965 section 7.3 with the types of its registry; not-spam and opt-out are no complaints, virus is no opinion
+COMPLAINTS = frozenset({"abuse", "fraud", "other"})
+_SEED = {
+    Placement.INBOX: Metric.SEED_INBOX,
+    Placement.TAB: Metric.SEED_INBOX,
+    Placement.SPAM: Metric.SEED_SPAM,
+    Placement.MISSING: Metric.SEED_MISSING,
+}
+
+
+def fold(events: Iterable[Event]) -> dict[CounterKey, int]:
+    """What these events add to the counters."""
+    sums: Counter[CounterKey] = Counter()
+    for event in events:
+        for attribution, metric in counted(event):
+            sums[CounterKey(attribution=attribution, metric=metric)] += 1
+    return dict(sums)
+
+
+def counted(event: Event) -> list[tuple[Attribution, Metric]]:
+    """The counters to which one event adds 1."""
+    match event:
+        case Delivered():
+            found = [Metric.DELIVERED]
+            if event.attempt == 1:
+                found.append(Metric.ATTEMPTED)
+        case Deferred():
+            found = [Metric.DEFERRALS, *_by_group(event.bounce_class)]
+            if event.attempt == 1:
+                found += [Metric.ATTEMPTED, Metric.DEFERRED]
+        case Bounced():
+            found = [_bounce(event.bounce_class), *_by_group(event.bounce_class)]
+            if event.attempt == 1 and event.bounce_class is not BounceClass.EXPIRED:
+                found.append(Metric.ATTEMPTED)
+        case BounceReceived():
+            if not event.terminal or GROUP_OF[event.bounce_class] is Group.NOT_A_BOUNCE:
+                return []
+            found = [_bounce(event.bounce_class), *_by_group(event.bounce_class)]
+        case ComplaintReceived():
+            found = [Metric.COMPLAINED] if event.feedback_type.lower() in COMPLAINTS else []
+        case Unsubscribed():
+            found = [Metric.UNSUBSCRIBED]
+        case SeedPlaced():
+            found = [_SEED[event.placement]]
+        case _:
+            return []
+    return [(event.attribution, metric) for metric in found]
+
+
+def _bounce(bounce_class: BounceClass) -> Metric:
+    return Metric.HARD_BOUNCED if GROUP_OF[bounce_class] is Group.RECIPIENT else Metric.SOFT_BOUNCED
+
+
+def _by_group(bounce_class: BounceClass) -> list[Metric]:
+    match GROUP_OF[bounce_class]:
+        case Group.REPUTATION:
+            return [Metric.BLOCKED]
+        case Group.AUTHENTICATION:
+            return [Metric.AUTH_FAILED]
+        case _:
+            return []

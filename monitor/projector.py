@@ -1,0 +1,260 @@
+"""The projector: follows the event log, keeps counters and moves gates.  One transaction a batch.
+
+Contract: counters += fold(batch), the gates that move with their events, and the cursor are committed together
+(core.ports.Counters.commit), so a crash repeats nothing and skips nothing.  When another process was faster
+(StorageConflict) or storage failed, memory is thrown away and read again at the next step.  Gates also move by time
+alone.  Its own GateChanged events are passed over; an operator's are the signal to read the gates again.
+
+`run` reacts to a commit of this process at once and to other processes within `poll` real seconds.  `lag()` grows
+from the last moment at which the log's head was reached, so a projector that stopped is a projector that lags.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Protocol
+
+from config.tables import Rule
+from core.errors import StorageConflict
+from core.events import Bounced, BounceReceived, ComplaintReceived, Event, Evidence, GateChanged, GateState, Logged
+from core.lane import DAY, cohort_of, day_of
+from core.ports import Clock, Controls, Counters, EventLog
+from core.state import CounterKey, Gate
+from monitor import guard, operator
+from monitor.counters import counted, fold
+from monitor.evidence import DelayEnvelope
+from monitor.rules import SIGNALS, Level, RuleTally, Verdict
+
+CURSOR = "monitor"
+BATCH = 2000
+SAMPLES = 5
+SAMPLE_TEXT = 200
+_SAMPLED = (Bounced, BounceReceived, ComplaintReceived)
+
+
+class Monotonic(Protocol):
+    """Real seconds from some start."""
+
+    def __call__(self) -> float: ...
+
+
+class Projector:
+    """See the module.  `no_feedback` are providers without complaint reports ('other': unknown providers).
+
+    `envelopes` give reporting delays by provider; without one, evidence is delay-safe but slower.
+    `on_change` is called after a gate moved, or was found moved by somebody else.
+    """
+
+    def __init__(
+        self,
+        *,
+        log: EventLog,
+        counters: Counters,
+        controls: Controls,
+        rules: Sequence[Rule],
+        transactional: tuple[str, ...],
+        no_feedback: frozenset[str],
+        clock: Clock,
+        on_change: Callable[[], None],
+        envelopes: Mapping[str, DelayEnvelope] | None = None,
+        poll: float = 0.4,
+        monotonic: Monotonic = time.monotonic,
+    ) -> None:
+        self._log = log
+        self._store = counters
+        self._controls = controls
+        self._rules = {rule.name: rule for rule in rules}
+        self._transactional = transactional
+        self._no_feedback = no_feedback
+        self._clock = clock
+        self._on_change = on_change
+        self._envelopes = envelopes
+        self._poll = poll
+        self._monotonic = monotonic
+        self._reached = monotonic()
+        self._loaded = False
+        self._cursor = 0
+        self._day = 0
+        self._counters: Counter[CounterKey] = Counter()
+        self._tallies: dict[str, RuleTally] = {}
+        self._gates: dict[tuple[str, str], Gate] = {}
+        self._samples: dict[tuple[str, str], deque[str]] = {}
+        self._loud: dict[tuple[str, str], Verdict] = {}
+
+    @property
+    def gates(self) -> tuple[Gate, ...]:
+        """Every stored gate, open ones too, as of the last step."""
+        return tuple(self._gates.values())
+
+    @property
+    def counters(self) -> Mapping[CounterKey, int]:
+        """Counters of the window; a live view."""
+        return MappingProxyType(self._counters)
+
+    @property
+    def verdicts(self) -> tuple[Verdict, ...]:
+        """Findings that are not quiet, also of rules that only alert."""
+        return tuple(self._loud.values())
+
+    @property
+    def budgets(self) -> dict[str, tuple[float, int]]:
+        """The declared false-alarm budget: rule → (days between false alarms, or chance per campaign; scopes K)."""
+        return {
+            name: (t.rule.false_alarm_days if t.standing else t.rule.false_alarm_chance, t.sharing)
+            for name, t in self._tallies.items()
+        }
+
+    def lag(self) -> float:
+        """Real seconds since the head of the log was last reached."""
+        return max(0.0, self._monotonic() - self._reached)
+
+    async def start(self) -> None:
+        """Read cursor, counters, gates and recent samples.  Also the way back after a lost race."""
+        self._loaded = False
+        now = self._clock.now()
+        days = max([rule.window_days for rule in self._rules.values()], default=1)
+        self._cursor = await self._store.cursor(CURSOR)
+        stored = await self._store.load(cohort_of((day_of(now) - days) * DAY))
+        if await self._store.cursor(CURSOR) != self._cursor:
+            raise StorageConflict("Another projector is at work; read again")
+        self._tallies = {
+            name: RuleTally(
+                rule,
+                transactional=self._transactional,
+                no_feedback=self._no_feedback,
+                envelopes=self._envelopes,
+            )
+            for name, rule in self._rules.items()
+        }
+        self._counters, self._samples, self._loud = Counter(), {}, {}
+        self._add(stored)
+        await self._read_gates()
+        recent = await self._log.recent([kind.__name__ for kind in _SAMPLED], 500)
+        for logged in reversed(recent):
+            self._keep_sample(logged.event)
+        self._day = day_of(now)
+        self._loaded = True
+        self._on_change()
+
+    async def step(self) -> int:
+        """Take in one batch and judge what it touched.  How many events it held; 0 at the head of the log."""
+        if not self._loaded:
+            await self.start()
+        now = self._clock.now()
+        batch = await self._log.read(self._cursor, BATCH)
+        self._loaded = False  # until the commit, memory is ahead of storage
+        try:
+            await self._take(batch, now)
+        except StorageConflict:
+            return len(batch)  # somebody else was faster: the next step reads everything again
+        self._loaded = True
+        if len(batch) < BATCH:
+            self._reached = self._monotonic()
+        return len(batch)
+
+    async def run(self) -> None:
+        """Follow the log for ever."""
+        while True:
+            if await self.step() < BATCH:
+                await self._log.changed(self._poll)
+
+    async def _take(self, batch: Sequence[Logged], now: float) -> None:
+        events = [logged.event for logged in batch]
+        reread = any(isinstance(e, GateChanged) and e.by != guard.BY for e in events)
+        if reread:
+            await self._read_gates()
+        if day_of(now) != self._day:
+            self._forget(now)
+        deltas = fold(events)
+        touched = self._add(deltas)
+        for event in events:
+            self._keep_sample(event)
+        moves = self._judge(touched, now)
+        if moves and not reread:
+            # an operator may have spoken since; his gates win, and his events are in the next batch
+            await self._read_gates()
+            moves = self._judge(touched, now)
+        before, after = self._cursor, batch[-1].seq if batch else self._cursor
+        if batch or moves:
+            await self._store.commit(CURSOR, before, after, deltas, moves)
+        self._cursor = after
+        for gate, _ in moves:
+            self._gates[gate.scope.key, gate.rule] = gate
+        if moves or reread:
+            self._on_change()
+
+    def _judge(self, touched: set[tuple[str, str]], now: float) -> list[tuple[Gate, Event]]:
+        """Moves of every gate that new counts or the time may have changed."""
+        moves: list[tuple[Gate, Event]] = []
+        for key, gate in self._gates.items():
+            if gate.rule == operator.RULE or gate.rule not in self._tallies:
+                why = "the operator's pause ran out" if gate.rule == operator.RULE else "its rule was removed"
+                moved = guard.lapse(gate, now, why)
+                if moved is not None:
+                    moves.append(moved)
+            elif gate.state is not GateState.OPEN:
+                touched = touched | {key}
+        for scope_key, rule_name in sorted(touched):
+            tally = self._tallies[rule_name]
+            stored = self._gates.get((scope_key, rule_name))
+            scope = tally.scope(scope_key) or (stored.scope if stored else None)
+            if scope is None:
+                continue
+            verdict = tally.verdict(scope, stored, now)
+            if verdict.level is Level.QUIET:
+                self._loud.pop((scope_key, rule_name), None)
+            else:
+                verdict = replace(verdict, evidence=self._with_samples(verdict.evidence, scope_key, rule_name))
+                self._loud[scope_key, rule_name] = verdict
+            moved = guard.step(stored or guard.first(rule_name, scope), verdict, now)
+            if moved is not None:
+                moves.append(moved)
+        return moves
+
+    def _add(self, deltas: Mapping[CounterKey, int]) -> set[tuple[str, str]]:
+        """Count; (scope key, rule) of every scope that changed."""
+        touched: set[tuple[str, str]] = set()
+        for key, n in deltas.items():
+            self._counters[key] += n
+            for name, tally in self._tallies.items():
+                scope = tally.add(key, n)
+                if scope is not None:
+                    touched.add((scope.key, name))
+        return touched
+
+    async def _read_gates(self) -> None:
+        self._gates = {(gate.scope.key, gate.rule): gate for gate in await self._controls.gates()}
+
+    def _forget(self, now: float) -> None:
+        self._day = day_of(now)
+        for tally in self._tallies.values():
+            tally.forget(now)
+        days = max([rule.window_days for rule in self._rules.values()], default=1)
+        oldest = cohort_of((self._day - days) * DAY)
+        self._counters = Counter({k: n for k, n in self._counters.items() if k.attribution.cohort >= oldest})
+        alive = {(s.key, name) for name, t in self._tallies.items() for s in t.scopes()}
+        self._samples = {key: kept for key, kept in self._samples.items() if key in alive}
+        self._loud = {key: verdict for key, verdict in self._loud.items() if key in alive}
+
+    def _keep_sample(self, event: Event) -> None:
+        match event:
+            case Bounced() | BounceReceived():
+                text = str(event.reply)
+            case ComplaintReceived():
+                text = f"{event.feedback_type} report by {event.reporter}"
+            case _:
+                return
+        metrics: set[str] = {metric for _, metric in counted(event)}
+        for name, tally in self._tallies.items():
+            if SIGNALS[tally.rule.signal].bad in metrics:
+                scope = tally.scope_of(event.attribution.traffic)
+                if scope is not None:
+                    kept = self._samples.setdefault((scope.key, name), deque(maxlen=SAMPLES))
+                    kept.appendleft(text[:SAMPLE_TEXT])
+
+    def _with_samples(self, evidence: Evidence, scope_key: str, rule: str) -> Evidence:
+        return replace(evidence, samples=tuple(self._samples.get((scope_key, rule), ())))

@@ -1,0 +1,275 @@
+"""Judges each rule of the table over counters: grouped by its dimensions, since the gate's epoch, less its base.
+
+Contract: `RuleTally.add` takes counters in any order and pieces; `verdict` is pure in (counts, gate, now) and says how
+strong the evidence is and which limit it was held against.  A scope without data is QUIET with a denominator of 0.
+
+False alarms, declared: a rule by `campaign` uses the plain e-value of the campaign, so each healthy campaign is paused
+with a chance of at most `false_alarm_chance`.  Any other rule watches standing streams with the Shiryaev–Roberts
+detector over daily aggregates, limit `false_alarm_days` × K, where K scopes share the budget: those that had enough
+mail in the window to be able to alarm.  Slowing has limits of its own: `warn_at` (× K).  A rate is never enough
+without `minimum_bad` bad events.
+
+What is not counted: transactional streams where the rule spares them, mail without a campaign under a rule by
+campaign, and for complaints the providers that send no reports (their silence would dilute the rate).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from config.tables import Rule
+from core.events import Evidence
+from core.lane import DAY, HOUR, Scope, Traffic, cohort_of, day_of
+from core.metrics import Metric
+from core.state import CounterKey, Gate
+from monitor.evidence import AT_ONCE, DelayEnvelope, log_detector, log_e_delayed, log_e_rate
+
+HOURS_A_DAY = int(DAY // HOUR)
+_BIGGEST = 690.0  # math.exp of more overflows; e^690 is beyond any limit
+
+
+class Level(StrEnum):
+    """How strong the evidence is."""
+
+    QUIET = "quiet"
+    WARN = "warn"  # strong enough to slow
+    ALARM = "alarm"  # strong enough to close
+    HARD = "hard"  # as strong even against the hard limit: only a person opens again
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signal:
+    """What a rule divides by what.  `feedback`: only where complaints are reported."""
+
+    bad: Metric
+    total: Metric
+    feedback: bool = False
+
+
+SIGNALS: dict[str, Signal] = {
+    "complaint_rate": Signal(bad=Metric.COMPLAINED, total=Metric.DELIVERED, feedback=True),
+    "hard_bounce_rate": Signal(bad=Metric.HARD_BOUNCED, total=Metric.ATTEMPTED),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """One rule's finding about one scope.
+
+    `calm` is QUIET by a clear margin: what slows and what opens differ.  `attempted` are first attempts that ended
+    since the epoch; `here_*` is what the present cohort holds (a new epoch starts from there).
+    """
+
+    rule: Rule
+    scope: Scope
+    level: Level
+    evidence: Evidence
+    calm: bool
+    counted_bad: int
+    counted_total: int
+    attempted: int
+    here_bad: int
+    here_total: int
+
+
+@dataclass(slots=True)
+class _Sum:
+    bad: int = 0
+    total: int = 0
+    attempted: int = 0
+
+
+class _ScopeTally:
+    """Counts of one scope by hour and by day."""
+
+    def __init__(self, scope: Scope) -> None:
+        self.scope = scope
+        self.hours: dict[int, _Sum] = {}
+        self.days: dict[int, _Sum] = {}
+
+    def total(self) -> int:
+        return sum(s.total for s in self.days.values())
+
+
+class RuleTally:
+    """One rule with its counts.  `no_feedback` names providers without complaint reports ('other' for unknown ones)."""
+
+    def __init__(
+        self,
+        rule: Rule,
+        *,
+        transactional: Sequence[str] = (),
+        no_feedback: frozenset[str] = frozenset(),
+        envelopes: Mapping[str, DelayEnvelope] | None = None,
+    ) -> None:
+        self.rule = rule
+        self._signal = SIGNALS[rule.signal]
+        self._spare = tuple(transactional) if rule.spare_transactional else ()
+        self._no_feedback = no_feedback
+        self._envelopes = dict(envelopes or {})
+        self._tallies: dict[str, _ScopeTally] = {}
+        self._able: set[str] = set()
+        self._scope_of: dict[Traffic, Scope | None] = {}
+
+    @property
+    def standing(self) -> bool:
+        """True for streams without an end; campaigns end."""
+        return "campaign" not in self.rule.by
+
+    @property
+    def sharing(self) -> int:
+        """K: how many scopes share the false-alarm budget; at least 1."""
+        return max(1, len(self._able))
+
+    def scopes(self) -> list[Scope]:
+        """Every scope with counts in the window."""
+        return [tally.scope for tally in self._tallies.values()]
+
+    def scope(self, key: str) -> Scope | None:
+        """The scope of that key, None when it has no counts."""
+        tally = self._tallies.get(key)
+        return tally.scope if tally else None
+
+    def scope_of(self, traffic: Traffic) -> Scope | None:
+        """Under which scope this traffic is judged; None when the rule does not count it."""
+        if traffic not in self._scope_of:
+            if len(self._scope_of) > 100_000:
+                self._scope_of.clear()
+            self._scope_of[traffic] = self._find_scope(traffic)
+        return self._scope_of[traffic]
+
+    def add(self, key: CounterKey, n: int) -> Scope | None:
+        """Count; the scope that changed, None when the rule does not look at this counter."""
+        wanted = (self._signal.bad, self._signal.total, Metric.ATTEMPTED)
+        scope = self.scope_of(key.attribution.traffic) if key.metric in wanted else None
+        if scope is None:
+            return None
+        tally = self._tallies.setdefault(scope.key, _ScopeTally(scope))
+        cohort = key.attribution.cohort
+        for sums, at in ((tally.hours, cohort), (tally.days, cohort // HOURS_A_DAY)):
+            into = sums.setdefault(at, _Sum())
+            into.bad += n if key.metric == self._signal.bad else 0
+            into.total += n if key.metric == self._signal.total else 0
+            into.attempted += n if key.metric == Metric.ATTEMPTED else 0
+        if scope.key not in self._able and tally.total() >= self.rule.minimum_bad:
+            self._able.add(scope.key)
+        return scope
+
+    def forget(self, now: float) -> None:
+        """Drop what lies before the window."""
+        first = self._first_day(now)
+        for name, tally in list(self._tallies.items()):
+            for day in [d for d in tally.days if d < first]:
+                del tally.days[day]
+            for hour in [h for h in tally.hours if h < first * HOURS_A_DAY]:
+                del tally.hours[hour]
+            if not tally.days:
+                del self._tallies[name]
+        self._able = {n for n, t in self._tallies.items() if t.total() >= self.rule.minimum_bad}
+
+    def verdict(self, scope: Scope, gate: Gate | None, now: float) -> Verdict:
+        """Judge one scope.  `gate` gives the epoch and base from which evidence counts."""
+        tally = self._tallies.get(scope.key) or _ScopeTally(scope)
+        starts = self._since_each_day(tally, gate, now)
+        whole = starts[-1][1] if starts else _Sum()
+        here = tally.hours.get(cohort_of(now), _Sum())
+        share = self.sharing if self.standing else 1
+        limit = self.rule.false_alarm_days * share if self.standing else 1 / self.rule.false_alarm_chance
+        warn = self.rule.warn_at * share
+        log_e, best = self._detect(starts, self.rule.threshold)
+        enough = whole.bad >= self.rule.minimum_bad
+        level = Level.QUIET
+        if enough and log_e >= math.log(limit):
+            level = Level.ALARM
+            if self.rule.hard_limit < 1 and self._detect(starts, self.rule.hard_limit)[0] >= math.log(limit):
+                level = Level.HARD
+        elif enough and log_e >= math.log(warn):
+            level = Level.WARN
+        since, sums = starts[best][:2] if starts else (cohort_of(now), _Sum())
+        return Verdict(
+            rule=self.rule, scope=scope, level=level, calm=not enough or log_e <= math.log(warn / 2),
+            counted_bad=whole.bad, counted_total=whole.total, attempted=whole.attempted,
+            here_bad=here.bad, here_total=here.total,
+            evidence=Evidence(
+                rule=self.rule.name, numerator=sums.bad, denominator=max(sums.total, sums.bad),
+                threshold=self.rule.threshold, e_value=math.exp(min(log_e, _BIGGEST)),
+                limit=warn if level is Level.WARN else limit, since=since,
+            ),
+        )  # fmt: skip
+
+    def _detect(self, starts: Sequence[tuple[int, _Sum, float]], p0: float) -> tuple[float, int]:
+        """log of the e-value (campaign) or of the detector (standing), and the start that weighs most."""
+        if not starts:
+            return 0.0, 0
+        if not self.standing or starts[-1][1].bad < self.rule.minimum_bad:
+            starts, offset = starts[-1:], len(starts) - 1  # too few to act: the cheap figure tells as much
+        else:
+            offset = 0
+        logs = [
+            log_e_rate(sums.bad, sums.total, p0) if exposure < 0 else log_e_delayed(sums.bad, exposure, p0)
+            for _, sums, exposure in starts
+        ]
+        return log_detector(logs), offset + max(range(len(logs)), key=logs.__getitem__)
+
+    def _since_each_day(self, tally: _ScopeTally, gate: Gate | None, now: float) -> list[tuple[int, _Sum, float]]:
+        """(first cohort, sums from there on, exposure or -1) for each start day with mail, latest first."""
+        first = self._first_day(now) * HOURS_A_DAY
+        base = _Sum()
+        if gate is not None and gate.epoch >= first:
+            first, base = gate.epoch, _Sum(bad=gate.base_bad, total=gate.base_total)
+        envelope = self._envelopes.get(tally.scope.provider) if self._signal.feedback else None
+        found: list[tuple[int, _Sum, float]] = []
+        run, exposure = _Sum(), 0.0
+        for day in sorted((d for d in tally.days if (d + 1) * HOURS_A_DAY > first), reverse=True):
+            start = max(first, day * HOURS_A_DAY)
+            hours = range(start, (day + 1) * HOURS_A_DAY)
+            part = tally.days[day]
+            if start > day * HOURS_A_DAY or envelope is not None:
+                parts = [(h, tally.hours[h]) for h in hours if h in tally.hours]
+                part = _Sum(*(sum(getattr(s, name) for _, s in parts) for name in ("bad", "total", "attempted")))
+                exposure += sum(s.total * (envelope or AT_ONCE).share(now / HOUR - h) for h, s in parts)
+            if start == first:
+                part = _Sum(bad=part.bad - base.bad, total=part.total - base.total, attempted=part.attempted)
+                exposure -= base.total * (envelope or AT_ONCE).share(now / HOUR - first)
+            run = _Sum(
+                bad=max(0, run.bad + part.bad),
+                total=max(0, run.total + part.total),
+                attempted=run.attempted + part.attempted,
+            )
+            found.append((start, run, max(0.0, exposure) if envelope is not None else -1.0))
+        return found
+
+    def _first_day(self, now: float) -> int:
+        return day_of(now) - self.rule.window_days + 1
+
+    def _find_scope(self, traffic: Traffic) -> Scope | None:
+        if traffic.stream in self._spare:
+            return None
+        if self._signal.feedback and self._is_silent(traffic.lane.provider):
+            return None
+        values = {
+            "source": str(traffic.lane.source),
+            "sending_domain": str(traffic.lane.sending_domain),
+            "provider": str(traffic.lane.provider),
+            "stream": str(traffic.stream),
+            "campaign": str(traffic.campaign),
+        }
+        named = {name: values[name] for name in self.rule.by}
+        if not all(named.values()):  # an empty part would widen the scope to all traffic
+            return None
+        return Scope(**named, spare=self._spare)
+
+    def _is_silent(self, provider: str) -> bool:
+        return provider in self._no_feedback or (provider.startswith("other:") and "other" in self._no_feedback)
+
+
+def evaluate(tallies: Sequence[RuleTally], gates: Mapping[tuple[str, str], Gate], now: float) -> list[Verdict]:
+    """Every rule over every scope; `gates` by (scope key, rule name).  What a back-test asks at each step."""
+    return [
+        tally.verdict(scope, gates.get((scope.key, tally.rule.name)), now)
+        for tally in tallies
+        for scope in tally.scopes()
+    ]

@@ -1,0 +1,216 @@
+"""Admission: may this traffic start now?  The gate's answer to the sender (core.ports.Admission).  Pure.
+
+Contract: the answer is the least of what these allow, and an Admit names the allowances that make it true by one
+conditional UPDATE each, whatever this process knew:
+1. gates: closed ones stop everything; a probing or slowed one bounds every attempt;
+2. warm-up of a ramping lane, first attempts only: the plan's hours, a monitor that keeps up (fail closed), a step for
+   today, and the day's cap spread over the hours.  Finished lanes and lanes without a plan are not limited.
+Retries go on when only warm-up forbids: the allowance that goes with them then has a cap of 0.
+
+Transactional streams are spared by gates whose scope spares them, wait for neither hours, pace nor a lagging monitor,
+and take from the same cap; when that is spent they go on up to a fifth above it, under an allowance of their own.
+
+Allowance keys: `lane:<lane>` and `lane-tx:<lane>` by day · `slow:<pause>` by hour · `probe:<pause>` by the hour in
+which the probe's present share ends, so that each share counts from 0.  `watched` lists those in force.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from config.model import Settings
+from config.tables import Plan
+from core.decision import Admit, Decision, Defer, DeferReason
+from core.events import GateState
+from core.lane import DAY, HOUR, Lane, Traffic, cohort_of, day_of
+from core.state import Gate, Snapshot, StepState
+from warmup.ramp import plan_for, plan_lane
+
+TRANSACTIONAL_EXTRA = 0.2  # share of the cap that transactional mail may go above it
+ASK_AGAIN = 60.0  # domain seconds, where only a change of state helps and no moment is known
+# mail that is claimed at 23:59 is attempted the next day and would count there
+END_OF_DAY_MARGIN = 120.0
+_BURST_SHARE = 100  # one part in so many of the cap may go ahead of the even pace
+_CLOSED = (GateState.PAUSED, GateState.HARD_STOPPED)
+
+Allowance = tuple[str, int, int]
+
+
+def lane_key(lane: Lane) -> str:
+    """Allowance of a lane's first attempts in a day."""
+    return f"lane:{lane.key}"
+
+
+def transactional_key(lane: Lane) -> str:
+    """Allowance of transactional first attempts above a spent cap."""
+    return f"lane-tx:{lane.key}"
+
+
+def gate_allowance(gate: Gate, now: float) -> Allowance | None:
+    """What bounds a probing or slowed gate; None for the other states."""
+    match gate.state:
+        case GateState.PROBING:
+            return (f"probe:{gate.pause_id}", cohort_of(gate.until), gate.limit)
+        case GateState.SLOWED:
+            return (f"slow:{gate.pause_id}", cohort_of(now), gate.limit)
+        case _:
+            return None
+
+
+def watched(gates: Iterable[Gate], lanes: Iterable[Lane], now: float) -> dict[int, list[str]]:
+    """Every allowance in force: period → keys.  `lanes` are those of the stored steps."""
+    found: dict[int, list[str]] = {}
+    for lane in lanes:
+        found.setdefault(day_of(now), []).extend((lane_key(lane), transactional_key(lane)))
+    for gate in gates:
+        allowance = gate_allowance(gate, now)
+        if allowance is not None:
+            found.setdefault(allowance[1], []).append(allowance[0])
+    return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Fresh:
+    """What warm-up says to first attempts: at most `room`, under `allowances`; or wait."""
+
+    room: int
+    allowances: tuple[Allowance, ...]
+    wait: Defer | None = None
+
+
+class GateAdmission:
+    """See the module.  Build it once from plans and settings."""
+
+    def __init__(self, plans: Sequence[Plan], settings: Settings) -> None:
+        self._plans = tuple(plans) if settings.warmup.enabled else ()
+        self._transactional = frozenset(settings.transactional)
+        self._max_lag = settings.monitor.max_lag_seconds
+
+    def decide(self, traffic: Traffic, fresh: int, retries: int, snapshot: Snapshot, now: float) -> Decision:
+        """See core.ports.Admission."""
+        gates = [gate for gate in snapshot.gates if gate.scope.covers(traffic)]
+        closed = [gate for gate in gates if gate.state in _CLOSED]
+        if closed:
+            return _closed(closed, now)
+        room, spent = fresh + retries, None
+        bounds: list[Allowance] = []
+        for gate in gates:
+            allowance = gate_allowance(gate, now)
+            if allowance is None:
+                continue
+            bounds.append(allowance)
+            left = allowance[2] - snapshot.used.get(allowance[:2], 0)
+            if left <= 0:
+                spent = spent or _spent(gate, now)
+            room = min(room, left)
+        if spent is not None:
+            return spent
+        lane = self._fresh(traffic, fresh, snapshot, now) if fresh else _Fresh(room=0, allowances=())
+        if lane.wait is not None and retries == 0:
+            return lane.wait
+        if lane.wait is None:
+            room = min(room, min(fresh, lane.room) + retries)
+        return Admit(
+            messages=max(1, room),
+            allowances=(*bounds, *lane.allowances),
+            retry_allowances=tuple(_leaving_room(bound, fresh) for bound in bounds),
+        )
+
+    def _fresh(self, traffic: Traffic, fresh: int, snapshot: Snapshot, now: float) -> _Fresh:
+        plan = plan_for(self._plans, traffic.lane)
+        if plan is None:
+            return _Fresh(room=fresh, allowances=())
+        lane = plan_lane(traffic.lane)
+        step = snapshot.steps.get(lane)
+        # a finished lane goes on into the day for which nobody has judged it yet
+        if step is not None and step.finished and step.day >= day_of(now) - 1:
+            return _Fresh(room=fresh, allowances=())
+        if step is None or step.day != day_of(now):
+            return _wait(lane, now + ASK_AGAIN, now, DeferReason.NO_PLAN, f"{plan.name} has no step for today yet")
+        if traffic.stream in self._transactional:
+            return _transactional(step, fresh, snapshot, now)
+        if snapshot.monitor_lag > self._max_lag:
+            detail = f"the monitor is {snapshot.monitor_lag:.0f} s behind"
+            return _wait(lane, now + ASK_AGAIN, now, DeferReason.MONITOR_LAG, detail)
+        return _marketing(step, plan, fresh, snapshot, now)
+
+
+def paced_cap(cap: int, plan: Plan, now: float) -> int:
+    """How much of a day's cap may be used by `now`: an even share of the plan's hours, and a burst ahead of it."""
+    begin, end = _hours(plan, now)
+    if now < begin:
+        return 0
+    share = min(1.0, (now - begin) / (end - begin))
+    return min(cap, math.floor(cap * share) + _burst(cap))
+
+
+def _marketing(step: StepState, plan: Plan, fresh: int, snapshot: Snapshot, now: float) -> _Fresh:
+    lane, day = step.lane, day_of(now)
+    begin, end = _hours(plan, now)
+    if now < begin or now >= end:
+        opens = begin if now < begin else begin + DAY
+        detail = f"{plan.name} sends from {plan.hour_from}:00 to {plan.hour_to}:00 UTC"
+        return _wait(lane, opens, now, DeferReason.OUTSIDE_HOURS, detail)
+    used = snapshot.used.get((lane_key(lane), day), 0)
+    if used >= step.cap:
+        detail = f"step {step.step} of {plan.name}: {used:,} of {step.cap:,} sent today"
+        return _wait(lane, begin + DAY, now, DeferReason.ALLOWANCE_SPENT, detail)
+    paced = paced_cap(step.cap, plan, now)
+    if used >= paced:
+        # the moment at which the share has grown by one message
+        grown = begin + (end - begin) * (used + 1 - _burst(step.cap)) / step.cap
+        return _wait(lane, grown + 1, now, DeferReason.PACED, f"{used:,} of {step.cap:,} sent, the rest over the day")
+    return _Fresh(room=min(fresh, paced - used), allowances=((lane_key(lane), day, paced),))
+
+
+def _transactional(step: StepState, fresh: int, snapshot: Snapshot, now: float) -> _Fresh:
+    day, extra = day_of(now), math.ceil(step.cap * TRANSACTIONAL_EXTRA)
+    for key, cap in ((lane_key(step.lane), step.cap), (transactional_key(step.lane), extra)):
+        left = cap - snapshot.used.get((key, day), 0)
+        if left > 0:
+            return _Fresh(room=min(fresh, left), allowances=((key, day, cap),))
+    detail = f"{step.cap:,} and a fifth above it sent today"
+    return _wait(step.lane, (day + 1) * DAY, now, DeferReason.ALLOWANCE_SPENT, detail)
+
+
+def _wait(lane: Lane, until: float, now: float, reason: DeferReason, detail: str) -> _Fresh:
+    """Fresh mail waits; retries that go meanwhile carry a cap of 0, which grants no first attempt."""
+    return _Fresh(
+        room=0,
+        allowances=((lane_key(lane), day_of(now), 0),),
+        wait=Defer(until=max(until, now + 1), reason=reason, detail=detail),
+    )
+
+
+def _closed(gates: Sequence[Gate], now: float) -> Defer:
+    """Until the last of them expires; an operator's or a hard stop names no moment."""
+    last = max(gates, key=lambda gate: gate.until or math.inf)
+    until = last.until if last.until > now else now + (ASK_AGAIN if last.until else HOUR)
+    return Defer(until=until, reason=DeferReason.PAUSED, detail=f"{last.pause_id}: {last.reason}")
+
+
+def _spent(gate: Gate, now: float) -> Defer:
+    if gate.state is GateState.PROBING:
+        until = min(max(gate.until, now + 1), now + HOUR)
+        return Defer(until=until, reason=DeferReason.PROBE_SPENT, detail=f"{gate.pause_id}: outcomes are awaited")
+    until = (cohort_of(now) + 1) * HOUR
+    return Defer(until=until, reason=DeferReason.SLOWED, detail=f"{gate.pause_id}: {gate.limit} an hour")
+
+
+def _leaving_room(bound: Allowance, fresh: int) -> Allowance:
+    """Retries may use half of a probe while first attempts wait: only those tell how the provider feels now."""
+    key, period, cap = bound
+    return (key, period, max(1, cap // 2)) if key.startswith("probe:") and fresh else bound
+
+
+def _hours(plan: Plan, now: float) -> tuple[float, float]:
+    """The plan's hours on the UTC day of `now`."""
+    midnight = day_of(now) * DAY
+    end = midnight + plan.hour_to * HOUR
+    return midnight + plan.hour_from * HOUR, end - END_OF_DAY_MARGIN
+
+
+def _burst(cap: int) -> int:
+    return max(1, cap // _BURST_SHARE)

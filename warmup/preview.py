@@ -1,0 +1,85 @@
+"""Shows a plan before it runs: day by day, per provider, with the day on which the whole audience is served.  Pure.
+
+Contract: the picture is the plan's best case: every cap used, nothing against it.  `mix` is the audience's own share
+by provider; shares are scaled to 1.  Nothing is promised: evidence decides the real days.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from config.tables import Plan
+from warmup.ramp import ramp_of
+
+MOST_DAYS = 366
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreviewDay:
+    """One day.  `sent` is what the audience's mix lets the caps carry, `share` of the wished daily volume."""
+
+    day: int  # 1 is the first
+    caps: dict[str, int]
+    sent: dict[str, int]
+    share: float
+
+    @property
+    def total(self) -> int:
+        """Messages of all providers and lanes."""
+        return sum(self.sent.values())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preview:
+    """`ready` is the first day on which the whole daily volume goes; 0 when the plan's targets never carry it."""
+
+    plan: str
+    daily: int
+    lanes: int
+    days: tuple[PreviewDay, ...]
+    ready: int
+
+
+def preview(plan: Plan, mix: Mapping[str, float], daily: int, *, lanes: int = 1, days: int = MOST_DAYS) -> Preview:
+    """What `plan` carries of `daily` messages sent through `lanes` lanes (sources × sending domains) a provider.
+
+    Stops at the day on which all goes, or after `days`.  Raises ValueError for an empty mix or numbers below 1.
+    """
+    weight = sum(mix.values())
+    if weight <= 0 or any(share < 0 for share in mix.values()) or daily < 1 or lanes < 1 or days < 1:
+        raise ValueError("a preview needs shares above 0, at least one message a day, one lane and one day")
+    wanted = {provider: daily * share / weight for provider, share in mix.items() if share > 0}
+    ramps = {provider: ramp_of(plan, provider) for provider in wanted}
+    rows: list[PreviewDay] = []
+    ready = 0
+    steps = dict.fromkeys(wanted, 0)
+    for day in range(1, min(days, MOST_DAYS) + 1):
+        caps = {p: ramps[p].cap(steps[p]) * lanes for p in wanted}
+        sent = {p: round(min(caps[p], wanted[p])) for p in wanted}
+        rows.append(PreviewDay(day=day, caps=caps, sent=sent, share=min(1.0, sum(sent.values()) / daily)))
+        if all(caps[p] >= wanted[p] or ramps[p].is_last(steps[p]) for p in wanted):
+            ready = day if all(caps[p] >= wanted[p] for p in wanted) else 0
+            break
+        steps = {p: step + 1 for p, step in steps.items()}
+    return Preview(plan=plan.name, daily=daily, lanes=lanes, days=tuple(rows), ready=ready)
+
+
+_WORDS = {
+    "en": ("day", "total", "share", "All {daily} a day go from day {ready} on, if every day is clean.",
+           "The plan's targets do not carry {daily} a day."),
+    "ru": ("день", "всего", "доля", "Все {daily} в день уходят с {ready}-го дня, если каждый день чистый.",
+           "Целевые объёмы плана не вмещают {daily} в день."),
+}  # fmt: skip
+
+
+def table(shown: Preview, language: str = "en") -> str:
+    """Plain text: one line a day, one column a provider."""
+    day, total, share, good, bad = _WORDS.get(language, _WORDS["en"])
+    providers = sorted(shown.days[0].sent, key=lambda p: -shown.days[-1].sent[p])
+    head = [day, *providers, total, share]
+    rows = [[str(d.day), *(f"{d.sent[p]:,}" for p in providers), f"{d.total:,}", f"{d.share:.0%}"] for d in shown.days]
+    widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
+    lines = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in [head, *rows]]
+    end = good if shown.ready else bad
+    return "\n".join([*lines, "", end.format(daily=f"{shown.daily:,}", ready=shown.ready)])
