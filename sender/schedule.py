@@ -1,4 +1,4 @@
-"""When a deferred message is tried again, and when its time is up.  Pure.
+"""When a deferred message is tried again, when its time is up, and what rests meanwhile.  Pure.
 
 Contract: waits grow geometrically from `first_retry_minutes` up to `max_retry_hours`, with 10 % jitter so
 that a provider's outage does not end in a burst.  Greylisting (RFC 6647) is answered fast.  A message is
@@ -8,10 +8,13 @@ never put off past its `expires_at`; at that moment it ends as an expired bounce
 from __future__ import annotations
 
 import random
+from collections import OrderedDict
+from dataclasses import dataclass
 
 from config.model import Delivery
 from core.classify import BounceClass, Group
 
+LAST_CHANCE_SECONDS = 1.0  # the last attempt comes so long before the end of a message's time
 GREYLIST_SECONDS = 300.0  # RFC 6647 section 4.5: retry after minutes, not hours
 
 
@@ -33,10 +36,29 @@ class RetrySchedule:
             base = min(self._longest, self._first * self._growth ** min(max(0, attempts - 1), 64))
         return base * self._rng.uniform(0.9, 1.1)
 
+    def retry_at(self, attempts: int, bounce_class: BounceClass, now: float, expires_at: float) -> float | None:
+        """The instant of the next attempt, the last one just before `expires_at`; None when the time is up."""
+        last = expires_at - LAST_CHANCE_SECONDS
+        if last <= now:
+            return None
+        return min(now + self.wait(attempts, bounce_class), last)
 
-# A lane that a provider slows or blocks rests; each further such reply doubles the rest.
-_REST_SECONDS = {Group.RATE: 600.0, Group.REPUTATION: 1800.0, Group.INFRASTRUCTURE: 60.0}
+
+# A pair that a provider slows or blocks rests; each further such reply doubles the rest.
+_REST_SECONDS = {Group.RATE: 600.0, Group.REPUTATION: 1800.0, Group.AUTHENTICATION: 1800.0, Group.INFRASTRUCTURE: 60.0}
 _LONGEST_REST = 3600.0
+_CROWDED_SECONDS = 60.0
+_CALM = 20  # deliveries since the last such reply that make the next one an exception (5 %)
+_WIDE = 100  # connections from which on a pair is back at its provider's limit
+_MAX_PAIRS = 50_000
+
+
+@dataclass(slots=True)
+class _Pair:
+    until: float = 0.0
+    strikes: int = 0
+    width: int = _WIDE
+    calm: int = 0
 
 
 class LaneRest:
@@ -47,34 +69,91 @@ class LaneRest:
     """
 
     def __init__(self) -> None:
-        self._until: dict[tuple[str, str], float] = {}
-        self._strikes: dict[tuple[str, str], int] = {}
-        self._width: dict[tuple[str, str], int] = {}
+        self._pairs: OrderedDict[tuple[str, str], _Pair] = OrderedDict()
 
     def trouble(self, source: str, site: str, group: Group, now: float) -> None:
-        """Note a deferral by `group`; groups without a rest are ignored, and so is trouble while resting."""
-        base = _REST_SECONDS.get(group)
-        key = (source, site)
-        if base is None or now < self._until.get(key, 0.0):
+        """Note a refusal by `group` that stops the pair; trouble while resting is ignored: it was under way."""
+        base = _REST_SECONDS.get(group, _REST_SECONDS[Group.INFRASTRUCTURE])
+        pair = self._pair(source, site)
+        if now < pair.until:
             return
-        strikes = self._strikes.get(key, 0)
-        self._until[key] = now + min(_LONGEST_REST, base * 2 ** min(strikes, 10))
-        self._strikes[key] = strikes + 1
-        self._width[key] = 1
+        pair.until = now + min(_LONGEST_REST, base * 2 ** min(pair.strikes, 10))
+        pair.strikes += 1
+        pair.width = 1
+        pair.calm = 0
+
+    def repeated(self, source: str, site: str, group: Group, now: float) -> None:
+        """Note a refusal that counts only when it is no exception: fewer than 20 deliveries since the last one."""
+        pair = self._pair(source, site)
+        if pair.calm < _CALM:
+            self.trouble(source, site, group, now)
+        pair.calm = 0
+
+    def crowded(self, source: str, site: str, now: float) -> None:
+        """Note that the site had too many of our connections: a short silence, then one by one."""
+        pair = self._pair(source, site)
+        pair.until = max(pair.until, now + _CROWDED_SECONDS)
+        pair.width = 1
 
     def success(self, source: str, site: str) -> None:
         """Note a delivery: the strikes are forgotten and one more connection may open."""
-        key = (source, site)
-        if key in self._width:
-            self._strikes.pop(key, None)
-            self._width[key] += 1
-            if self._width[key] > 100:
-                del self._width[key]
+        pair = self._pair(source, site)
+        pair.strikes = 0
+        pair.calm = min(pair.calm + 1, _CALM)
+        pair.width = min(pair.width + 1, _WIDE)
 
     def until(self, source: str, site: str) -> float:
-        """When the pair may be used again; 0 when it may be used now or always could."""
-        return self._until.get((source, site), 0.0)
+        """When the pair may be used again; 0 when it always could, the past when it may be used now."""
+        found = self._pairs.get((source, site))
+        return found.until if found else 0.0
 
     def width(self, source: str, site: str, limit: int) -> int:
         """How many connections may be open, at most `limit`."""
-        return min(limit, self._width.get((source, site), limit))
+        found = self._pairs.get((source, site))
+        return limit if found is None or found.width >= _WIDE else min(limit, found.width)
+
+    def _pair(self, source: str, site: str) -> _Pair:
+        key = (source, site)
+        pair = self._pairs.setdefault(key, _Pair())
+        self._pairs.move_to_end(key)
+        if len(self._pairs) > _MAX_PAIRS:
+            self._pairs.popitem(last=False)
+        return pair
+
+
+_SOURCE_FAILURES = 3
+
+
+class SourceRest:
+    """Rest of a source that reaches nobody: its address cannot be bound, or its network is down.
+
+    Only recognised providers are counted: they do not all vanish at once, while hosts of a bad list do.  Three
+    different ones in a row without an answer between take the source out for a minute, then for twice as long.
+    """
+
+    def __init__(self) -> None:
+        self._failed: dict[str, set[str]] = {}
+        self._until: dict[str, float] = {}
+        self._strikes: dict[str, int] = {}
+
+    def unreachable(self, source: str, provider: str, now: float) -> bool:
+        """Note a connection that never came about.  True when the source rests from now on."""
+        if provider.startswith("other:") or now < self._until.get(source, 0.0):
+            return False
+        failed = self._failed.setdefault(source, set())
+        failed.add(provider)
+        if len(failed) < _SOURCE_FAILURES:
+            return False
+        strikes = self._strikes.get(source, 0)
+        self._strikes[source] = strikes + 1
+        self._until[source] = now + min(1800.0, 60.0 * 2 ** min(strikes, 10))
+        return True
+
+    def answered(self, source: str) -> None:
+        """Note that some host answered this source."""
+        self._failed.pop(source, None)
+        self._strikes.pop(source, None)
+
+    def until(self, source: str) -> float:
+        """When the source may be used again."""
+        return self._until.get(source, 0.0)

@@ -1,0 +1,171 @@
+"""Composes the message of one recipient: render or clean, add our header fields, sign.
+
+Contract: the same body gives each recipient an RFC 5322 message of its own, with a signed token in the return path, in
+Message-ID and in X-Penstock-Token (providers strip some of them from their reports), and with one-click unsubscribing
+(RFC 8058) where the stream has it; all of it under the DKIM signature.  A message that came whole keeps its content:
+see `sender.headers.prepare`.  Raises InvalidInput when this recipient's message cannot be made; nothing else.
+Never does I/O.  Compiled and cleaned bodies are cached, bounded in number and bytes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import OrderedDict
+from collections.abc import Mapping
+from email.utils import parseaddr
+from typing import Protocol
+
+from config.model import SendingDomain, Settings, StreamSettings
+from core.address import normal_domain, parse_address
+from core.errors import InvalidInput
+from core.messages import Body, BodyId, Leased
+from core.state import Envelope
+from core.tokens import Purpose, TokenSigner
+from sender.headers import Prepared, date, encoded, mailbox, prepare, text_part
+from sender.template import MailTemplate, template_of
+
+MAX_CACHED = 256
+MAX_CACHED_BYTES = 32_000_000
+_SAFE = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-")
+
+
+class Signer(Protocol):
+    """DKIM: returns the message with its signature fields in front (sender.dkim)."""
+
+    def sign(self, message: bytes, sending_domain: str, now: float) -> bytes: ...
+
+
+def check_template(parts: Mapping[str, str], variables: Mapping[str, str]) -> None:
+    """Raises InvalidInput, naming the missing variable or the part, when these values would not render."""
+    template = template_of(parts)
+    template.check(variables)
+
+
+class Composer:
+    """See the module.  `settings` names the streams, return-path domains and the public address."""
+
+    def __init__(self, signer: TokenSigner, settings: Settings, dkim: Signer) -> None:
+        self._tokens = signer
+        self._dkim = dkim
+        self._url = settings.http.public_url
+        self._streams = {stream.name: stream for stream in settings.streams}
+        self._domains = {normal_domain(domain.name): domain for domain in settings.sending_domains}
+        self._ready: OrderedDict[BodyId, tuple[Prepared | MailTemplate, int]] = OrderedDict()
+        self._ready_bytes = 0
+
+    def compose(self, lease: Leased, body: Body, now: float) -> Envelope:
+        """The signed message of one recipient.  Raises InvalidInput."""
+        submission = lease.submission
+        domain = self._domain(submission.sending_domain)
+        stream = self._stream(submission.stream)
+        message_id = submission.message_id
+        identity = self._tokens.sign(Purpose.MESSAGE_ID, message_id, now)
+        unsubscribe = self._tokens.sign(Purpose.UNSUBSCRIBE, message_id, now)
+        recipient = parse_address(submission.recipient)
+        added = [
+            f"X-Penstock-Token: {identity}\r\nMessage-ID: <{identity}@{submission.sending_domain}>\r\n"
+            f"Feedback-ID: {_word(submission.campaign)}:{_word(stream.name)}:{submission.sending_domain}:penstock\r\n"
+        ]
+        if stream.unsubscribe:
+            added.append(
+                f"List-Unsubscribe: <{self._url}/u/{unsubscribe}>,\r\n"
+                f" <mailto:{unsubscribe}@{domain.return_path}?subject=unsubscribe>\r\n"
+                "List-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n"
+            )
+        if stream.kind == "marketing":
+            added.append("Precedence: bulk\r\n")
+        to = str(recipient)
+        match self._prepared(body):
+            case Prepared() as ready:
+                content, ascii_head = _whole(ready, stream, to, now)
+            case template:
+                values = {
+                    **submission.variables,
+                    "recipient": to,
+                    "unsubscribe_url": f"{self._url}/u/{unsubscribe}",
+                }
+                content = _built(template, values, submission.sending_domain, to, message_id, now)
+                ascii_head = True
+        message = "".join(added).encode() + content
+        return Envelope(
+            mail_from=f"{self._tokens.sign(Purpose.RETURN_PATH, message_id, now)}@{domain.return_path}",
+            rcpt_to=to,
+            content=self._dkim.sign(message, submission.sending_domain, now),
+            smtputf8=recipient.needs_smtputf8 or not ascii_head,
+        )
+
+    def _domain(self, name: str) -> SendingDomain:
+        found = self._domains.get(name)
+        if found is None:  # the settings changed while the message was queued
+            raise InvalidInput("sending_domain", f"{name} is no longer configured", "Add it again, or resend")
+        return found
+
+    def _stream(self, name: str) -> StreamSettings:
+        found = self._streams.get(name)
+        if found is None:
+            raise InvalidInput("stream", f"{name} is no longer configured", "Add it again, or resend")
+        return found
+
+    def _prepared(self, body: Body) -> Prepared | MailTemplate:
+        known = self._ready.get(body.body_id)
+        if known is not None:
+            self._ready.move_to_end(body.body_id)
+            return known[0]
+        ready = prepare(body.content) if body.kind == "mime" else template_of(json.loads(body.content))
+        size = len(body.content)
+        self._ready[body.body_id] = (ready, size)
+        self._ready_bytes += size
+        while len(self._ready) > 1 and (len(self._ready) > MAX_CACHED or self._ready_bytes > MAX_CACHED_BYTES):
+            self._ready_bytes -= self._ready.popitem(last=False)[1][1]
+        return ready
+
+
+def _whole(ready: Prepared, stream: StreamSettings, to: str, now: float) -> tuple[bytes, bool]:
+    """The message that came whole, with what it lacked; and whether its header fields are ASCII."""
+    parts = [b"X-Penstock-Original-Message-ID: " + ready.original_id + b"\r\n"] if ready.original_id else []
+    if b"date" not in ready.names:
+        parts.append(b"Date: " + date(now) + b"\r\n")
+    if b"to" not in ready.names and b"cc" not in ready.names:
+        parts.append(f"To: {to}\r\n".encode())
+    if b"mime-version" not in ready.names:
+        parts.append(b"MIME-Version: 1.0\r\n")
+    if stream.kind != "marketing":
+        parts.append(ready.precedence)
+    if not stream.unsubscribe:
+        parts.append(ready.list_fields)
+    return b"".join((*parts, ready.fields, b"\r\n", ready.body)), ready.ascii_head
+
+
+def _built(
+    template: MailTemplate, values: Mapping[str, str], sending_domain: str, to: str, message_id: str, now: float
+) -> bytes:
+    rendered = template.render(values)
+    name, text = parseaddr(rendered.sender, strict=True)
+    if not text:
+        raise InvalidInput("from", "is no address", "Write it as Name <user@example.com>")
+    sender = parse_address(text)
+    if sender.domain != sending_domain and not sender.domain.endswith("." + sending_domain):
+        raise InvalidInput("from", f"{sender.domain} does not lie in {sending_domain}", "Use the sending domain")
+    if sender.needs_smtputf8:
+        raise InvalidInput("from", "has letters outside ASCII before the @", "Use an ASCII address")
+    head = (
+        b"Date: " + date(now) + b"\r\nFrom: " + mailbox(name, str(sender)) + b"\r\nTo: " + to.encode()
+        + b"\r\nSubject: " + encoded(rendered.subject, 9) + b"\r\nMIME-Version: 1.0\r\n"
+    )  # fmt: skip
+    texts = [
+        text_part(subtype, content)
+        for subtype, content in (("plain", rendered.text), ("html", rendered.html))
+        if content
+    ]
+    if len(texts) < 2:
+        return head + (texts[0] if texts else text_part("plain", ""))
+    # the message id is unguessable to whoever wrote the parts, so the boundary cannot stand in them
+    boundary = f"=_{message_id}".encode()
+    parts = b"".join(b"--" + boundary + b"\r\n" + part + b"\r\n" for part in texts)
+    kind = b'Content-Type: multipart/alternative; boundary="' + boundary + b'"\r\n\r\n'
+    return head + kind + parts + b"--" + boundary + b"--\r\n"
+
+
+def _word(text: str) -> str:
+    """One field of Feedback-ID: nothing that its reader could take for a separator."""
+    return "".join(c if c in _SAFE else "_" for c in text[:60])

@@ -1,0 +1,129 @@
+"""The lines (open connections) of this process: how many may be open where, and who gives way.
+
+Contract: never more connections from one source to one provider than its row allows, nor to one site than the pair
+bears after trouble, nor MAX_LINES in all.  Where more than one is allowed, the last is kept for transactional mail, so
+that a campaign of any size delays a receipt by no more than a connection's opening.  An idle connection gives way to a
+place that needs its slot.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from collections import Counter
+from collections.abc import Mapping
+
+from config.tables import ProviderRow
+from core.lane import Provider, Site, Source
+from sender.board import Pile, Place
+from sender.line import BATCH, Foreman, Line
+from sender.tools import Tools
+
+logger = logging.getLogger("penstock.sender")
+MAX_LINES = 400
+FAILED_SECONDS = 1.0  # real seconds that a place is left alone after a line there ended in an error of ours
+_OTHER = ProviderRow(name="other", mx=["invalid"])
+
+
+class Crew:
+    """See the module.  `urgent` are the transactional streams; call `start` before `engage`."""
+
+    def __init__(self, tools: Tools, foreman: Foreman, rows: Mapping[str, ProviderRow], urgent: frozenset[str]) -> None:
+        self._tools = tools
+        self._foreman = foreman
+        self._rows = rows
+        self._urgent = urgent
+        self._tasks: dict[Line, asyncio.Task[None]] = {}
+        self._places: dict[tuple[Source, Place], list[Line]] = {}
+        self._open: Counter[tuple[str, str, str]] = Counter()  # ('site' | 'provider', source, name)
+        self._quiet: dict[tuple[Source, Place], float] = {}
+        self._group: asyncio.TaskGroup | None = None
+
+    def start(self, group: asyncio.TaskGroup) -> None:
+        """Lines run in this group."""
+        self._group = group
+
+    def open_at(self, source: Source, site: Site) -> int:
+        """Lines of this source at this site."""
+        return self._open["site", source, site]
+
+    def engage(self, source: Source, pile: Pile, now: float) -> bool:
+        """See to it that a line works on this pile.  False when this source has none to spare."""
+        place: Place = (pile.group.sending_domain, pile.group.site)
+        if self._quiet.get((source, place), 0.0) > now or self._foreman.stopping:
+            return False
+        urgent = pile.group.stream in self._urgent
+        mine = [line for line in self._places.get((source, place), ()) if not line.dismissed]
+        fit = [line for line in mine if urgent or not line.urgent_only]
+        for line in fit:
+            if line.parked:
+                line.call()
+                return True
+        if urgent:
+            enough = any(line.urgent_only for line in mine)
+        else:
+            enough = len(fit) >= math.ceil(self._tools.board.rows_at(place) / BATCH)
+        return enough or self._hire(source, place, pile, urgent=urgent)
+
+    def ended(self, line: Line, *, failed: bool) -> None:
+        """A line has closed its connection."""
+        self._tasks.pop(line, None)
+        lines = self._places.get((line.source, line.place), [])
+        if line in lines:
+            lines.remove(line)
+        if not lines:
+            self._places.pop((line.source, line.place), None)
+        for key in self._slots(line.source, line.place[1], line.provider):
+            self._open[key] -= 1
+            if self._open[key] <= 0:
+                del self._open[key]
+        if failed:
+            now = self._tools.clock.now()
+            until = now + self._tools.clock.real(FAILED_SECONDS)
+            self._quiet = {key: at for key, at in self._quiet.items() if at > now}
+            self._quiet[line.source, line.place] = until
+            self._foreman.due(until)
+
+    async def finish(self, seconds: float) -> None:
+        """Let every line end after the message in hand; cut off what takes longer than `seconds` (real)."""
+        for line in list(self._tasks):
+            line.dismiss()
+        if tasks := set(self._tasks.values()):
+            _, late = await asyncio.wait(tasks, timeout=seconds)
+            for task in late:
+                task.cancel()
+            if late:
+                logger.warning("%d messages were cut off in flight; their leases end by themselves", len(late))
+                await asyncio.wait(late, timeout=1.0)
+
+    def _hire(self, source: Source, place: Place, pile: Pile, *, urgent: bool) -> bool:
+        site, provider = pile.group.site, pile.group.provider
+        row = self._rows.get(provider, _OTHER)
+        of_site, of_provider = (self._open[key] for key in self._slots(source, site, provider))
+        width = self._tools.rest.width(source, site, row.connections)
+        last = width > 1 and (of_site >= width - 1 or of_provider >= row.connections - 1)
+        full = of_site >= width or of_provider >= row.connections or len(self._tasks) >= MAX_LINES
+        if full or (last and not urgent):
+            self._dismiss_idle(source, provider)
+            return False
+        line = Line(
+            self._tools, self._foreman, source, pile,
+            per_connection=row.messages_per_connection, urgent_only=last and urgent,
+        )  # fmt: skip
+        self._open.update(self._slots(source, site, provider))
+        self._places.setdefault((source, place), []).append(line)
+        assert self._group is not None, "start() comes first"
+        self._tasks[line] = self._group.create_task(line.run(), name=f"line {source} {site[:60]}")
+        return True
+
+    def _dismiss_idle(self, source: Source, provider: Provider) -> None:
+        crowded = len(self._tasks) >= MAX_LINES
+        for line in self._tasks:
+            if line.parked and not line.dismissed and (crowded or (line.source, line.provider) == (source, provider)):
+                line.dismiss()
+                return
+
+    @staticmethod
+    def _slots(source: str, site: str, provider: str) -> tuple[tuple[str, str, str], tuple[str, str, str]]:
+        return ("site", source, site), ("provider", source, provider)

@@ -1,0 +1,288 @@
+"""The loop that sends: looks at what is due, asks admission, and keeps connections at work.
+
+Contract: nothing goes out that admission did not admit for its lane at that moment; caps hold through the claim
+itself.  A kind of mail goes by any source that admits it (weights decide among several), so a warm source carries
+what a cold one may not yet.  Waits of our own choosing cost no age.  `run` ends on cancellation: messages in flight
+are finished for STOP_SECONDS, claimed rows go back, outcomes are written.  The loop sleeps until the next instant
+that it knows of, or `wake()`; scheduled mail and work left by other processes it finds every `poll_seconds`.
+
+Parts: `board` whose turn it is, `crew` how many connections, `line` one of them, `settler` outcomes, `holds` waits,
+`trouble` what an error stops.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Sequence
+
+from config.model import Settings
+from config.tables import ProviderRow
+from core.classify import Classifier
+from core.decision import Admit, Decision, Defer, DeferReason
+from core.lane import Provider, Site, Source
+from core.messages import Node
+from core.ports import Admission, Clock, EventLog, Queue, Spool, Transport
+from core.state import Snapshot
+from sender.agenda import Agenda
+from sender.board import Board, Pile
+from sender.compose import Composer
+from sender.crew import MAX_LINES, Crew
+from sender.holds import Holds
+from sender.line import Line, Pick
+from sender.route import Router, Unroutable
+from sender.schedule import LaneRest, RetrySchedule, SourceRest
+from sender.settler import Settler
+from sender.tools import Bodies, Moved, Tools
+
+logger = logging.getLogger("penstock.sender")
+STOP_SECONDS = 12.0  # real seconds for the messages in flight when the service stops
+KEEPING_SECONDS = 900.0  # between rounds of paying, expiring and recovering
+SHORTEST_GAP = 0.005  # real seconds between two looks; a look that takes long is followed by twice its time
+DRY_SECONDS = 0.5  # real seconds that a kind is left alone after a claim that gave nothing
+LOOKUPS = 32  # routes asked for at once
+ROUTE_BATCH = 500
+_PAUSE_EVERY = 200  # piles decided before others get a turn
+
+
+class Dispatcher:
+    """See the module.  `snapshot()` costs nothing and is asked before every message."""
+
+    def __init__(
+        self,
+        *,
+        node: Node,
+        settings: Settings,
+        queue: Queue,
+        spool: Spool,
+        log: EventLog,
+        clock: Clock,
+        router: Router,
+        transport: Transport,
+        admission: Admission,
+        composer: Composer,
+        classifier: Classifier,
+        schedule: RetrySchedule,
+        providers: Sequence[ProviderRow],
+        snapshot: Callable[[], Snapshot],
+        poll_seconds: float = 1.0,
+        rng: random.Random | None = None,
+    ) -> None:
+        self._board = Board()
+        self._settler = Settler(queue, clock)
+        self._tools = Tools(
+            node=node, delivery=settings.delivery, queue=queue, transport=transport, router=router, composer=composer,
+            classifier=classifier, schedule=schedule, clock=clock, snapshot=snapshot, bodies=Bodies(spool),
+            moved=Moved(), board=self._board, holds=Holds(queue, log), settler=self._settler,
+            rest=LaneRest(), sources=SourceRest(),
+        )  # fmt: skip
+        self._queue = queue
+        self._clock = clock
+        self._router = router
+        self._admission = admission
+        self._snapshot = snapshot
+        self._weights = {Source(row.name): row.weight for row in settings.sources}
+        self._urgent = frozenset(settings.transactional)
+        self._poll = poll_seconds
+        self._rng = rng or random.Random()
+        self._wake = asyncio.Event()
+        rows = {row.name: row for row in providers}
+        self._crew = Crew(self._tools, self, rows, self._urgent)
+        self._agenda = Agenda()
+        self._keep_at = 0.0
+        self._routing: asyncio.Task[None] | None = None
+        self._group: asyncio.TaskGroup | None = None
+        self.stopping = False
+
+    def wake(self) -> None:
+        """Something changed: look again now."""
+        self._wake.set()
+
+    def due(self, at: float) -> None:
+        """Look again at this instant."""
+        self._agenda.add(at, self._clock.now())
+
+    async def run(self) -> None:
+        """Send until cancelled.  An error of storage ends it after the same clean stop."""
+        self.stopping = False
+        async with asyncio.TaskGroup() as group:
+            self._group = group
+            self._crew.start(group)
+            writing = group.create_task(self._settler.run(), name="settler")
+            try:
+                await self._loop()
+            finally:
+                await self._stop(group)
+                writing.cancel()
+
+    async def _loop(self) -> None:
+        now = self._clock.now()
+        if returned := await self._queue.recover(self._tools.node, now):
+            logger.info("%d messages of an earlier life of this node are back in the queue", returned)
+        # mail whose time ran out while the service was down gets one attempt before it is expired
+        self._keep_at = now + self._keeping_interval()
+        self.due(self._keep_at)
+        loop = asyncio.get_running_loop()
+        while True:
+            self._wake.clear()
+            began = loop.time()
+            await self._turn()
+            await asyncio.sleep(max(SHORTEST_GAP, 2 * (loop.time() - began)))
+            await self._until_next()
+
+    async def _until_next(self) -> None:
+        now = self._clock.now()
+        if self._agenda.arrived(now):
+            return
+        next_at = self._agenda.next()
+        wait = self._poll if next_at is None else min(self._poll, (next_at - now) / self._clock.rate)
+        try:
+            async with asyncio.timeout(wait):
+                await self._wake.wait()
+        except TimeoutError:
+            return
+
+    async def _turn(self) -> None:
+        now = self._clock.now()
+        if now >= self._keep_at:
+            await self._keep_house(now)
+        if self._routing is None and (domains := await self._queue.unrouted(ROUTE_BATCH)):
+            assert self._group is not None
+            self._routing = self._group.create_task(self._route(domains), name="routing")
+        now = self._clock.now()
+        gone = self._board.refresh(await self._queue.groups(now))
+        self._tools.holds.gone(gone, now)
+        for count, pile in enumerate(self._board.piles()):
+            if count % _PAUSE_EVERY == _PAUSE_EVERY - 1:
+                await asyncio.sleep(0)
+            self._consider(pile, self._clock.now())
+        await self._tools.holds.tell()
+
+    # --- whose turn, and by which source -----------------------------------------------------------------------------
+    def _consider(self, pile: Pile, now: float) -> None:
+        """Put one kind of mail to work, or note why it waits."""
+        waits: list[tuple[float, Source, Defer]] = []
+        admitted = placed = False
+        for source in self._sources():
+            if (quiet := self._board.quiet_until(pile, source)) > now:
+                self.due(quiet)
+                admitted = True
+                continue
+            rest = max(self._tools.rest.until(source, pile.group.site), self._tools.sources.until(source))
+            if rest > now:
+                resting = Defer(until=rest, reason=DeferReason.CONNECTION_LIMIT, detail="rests after trouble")
+                waits.append((rest, source, resting))
+                continue
+            decision = self._decide(pile, source, now)[0]
+            if isinstance(decision, Defer):
+                waits.append((decision.until, source, decision))
+                continue
+            if not admitted:
+                self._tools.holds.free(pile.group, pile.traffic(source), now)
+            admitted = True
+            if not placed:
+                placed = self._crew.engage(source, pile, now)
+        for until, _, _ in waits:
+            self.due(until)
+        if waits and not admitted:
+            _, source, wait = min(waits, key=lambda w: w[0])
+            self._tools.holds.hold(pile.group, pile.traffic(source), wait, now)
+
+    def _sources(self) -> list[Source]:
+        """Every source, in an order drawn by weight (Efraimidis and Spirakis, 2006)."""
+        return sorted(self._weights, key=lambda s: self._rng.random() ** (1.0 / self._weights[s]), reverse=True)
+
+    def _decide(self, pile: Pile, source: Source, now: float) -> tuple[Decision, int, int]:
+        """Admission's word, with the first and further attempts that it is about."""
+        traffic, snapshot = pile.traffic(source), self._snapshot()
+        decision = self._admission.decide(traffic, pile.fresh, pile.retries, snapshot, now)
+        if isinstance(decision, Defer) and pile.fresh and pile.retries:
+            # a warm-up cap holds first attempts only: what was begun may be finished
+            again = self._admission.decide(traffic, 0, pile.retries, snapshot, now)
+            if isinstance(again, Admit):
+                return again, 0, pile.retries
+        return decision, pile.fresh, pile.retries
+
+    def pick(self, line: Line) -> Pick | None:
+        """What this line may claim now; None when it has nothing to do."""
+        now = self._clock.now()
+        site = line.place[1]
+        if self._crew.open_at(line.source, site) > self._tools.rest.width(line.source, site, MAX_LINES):
+            line.dismiss()
+            return None
+        for pile in self._board.at(line.place):
+            if line.urgent_only and pile.group.stream not in self._urgent:
+                continue
+            if self._board.quiet_until(pile, line.source) > now:
+                continue
+            decision, fresh, retries = self._decide(pile, line.source, now)
+            if isinstance(decision, Admit):
+                return Pick(
+                    pile=pile, traffic=pile.traffic(line.source), messages=decision.messages, fresh=fresh,
+                    retries=retries, allowances=decision.allowances, retry_allowances=decision.retry_allowances,
+                )  # fmt: skip
+            self.due(decision.until)
+        return None
+
+    def nothing_claimed(self, pick: Pick, source: Source) -> None:
+        """A claim gave nothing."""
+        now = self._clock.now()
+        self.due(self._board.dry(pick.pile, source, now, self._clock.real(DRY_SECONDS)))
+
+    def ended(self, line: Line, *, failed: bool) -> None:
+        """A line has closed its connection."""
+        self._crew.ended(line, failed=failed)
+        self.wake()
+
+    # --- routes, housekeeping, the end -------------------------------------------------------------------------------
+    async def _route(self, domains: Sequence[str]) -> None:
+        slots = asyncio.Semaphore(LOOKUPS)
+
+        async def one(domain: str) -> None:
+            async with slots:
+                now = self._clock.now()
+                try:
+                    found = await self._router.route(domain, now)
+                    if isinstance(found, Unroutable) and not found.permanent:
+                        await self._queue.fail_domain(domain, now + found.retry_after)
+                        self.due(now + found.retry_after)
+                    elif isinstance(found, Unroutable):
+                        # its site is itself: the line that claims the mail asks again and settles it
+                        await self._queue.route(domain, Provider(f"other:{domain}"), Site(domain))
+                    else:
+                        await self._queue.route(domain, found.provider, found.site)
+                except Exception:
+                    logger.exception("no route for %s", domain)
+                    await self._clock.sleep(self._clock.real(1.0))  # it comes up again at the next look
+
+        try:
+            await asyncio.gather(*(one(domain) for domain in domains))
+        finally:
+            self._routing = None
+            self.wake()
+
+    def _keeping_interval(self) -> float:
+        return max(KEEPING_SECONDS, self._clock.real(2.0))
+
+    async def _keep_house(self, now: float) -> None:
+        self._keep_at = now + self._keeping_interval()
+        self.due(self._keep_at)
+        await self._tools.holds.pay(now)
+        for _ in range(40):
+            if await self._queue.expire(now) == 0:
+                break
+        # only leases that ran out: a name that no node has cannot match a row of ours that is being sent
+        await self._queue.recover(Node("(expired leases)"), now)
+
+    async def _stop(self, group: asyncio.TaskGroup) -> None:
+        """Finish what is in flight, give the rest back, write what is known; all within STOP_SECONDS and a little."""
+        self.stopping = True
+        if self._routing is not None:
+            self._routing.cancel()
+        await self._crew.finish(STOP_SECONDS)
+        await asyncio.wait({group.create_task(self._settler.drained())}, timeout=3.0)
+        try:
+            await self._tools.holds.pay(self._clock.now())
+        except Exception:
+            logger.exception("waits could not be credited")

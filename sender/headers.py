@@ -1,0 +1,173 @@
+"""Header fields as bytes (RFC 5322, RFC 2047) and the cleaning of messages that came whole.
+
+Contract: everything is bytes with CRLF line ends.  `prepare` takes a message from outside, refuses what no mail host
+would take (with the remedy), and gives it back without the fields that are ours to set; the rest is kept byte for byte.
+The standard library's e-mail policy objects cost a millisecond a message; this costs microseconds.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from core.errors import InvalidInput, LimitExceeded
+
+MAX_HEAD = 262_144  # bytes of a message's header block
+MAX_LINE = 998  # RFC 5322 section 2.1.1
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+# Fields that only we may set, or that must not leave: a blind copy, and signatures that our changes would break.
+_OURS = frozenset({b"bcc", b"resent-bcc", b"return-path", b"message-id", b"feedback-id", b"dkim-signature"})
+_ASCII = bytes(range(128))
+_LIST = frozenset({b"list-unsubscribe", b"list-unsubscribe-post"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """A message from outside, cleaned.  `names` are the kept fields in lower case; `body` begins after the empty
+    line; `list_fields` are its own List-Unsubscribe fields, kept apart because the stream decides about them."""
+
+    fields: bytes
+    list_fields: bytes
+    precedence: bytes
+    body: bytes
+    names: frozenset[bytes]
+    original_id: bytes
+    ascii_head: bool
+
+
+def prepare(content: bytes) -> Prepared:
+    """Clean a whole message.  Raises InvalidInput: no From, a broken header block, NUL, overlong lines."""
+    content = crlf(content)
+    if b"\0" in content:
+        raise InvalidInput("message", "holds a NUL byte", "Encode binary parts as base64")
+    if content.startswith(b"From "):  # the separator line of a mailbox file
+        content = content.partition(b"\r\n")[2]
+    head, _, body = content.partition(b"\r\n\r\n")
+    if content.startswith(b"\r\n"):
+        head, body = b"", content[2:]
+    if len(head) > MAX_HEAD:
+        raise LimitExceeded("message", f"has {len(head)} bytes of header fields", f"At most {MAX_HEAD}")
+    longest = max(map(len, content.split(b"\r\n")))
+    if longest > MAX_LINE:
+        raise InvalidInput(
+            "message", f"has a line of {longest} bytes, SMTP allows {MAX_LINE}", "Use quoted-printable or base64"
+        )
+    return _sorted_out(_unfolded(head), body)
+
+
+def _sorted_out(rows: list[tuple[bytes, bytes]], body: bytes) -> Prepared:
+    kept: list[bytes] = []
+    lists: list[bytes] = []
+    precedence = original = b""
+    names: list[bytes] = []
+    for name, field in rows:
+        if name == b"message-id":
+            original = b" ".join(field.partition(b":")[2].split())[:200]
+        elif name == b"precedence":
+            precedence = field + b"\r\n"
+        elif name in _LIST:
+            lists.append(field)
+        elif name not in _OURS and not name.startswith(b"x-penstock-"):
+            kept.append(field)
+            names.append(name)
+    if names.count(b"from") != 1:
+        raise InvalidInput("From", f"the message has {names.count(b'from')} From fields", "Write exactly one")
+    return Prepared(
+        fields=_joined(kept), list_fields=_joined(lists), precedence=precedence, body=body, names=frozenset(names),
+        original_id=original, ascii_head=all(field.isascii() for field in (*kept, *lists, precedence)),
+    )  # fmt: skip
+
+
+def _joined(fields: Iterable[bytes]) -> bytes:
+    return b"".join(field + b"\r\n" for field in fields)
+
+
+def _unfolded(head: bytes) -> list[tuple[bytes, bytes]]:
+    """(lower-case name, field with its folded lines) of each header field."""
+    rows: list[tuple[bytes, bytes]] = []
+    for line in head.split(b"\r\n") if head else []:
+        if line[:1] in (b" ", b"\t"):
+            if not rows:
+                raise _broken(line)
+            name, field = rows[-1]
+            rows[-1] = (name, field + b"\r\n" + line)
+            continue
+        name, colon, _ = line.partition(b":")
+        name = name.rstrip(b" \t")
+        # RFC 5322 section 2.2: printable ASCII without the colon.  Parsers disagree about anything else, and what
+        # parsers disagree about smuggles headers.
+        if not colon or not name or not name.isascii() or any(c <= 32 or c == 127 for c in name):
+            raise _broken(line)
+        rows.append((name.lower(), line))
+    return rows
+
+
+def _broken(line: bytes) -> InvalidInput:
+    shown = line[:40].decode("ascii", "replace")
+    return InvalidInput("message", f"the header line {shown!r} is no field", "Send an RFC 5322 message")
+
+
+def crlf(content: bytes) -> bytes:
+    """The same lines, each ended by CRLF (a lone CR or LF counts as a line end), also the last one."""
+    lines = content.count(b"\r\n")
+    if content.count(b"\n") != lines or content.count(b"\r") != lines:
+        content = content.replace(b"\r\n", b"\n").replace(b"\r", b"\n").replace(b"\n", b"\r\n")
+    return content if content.endswith(b"\r\n") else content + b"\r\n"
+
+
+def date(at: float) -> bytes:
+    """RFC 5322 date of an instant, UTC; never in the words of the machine's language."""
+    when = datetime.fromtimestamp(int(at), UTC)
+    return (
+        f"{_DAYS[when.weekday()]}, {when.day:02} {_MONTHS[when.month - 1]} {when.year} {when:%H:%M:%S} +0000".encode()
+    )
+
+
+def encoded(text: str, start: int = 0) -> bytes:
+    """An unstructured value: as it is when short ASCII, else encoded words (RFC 2047), folded.
+
+    `start` is the width already taken on the first line.  `text` has no control characters.
+    """
+    if text.isascii() and len(text) + start <= 76 and "=?" not in text:
+        return text.encode()
+    words: list[bytes] = []
+    chunk = b""
+    room = max(9, (75 - 12 - start) // 4 * 3)
+    for character in text:
+        octets = character.encode()
+        if len(chunk) + len(octets) > room:
+            words.append(chunk)
+            chunk, room = b"", 45
+        chunk += octets
+    words.append(chunk)
+    return b"\r\n ".join(b"=?utf-8?B?" + base64.b64encode(word) + b"?=" for word in words)
+
+
+def mailbox(name: str, address: str) -> bytes:
+    """`Name <address>`, quoted or encoded as needed; the address is ASCII."""
+    if not name:
+        return address.encode()
+    if name.isascii() and len(name) <= 60 and "=?" not in name:
+        quoted = name.replace("\\", "\\\\").replace('"', '\\"')
+        shown = name if all(c.isalnum() or c in " -_'!" for c in name) else f'"{quoted}"'
+        return (
+            f"{shown}\r\n <{address}>".encode() if len(shown) + len(address) > 66 else f"{shown} <{address}>".encode()
+        )
+    return encoded(name, 6) + b"\r\n <" + address.encode() + b">"
+
+
+def text_part(subtype: str, text: str) -> bytes:
+    """Header fields and content of one text part, in the smallest encoding that every host takes (7 bit)."""
+    content = crlf(text.encode())
+    kind = b"Content-Type: text/" + subtype.encode() + b"; charset=utf-8\r\nContent-Transfer-Encoding: "
+    if content.isascii() and max(map(len, content.split(b"\r\n"))) <= 78 and b"\0" not in content:
+        return kind + b"7bit\r\n\r\n" + content
+    high = len(content.translate(None, _ASCII))
+    if high * 5 < len(content):
+        quoted = binascii.b2a_qp(content, istext=True).replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
+        return kind + b"quoted-printable\r\n\r\n" + quoted
+    return kind + b"base64\r\n\r\n" + base64.encodebytes(content).replace(b"\n", b"\r\n")

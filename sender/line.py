@@ -1,0 +1,328 @@
+"""One connection at work: claims a few messages, sends them one after another, and says what it learned.
+
+Contract: every row that a line claims leaves it in one of two ways: with a settlement, or given back.  The first claim
+of a new connection is a single row: a host that cannot be reached costs one attempt and one unit of allowance, not a
+batch.  Right before each message it is asked again whether it may go: the gate, the lease, the suppression list, the
+rest of the pair.  No step can wait for ever: a message is bounded by its lease, a connection by the transport's limits.
+A line that ends in an error of ours takes no other line with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from dataclasses import dataclass
+from typing import Protocol
+
+from core.classify import BounceClass, Diagnosis
+from core.errors import InvalidInput, PenstockError
+from core.lane import Source, Traffic
+from core.messages import Leased
+from core.ports import Connection
+from core.reply import Stage
+from core.state import AttemptResult, Claim, Envelope, Settlement
+from sender.board import Pile, Place
+from sender.outcome import attribution, bounce, drop, no_reply, settle
+from sender.route import Route, Unroutable
+from sender.tools import Tools
+from sender.trouble import Outcome, Stops, Verdict, judge
+
+logger = logging.getLogger("penstock.sender")
+BATCH = 20  # rows claimed at once on an open connection
+NARROW_BATCH = 4  # while the pair recovers from trouble
+LEASE_SHARE = 0.7  # a message is begun only while so much of its lease is left; the transport takes 2/3 at most
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pick:
+    """What a line may claim now."""
+
+    pile: Pile
+    traffic: Traffic
+    messages: int
+    fresh: int
+    retries: int
+    allowances: tuple[tuple[str, int, int], ...]
+    retry_allowances: tuple[tuple[str, int, int], ...]
+
+
+class Foreman(Protocol):
+    """The dispatcher, as a line sees it."""
+
+    @property
+    def stopping(self) -> bool: ...
+    def pick(self, line: Line) -> Pick | None: ...
+    def nothing_claimed(self, pick: Pick, source: Source) -> None: ...
+    def due(self, at: float) -> None: ...
+    def wake(self) -> None: ...
+    def ended(self, line: Line, *, failed: bool) -> None: ...
+
+
+class Line:
+    """See the module.  `urgent_only`: it stands on the connection that is kept for transactional mail."""
+
+    def __init__(
+        self, tools: Tools, foreman: Foreman, source: Source, pile: Pile, *, per_connection: int, urgent_only: bool
+    ) -> None:
+        self._tools = tools
+        self._foreman = foreman
+        self._per_connection = per_connection
+        self._connection: Connection | None = None
+        self._site_open = ""
+        self._sent = 0
+        self._call = asyncio.Event()
+        self.source = source
+        self.place: Place = (pile.group.sending_domain, pile.group.site)
+        self.provider = pile.group.provider
+        self.urgent_only = urgent_only
+        self.parked = False
+        self.dismissed = False
+
+    def call(self) -> None:
+        """There may be work."""
+        self._call.set()
+
+    def dismiss(self) -> None:
+        """Finish the message in hand, give the others back, hang up."""
+        self.dismissed = True
+        self._call.set()
+
+    async def run(self) -> None:
+        """Work until there is nothing to do for a while."""
+        failed = False
+        try:
+            while not self._over() and not self._resting():
+                pick = self._foreman.pick(self)
+                if pick is not None:
+                    await self._serve(pick)
+                elif not await self._park():
+                    break
+        except Exception:
+            failed = True
+            logger.exception("a line of source %s to %s failed", self.source, self.place[1])
+        finally:
+            try:
+                await self._hang_up()
+            except Exception:
+                logger.exception("a connection of source %s to %s could not be closed", self.source, self.place[1])
+            finally:
+                self._foreman.ended(self, failed=failed)
+
+    async def _park(self) -> bool:
+        """Keep the connection open for a moment.  False when nothing came."""
+        idle = self._tools.delivery.idle_seconds
+        if self._connection is None or idle <= 0 or self._over():
+            return False
+        self._call.clear()
+        self.parked = True
+        try:
+            async with asyncio.timeout(idle):
+                await self._call.wait()
+        except TimeoutError:
+            return False
+        finally:
+            self.parked = False
+        return not self._over()
+
+    async def _serve(self, pick: Pick) -> None:
+        tools = self._tools
+        await tools.settler.room()
+        now = tools.clock.now()
+        fresh, retries = self._shares(pick)
+        leases = await tools.queue.claim(Claim(
+            group=pick.pile.group, lane=pick.traffic.lane, node=tools.node, fresh=fresh, retries=retries, now=now,
+            lease_until=now + tools.clock.real(tools.delivery.lease_seconds), allowances=pick.allowances,
+            retry_allowances=pick.retry_allowances,
+        ))  # fmt: skip
+        tools.board.took(pick.pile, fresh, retries, len(leases))
+        if not leases:
+            self._foreman.nothing_claimed(pick, self.source)
+            return
+        if len(leases) < fresh + retries:
+            self._foreman.wake()  # some were suppressed, or others took them: look again
+        for index, lease in enumerate(leases):
+            if self._must_stop(pick.traffic, lease):
+                await tools.queue.release(leases[index:])
+                self._foreman.wake()
+                return
+            try:
+                settlement = await self._attempted(lease, pick)
+            except PenstockError:
+                with contextlib.suppress(PenstockError):  # else their lease's end returns them
+                    await tools.queue.release(leases[index:])
+                raise
+            if settlement is None:
+                await tools.queue.release([lease])
+                self._foreman.wake()
+            else:
+                tools.settler.put(settlement)
+                retry_at = getattr(settlement.event, "retry_at", None)
+                if isinstance(retry_at, float):
+                    self._foreman.due(retry_at)
+            await tools.settler.room()
+
+    def _shares(self, pick: Pick) -> tuple[int, int]:
+        """(first attempts, further attempts) to claim: neither kind starves the other."""
+        room = 1
+        if self._connection is not None:
+            recovering = self._tools.rest.width(self.source, self.place[1], 2) < 2
+            room = min(NARROW_BATCH if recovering else BATCH, max(1, self._per_connection - self._sent))
+        room = min(room, pick.messages)
+        retries = min(pick.retries, max(room - pick.fresh, (room + 1) // 2))
+        return min(pick.fresh, room - retries), retries
+
+    def _over(self) -> bool:
+        return self.dismissed or self._foreman.stopping
+
+    def _resting(self) -> bool:
+        tools = self._tools
+        until = max(tools.rest.until(self.source, self.place[1]), tools.sources.until(self.source))
+        return until > tools.clock.now()
+
+    def _must_stop(self, traffic: Traffic, lease: Leased) -> bool:
+        tools = self._tools
+        left = lease.lease_until - tools.clock.now()
+        return (
+            self._over()
+            or tools.snapshot().closed(traffic) is not None
+            or self._resting()
+            or left < tools.clock.real(tools.delivery.lease_seconds) * LEASE_SHARE
+        )
+
+    async def _attempted(self, lease: Leased, pick: Pick) -> Settlement | None:
+        """The settlement of one message; None: give it back."""
+        tools = self._tools
+        began = tools.clock.now()
+        deadline = lease.submission.expires_at + tools.holds.owed(pick.pile.group, began)
+        try:
+            return await self._attempt(lease, pick, began, deadline)
+        except PenstockError:
+            raise  # storage cannot answer: no message can go
+        except Exception as error:
+            # an error of ours with this message: it must neither stop the others nor come back at once for ever
+            logger.exception("message %s: the attempt failed", lease.submission.message_id)
+            await self._hang_up()
+            result = no_reply(f"internal error ({type(error).__name__})")
+            failed = Verdict(outcome=Outcome.DEFERRED, stops=Stops.NOTHING)
+            diagnosis = Diagnosis(bounce_class=BounceClass.REMOTE_ERROR, rule="internal")
+            return self._settled(lease, pick, result, diagnosis, failed, began, deadline)
+
+    async def _attempt(self, lease: Leased, pick: Pick, began: float, deadline: float) -> Settlement | None:
+        tools = self._tools
+        traffic = pick.traffic
+        if deadline <= began:
+            late = no_reply("the message's time was up before this attempt")
+            where = attribution(lease, traffic, began)
+            return bounce(lease, where, self.place[1], late, BounceClass.EXPIRED, now=began)
+        domain = lease.submission.recipient.rpartition("@")[2]
+        route = await tools.router.route(domain, began)
+        if isinstance(route, Unroutable):
+            return self._unroutable(lease, pick, route, began, deadline)
+        if route.site != self.place[1]:
+            await tools.queue.route(domain, route.provider, route.site)
+            if route.provider != pick.traffic.lane.provider and tools.moved.first_time(lease.submission.message_id):
+                return None  # it belongs to another lane, whose caps were not asked
+        try:
+            body = await tools.bodies.get(lease.submission.body_id)
+            envelope = tools.composer.compose(lease, body, began)
+        except InvalidInput as error:
+            return drop(lease, str(error), tools.clock.now())
+        result = await self._carry(lease, traffic, envelope, route)
+        if result is None:
+            return None
+        diagnosis = tools.classifier.classify(result.reply, traffic.lane.provider)
+        verdict = judge(result.reply, diagnosis)
+        self._learn(result, diagnosis, verdict)
+        if not result.reusable or self._sent >= self._per_connection or self._site_open != self.place[1]:
+            await self._hang_up()
+        return self._settled(lease, pick, result, diagnosis, verdict, began, deadline)
+
+    async def _carry(self, lease: Leased, traffic: Traffic, envelope: Envelope, route: Route) -> AttemptResult | None:
+        """Connect if need be and send; None when the message may not be sent any more."""
+        refusal = await self._connect(route)
+        if refusal is not None:
+            return refusal
+        used = self._sent
+        result = await self._deliver(lease, traffic, envelope)
+        if result is None or not (used and result.reply.code == 0 and result.reply.stage is Stage.CONNECT):
+            return result
+        await self._hang_up()  # the host had closed the idle connection: nothing was tried yet
+        return await self._connect(route) or await self._deliver(lease, traffic, envelope)
+
+    def _unroutable(self, lease: Leased, pick: Pick, route: Unroutable, began: float, deadline: float) -> Settlement:
+        verdict = Verdict(outcome=Outcome.BOUNCED if route.permanent else Outcome.DEFERRED, stops=Stops.NOTHING)
+        result = AttemptResult(reply=route.reply, remote="", tls="", reusable=True)
+        diagnosis = Diagnosis(bounce_class=route.bounce_class, rule="dns")
+        return self._settled(lease, pick, result, diagnosis, verdict, began, deadline)
+
+    def _settled(
+        self,
+        lease: Leased,
+        pick: Pick,
+        result: AttemptResult,
+        diagnosis: Diagnosis,
+        verdict: Verdict,
+        began: float,
+        deadline: float,
+    ) -> Settlement:
+        return settle(
+            lease, pick.traffic, self.place[1], result, diagnosis, verdict, self._tools.schedule,
+            began=began, now=self._tools.clock.now(), deadline=deadline,
+        )  # fmt: skip
+
+    async def _connect(self, route: Route) -> AttemptResult | None:
+        """None when a connection to the route's hosts is open, else why there is none."""
+        if self._connection is not None and self._site_open == route.site:
+            return None
+        await self._hang_up()
+        tools = self._tools
+        try:
+            async with asyncio.timeout(tools.delivery.lease_seconds / 2):
+                found = await tools.transport.connect(self.source, route.hosts, self.place[0])
+        except TimeoutError:
+            found = no_reply("the connection was not open in time", stage=Stage.CONNECT)
+        if isinstance(found, AttemptResult):
+            if found.reply.code == 0 and tools.sources.unreachable(self.source, self.provider, tools.clock.now()):
+                logger.warning("source %s reaches nobody and rests: %s", self.source, found.reply.text)
+            return found
+        self._connection, self._site_open, self._sent = found, route.site, 0
+        return None
+
+    async def _deliver(self, lease: Leased, traffic: Traffic, envelope: Envelope) -> AttemptResult | None:
+        """One message over the open connection; None when it may not be sent any more."""
+        tools = self._tools
+        if not await tools.queue.still_sendable(lease, tools.clock.now()):
+            return None
+        # no await between this look and the first byte
+        if tools.snapshot().closed(traffic) is not None:
+            return None
+        assert self._connection is not None
+        self._sent += 1
+        left = (lease.lease_until - tools.clock.now()) / tools.clock.rate
+        try:
+            async with asyncio.timeout(max(0.0, left)):
+                return await self._connection.send(envelope)
+        except TimeoutError:
+            return no_reply("the transaction outlived its lease", stage=Stage.DATA)
+
+    def _learn(self, result: AttemptResult, diagnosis: Diagnosis, verdict: Verdict) -> None:
+        tools = self._tools
+        now, site = tools.clock.now(), self.place[1]
+        if result.reply.code:
+            tools.sources.answered(self.source)
+        if verdict.outcome is Outcome.DELIVERED:
+            tools.rest.success(self.source, site)
+        elif verdict.stops is Stops.SITE:
+            tools.rest.trouble(self.source, site, diagnosis.group, now)
+        elif verdict.stops is Stops.SITE_IF_REPEATED:
+            tools.rest.repeated(self.source, site, diagnosis.group, now)
+        elif verdict.stops is Stops.CROWD:
+            tools.rest.crowded(self.source, site, now)
+        self._foreman.due(tools.rest.until(self.source, site))
+
+    async def _hang_up(self) -> None:
+        connection, self._connection = self._connection, None
+        self._sent = 0
+        if connection is not None:
+            await connection.close()

@@ -1,0 +1,133 @@
+"""Where a recipient's domain takes its mail: provider, site and hosts (RFC 5321 section 5.1, RFC 7505).
+
+Contract: `Router.route` answers with a Route or an Unroutable and never raises for what DNS says.  A provider is
+recognised only if *every* MX host lies under its names, at a label boundary: a domain that mixes providers is
+`other:<site>`.  Hosts come in order of preference, equals in random order.  A null MX is final at once.  NXDOMAIN is
+not: it must be seen `PROOF_COUNT` times over `PROOF_SECONDS` without a success between, because names vanish for hours
+by mistake.  The proofs are kept in memory: after a restart they start anew, which only ever waits longer.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+from config.tables import ProviderRow
+from core.classify import BounceClass
+from core.lane import Provider, Site
+from core.ports import NameMissing, NullMx, Resolver, ResolverFailed
+from core.reply import Reply, Stage
+from core.state import MxHost
+
+MAX_HOSTS = 16  # of one domain: those preferred most
+MAX_REMEMBERED = 50_000  # domains
+PROOF_COUNT = 4
+PROOF_SECONDS = 2 * 86400.0
+FRESH_SECONDS = 60.0  # a finding is used again for so long; the resolver's own cache honours the records' TTL
+_FIRST_WAIT = 300.0
+_LONGEST_WAIT = 6 * 3600.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """Where to connect.  `hosts` in the order in which to try them."""
+
+    provider: Provider
+    site: Site
+    hosts: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unroutable:
+    """Why there is no way.  `permanent`: the recipient cannot exist; else ask again after `retry_after` seconds."""
+
+    reply: Reply
+    bounce_class: BounceClass
+    permanent: bool
+    retry_after: float
+
+
+@dataclass(slots=True, kw_only=True)
+class _Record:
+    """What is known of one domain."""
+
+    mx: tuple[MxHost, ...] = ()
+    found_at: float = float("-inf")
+    failures: int = 0
+    missing: int = 0
+    missing_since: float = 0.0
+
+
+class Router:
+    """See the module.  `rng` makes the order among equals repeatable."""
+
+    def __init__(self, resolver: Resolver, providers: Sequence[ProviderRow], rng: random.Random | None = None) -> None:
+        self._resolver = resolver
+        self._suffixes = [(Provider(row.name), tuple(name.lower().strip(".") for name in row.mx)) for row in providers]
+        self._rng = rng or random.Random()
+        self._known: OrderedDict[str, _Record] = OrderedDict()
+
+    async def route(self, domain: str, now: float) -> Route | Unroutable:
+        """The way to a domain (A-labels, lower case); `now` in epoch seconds."""
+        record = self._known.setdefault(domain, _Record())
+        self._known.move_to_end(domain)
+        if len(self._known) > MAX_REMEMBERED:
+            self._known.popitem(last=False)
+        if not record.mx or not 0 <= now - record.found_at < FRESH_SECONDS:
+            record.mx = ()
+            try:
+                found = await self._resolver.mx(domain)
+            except NullMx:
+                return self._final(domain, BounceClass.NO_MAIL_HOST, "5.1.10", "the domain takes no mail (null MX)")
+            except NameMissing:
+                return self._missing(domain, record, now)
+            except ResolverFailed as error:
+                return self._unknown(record, f"{domain}: DNS gave no answer ({error})"[:300])
+            if not found:
+                return self._unknown(record, f"{domain} has neither MX nor address records")
+            record.mx = tuple(sorted(found, key=lambda m: (m.preference, m.host))[:MAX_HOSTS])
+            record.found_at = now
+            record.failures = record.missing = 0
+        return self._way(record.mx)
+
+    def provider_of(self, hosts: Sequence[str]) -> Provider | None:
+        """The provider that all hosts belong to, None when there is no such one."""
+        for provider, names in self._suffixes:
+            if all(any(host == name or host.endswith("." + name) for name in names) for host in hosts):
+                return provider
+        return None
+
+    def _way(self, mx: Sequence[MxHost]) -> Route:
+        hosts: list[str] = []
+        for _, equals in groupby(mx, key=lambda m: m.preference):
+            names = [m.host.lower().rstrip(".") for m in equals]
+            self._rng.shuffle(names)
+            hosts += names
+        site = Site(",".join(sorted(set(hosts))))
+        provider = self.provider_of(hosts) or Provider(f"other:{site}")
+        return Route(provider=provider, site=site, hosts=tuple(dict.fromkeys(hosts)))
+
+    def _final(self, domain: str, bounce_class: BounceClass, status: str, text: str) -> Unroutable:
+        reply = Reply(
+            code=556 if status == "5.1.10" else 550, status=status, text=f"{domain}: {text}", stage=Stage.CONNECT
+        )
+        return Unroutable(reply=reply, bounce_class=bounce_class, permanent=True, retry_after=0.0)
+
+    def _missing(self, domain: str, record: _Record, now: float) -> Unroutable:
+        if not record.missing:
+            record.missing_since = now
+        record.missing += 1
+        if record.missing >= PROOF_COUNT and now - record.missing_since >= PROOF_SECONDS:
+            return self._final(
+                domain, BounceClass.UNKNOWN_DOMAIN, "5.1.2", "the name has not existed for days (NXDOMAIN)"
+            )
+        return self._unknown(record, f"{domain} does not exist (NXDOMAIN), to be confirmed")
+
+    def _unknown(self, record: _Record, text: str) -> Unroutable:
+        wait = min(_LONGEST_WAIT, _FIRST_WAIT * 2.0 ** min(record.failures, 20))
+        record.failures += 1
+        reply = Reply(code=0, text=text, stage=Stage.CONNECT)
+        return Unroutable(reply=reply, bounce_class=BounceClass.DNS_FAILURE, permanent=False, retry_after=wait)

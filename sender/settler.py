@@ -1,0 +1,85 @@
+"""Writes outcomes, many in one transaction, none held back.
+
+Contract: `put` takes a settlement over; it is written as soon as the write before it has ended, together with whatever
+came in meanwhile (group commit), so an outcome waits for nothing but the disk.  A write that fails is tried again until
+it goes through: an outcome that was lost would mean a second mail to the same person.  Meanwhile `room` lets no one
+send on: with more than MAX_WAITING outcomes unwritten, sending stops.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from core.ports import Clock, Queue
+from core.state import Settlement
+
+logger = logging.getLogger("penstock.sender")
+MAX_WAITING = 100
+BATCH = 200
+_FIRST_WAIT = 0.1  # real seconds
+_LONGEST_WAIT = 5.0
+
+
+class Settler:
+    """See the module."""
+
+    def __init__(self, queue: Queue, clock: Clock) -> None:
+        self._queue = queue
+        self._clock = clock
+        self._waiting: list[Settlement] = []
+        self._writing = 0
+        self._came = asyncio.Event()
+        self._written = asyncio.Event()
+        self._written.set()
+
+    @property
+    def unwritten(self) -> int:
+        """Outcomes that are not durable yet."""
+        return len(self._waiting) + self._writing
+
+    def put(self, settlement: Settlement) -> None:
+        """Take over one outcome."""
+        self._waiting.append(settlement)
+        self._came.set()
+        self._written.clear()
+
+    async def room(self) -> None:
+        """Return when few enough outcomes are unwritten, or those of a moment ago are."""
+        while self.unwritten >= MAX_WAITING:
+            self._written.clear()
+            await self._written.wait()
+
+    async def run(self) -> None:
+        """Write for ever."""
+        wait = _FIRST_WAIT
+        while True:
+            await self._came.wait()
+            batch = self._waiting[:BATCH]
+            del self._waiting[: len(batch)]
+            self._writing = len(batch)
+            try:
+                await self._queue.settle(batch)
+            except asyncio.CancelledError:
+                self._waiting[:0] = batch  # written twice is harmless, not at all is not
+                self._writing = 0
+                raise
+            except Exception:
+                # whatever it is, dropping the outcome is worse than repeating the write
+                self._waiting[:0] = batch
+                self._writing = 0
+                logger.exception("%d outcomes could not be written; sending holds until they are", len(batch))
+                await self._clock.sleep(self._clock.real(wait))
+                wait = min(_LONGEST_WAIT, wait * 2)
+                continue
+            wait = _FIRST_WAIT
+            self._writing = 0
+            if not self._waiting:
+                self._came.clear()
+            self._written.set()
+
+    async def drained(self) -> None:
+        """Return when everything is written."""
+        while self.unwritten:
+            self._written.clear()
+            await self._written.wait()

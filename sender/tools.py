@@ -1,0 +1,89 @@
+"""What every line works with, and two small bounded memories.
+
+Contract: plain collaborators without behaviour of their own; `Bodies` keeps the newest bodies by bytes, `Moved`
+remembers messages whose domain changed its provider under way.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from config.model import Delivery
+from core.classify import Classifier
+from core.messages import Body, BodyId, Node
+from core.ports import Clock, Queue, Spool, Transport
+from core.state import Snapshot
+from core.tokens import MessageId
+from sender.board import Board
+from sender.compose import Composer
+from sender.holds import Holds
+from sender.route import Router
+from sender.schedule import LaneRest, RetrySchedule, SourceRest
+from sender.settler import Settler
+
+MAX_BODY_BYTES = 32_000_000
+MAX_MOVED = 10_000
+
+
+class Bodies:
+    """Bodies from the spool, cached: a campaign's recipients share one."""
+
+    def __init__(self, spool: Spool) -> None:
+        self._spool = spool
+        self._known: OrderedDict[BodyId, Body] = OrderedDict()
+        self._bytes = 0
+
+    async def get(self, body_id: BodyId) -> Body:
+        """The body."""
+        known = self._known.get(body_id)
+        if known is not None:
+            self._known.move_to_end(body_id)
+            return known
+        body = await self._spool.body(body_id)
+        if body_id not in self._known:  # another line may have been faster
+            self._known[body_id] = body
+            self._bytes += len(body.content)
+        while self._bytes > MAX_BODY_BYTES and len(self._known) > 1:
+            self._bytes -= len(self._known.popitem(last=False)[1].content)
+        return body
+
+
+class Moved:
+    """Messages that were given back once because their domain had moved."""
+
+    def __init__(self) -> None:
+        self._seen: OrderedDict[MessageId, None] = OrderedDict()
+
+    def first_time(self, message_id: MessageId) -> bool:
+        """True once for each message: a domain that moves all the time must not circle for ever."""
+        if message_id in self._seen:
+            return False
+        self._seen[message_id] = None
+        if len(self._seen) > MAX_MOVED:
+            self._seen.popitem(last=False)
+        return True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tools:
+    """See the module."""
+
+    node: Node
+    delivery: Delivery
+    queue: Queue
+    transport: Transport
+    router: Router
+    composer: Composer
+    classifier: Classifier
+    schedule: RetrySchedule
+    clock: Clock
+    snapshot: Callable[[], Snapshot]
+    bodies: Bodies
+    moved: Moved
+    board: Board
+    holds: Holds
+    settler: Settler
+    rest: LaneRest
+    sources: SourceRest
