@@ -3,7 +3,7 @@
 Contract: `person(address)` answers for *every* address, so that it serves as the providers' People:
 - members: drawn once from the seed (60 % engaged, 25 % casual, 15 % sleeping; a few full or closed mailboxes);
 - lists of a scenario (`listed`): made from their name, occurrence and index alone, which stand in the address, so that
-  they are the same after a restart; `bought` is dead to 55 %, `lapsed` holds one annoyed person in thirty;
+  they are the same after a restart; `bought` is dead to 55 %, `lapsed` holds one annoyed person in 24;
 - anything else: a casual person, unless the local part begins with `dead`, `full` or `angry`: for trying things out.
 All domains are reserved names (RFC 2606): this mail cannot reach anybody, whatever happens to the database.
 """
@@ -20,7 +20,7 @@ from sandbox.people import Engagement, Person
 
 SHARES = {"gmail": 0.34, "outlook": 0.22, "yahoo": 0.15, "mailru": 0.21, "postfix": 0.08}
 DEAD_IN_BOUGHT = 0.55
-ANNOYED_ONE_IN = 30
+ANNOYED_ONE_IN = 24
 _FIRST = (
     *("anna", "boris", "clara", "denis", "elena", "felix", "greta", "hugo", "irina", "jonas", "katya", "leon", "maria"),
     *("nikita", "olga", "pavel", "rosa", "sergey", "tanya", "ulf", "vera", "walter", "yana", "zoe", "alex", "beate"),

@@ -3,7 +3,8 @@
 Contract: `step(now)` injects what is due and returns; `run` calls it every few domain minutes.  The story is data
 (`sandbox/data/scenario.toml`, schema below).  It follows the sender's own pace: a provider gets as much newsletter as
 it took yesterday, times the growth, less what still waits; an incident goes on only while its mail is really being
-tried, so that a closed gate ends it instead of piling up.  `dump`/`load` carry the position over a restart.
+tried, so that a closed gate ends it (for good, after some hours) instead of piling up.
+`dump`/`load` carry the position over a restart.
 When the service cannot take mail (Unavailable) the step ends, and the next one tries again.
 """
 
@@ -29,6 +30,7 @@ from sandbox.audience import Audience
 from sandbox.host import Judged
 
 STEP_SECONDS = 300.0
+GIVE_UP_AFTER = 3 * HOUR  # an incident whose mail is not tried any more was stopped: somebody noticed
 FORGET_AFTER = 2 * DAY  # mail that was never tried by then was refused or suppressed
 _log = logging.getLogger(__name__)
 
@@ -112,6 +114,7 @@ class _Running:
         self.started = started
         self.left = left
         self.untried: set[str] = set()
+        self.tried_at = 0.0  # when mail of it was last tried, 0 before the first
 
 
 class Scenario:
@@ -131,7 +134,7 @@ class Scenario:
         self._audience = audience
         self._clock = clock
         self._inject = inject
-        self._rng = Random(f"{seed} scenario")
+        self._seed = seed
         self._seeds = dict(seeds or {})
         self._first_day = -1
         self._letter_day = -1
@@ -173,7 +176,9 @@ class Scenario:
             del days[old]
         self._waiting.setdefault(judged.provider, {}).pop(judged.recipient, None)
         for running in self._running.values():
-            running.untried.discard(judged.recipient)
+            if judged.recipient in running.untried:
+                running.untried.discard(judged.recipient)
+                running.tried_at = judged.at
 
     def dump(self) -> dict[str, Any]:
         """The position in the story, JSON-able."""
@@ -211,7 +216,9 @@ class Scenario:
             # after a long stop only the newest portion is sent: nobody wants a week of receipts at once
             if now < due:
                 continue
-            recipients = tuple({self._someone() for _ in range(steady.recipients)})
+            # drawn anew from the portion's own time: the same people after a restart
+            rng = Random(f"{self._seed} {steady.name} {due}")
+            recipients = tuple(dict.fromkeys(self._someone(rng) for _ in range(steady.recipients)))
             mail = ScenarioMail(
                 stream=steady.stream,
                 campaign="",
@@ -223,11 +230,11 @@ class Scenario:
             await self._send(mail, now)
             self._due[steady.name] = max(due + steady.every_minutes * 60, now)
 
-    def _someone(self) -> str:
+    def _someone(self, rng: Random) -> str:
         letter = self._story.newsletter
-        provider = self._rng.choices(list(letter.start), list(letter.start.values()))[0]
+        provider = rng.choices(list(letter.start), list(letter.start.values()))[0]
         readers = self._audience.readers(provider)
-        return readers[self._rng.randrange(max(1, len(readers) // 2))]  # the first half: engaged ones
+        return readers[rng.randrange(max(1, len(readers) // 2))]  # the first half: engaged ones
 
     def _letters(self, now: float) -> None:
         letter, day = self._story.newsletter, day_of(now)
@@ -260,6 +267,9 @@ class Scenario:
             del waiting[address]
         yesterday = self._tried.get(provider, {}).get(day - 1, 0)
         wish = min(letter.target[provider], max(letter.start[provider], int(yesterday * letter.growth)))
+        # the pace is that of all mail: what goes out in small portions is part of it
+        share = letter.start[provider] / sum(letter.start.values())
+        wish -= int(share * sum(s.recipients * 1440 / s.every_minutes for s in self._story.steady))
         for incident in self._story.incidents:
             if incident.provider == provider and self._occurs(incident, day):
                 wish = int(wish * incident.newsletter_share)
@@ -289,7 +299,8 @@ class Scenario:
             running = _Running(now, deque(self._addresses(incident, occurrence)))
             self._running[incident.name] = running
             self._done[incident.name] = occurrence
-        if not running.left or now > running.started + incident.lasts_hours * HOUR:
+        stopped = 0 < running.tried_at < now - GIVE_UP_AFTER and running.untried
+        if not running.left or stopped or now > running.started + incident.lasts_hours * HOUR:
             del self._running[incident.name]
             return
         if len(running.untried) > incident.chunk // 3:

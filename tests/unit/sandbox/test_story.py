@@ -91,7 +91,7 @@ def test_the_bought_list_is_half_dead_and_the_lapsed_one_holds_a_few_annoyed_peo
     bought = [people.person(a) for a in people.listed("bought", "mailru", 0, 240)]
     assert 0.3 < sum(not p.exists for p in bought) / 240 < 0.6
     lapsed = [people.person(a) for a in people.listed("lapsed", "outlook", 0, 260)]
-    assert 0.01 <= sum(p.annoyed for p in lapsed) / 260 <= 0.04
+    assert 0.01 <= sum(p.annoyed for p in lapsed) / 260 <= 0.05
     assert set(people.listed("bought", "mailru", 0, 240)).isdisjoint(people.listed("bought", "mailru", 1, 240))
 
 
@@ -128,8 +128,9 @@ async def test_the_newsletter_ramps_and_reaches_its_target() -> None:
     stage = Stage()
     await stage.play(7)
     letters = [stage.sent(day, "letter", "gmail") for day in range(7)]
-    assert letters[0] == 121, "the seeds come on top"
-    assert letters[0] < letters[1] < letters[2] < letters[3] <= letters[6] == 521
+    assert letters == sorted(letters)
+    assert letters[0] < letters[1] < letters[2] < letters[3]
+    assert letters[6] == 1 + 520 - 40, "a seed on top; what goes in small portions is part of the target"
     totals = [stage.sent(day) for day in range(7)]
     assert all(300 <= total <= 2100 for total in totals)
 
@@ -155,8 +156,11 @@ async def test_a_closed_gate_ends_the_mistake_and_keeps_the_newsletter_small() -
     await stage.play(4 + 3 / 24)
     stage.closed = {"mailru"}
     before = stage.sent(4, "partner-list")
-    await stage.play(21 / 24)
-    assert stage.sent(4, "partner-list") <= before + 6
+    await stage.play(6 / 24)
+    stage.closed = set()
+    await stage.play(15 / 24)
+    assert stage.sent(4, "partner-list") <= before + 4
+    stage.closed = {"mailru"}
     await stage.play(2)
     assert stage.sent(5, "letter", "mailru") <= shipped_story().newsletter.target["mailru"]
     assert stage.sent(6, "letter", "mailru") <= 110, "what waits is not sent on top of"
@@ -193,7 +197,7 @@ async def test_what_the_service_cannot_take_is_offered_again() -> None:
     assert stage.mails == []
     stage.down = False
     await stage.play(1 / 24)
-    assert stage.sent(0, "letter") > 400
+    assert stage.sent(0, "letter") > 250
 
 
 async def test_after_a_long_stop_nobody_gets_a_week_of_receipts_at_once() -> None:
