@@ -22,6 +22,7 @@ import ipaddress
 import os
 import ssl
 from collections.abc import Sequence
+from dataclasses import replace
 
 from config.model import Settings
 from config.model import Source as SourceRow
@@ -49,7 +50,7 @@ class _HandshakeFailed(Exception):
 class SmtpConnection:
     """A greeted connection.  One task at a time; implements core.ports.Connection.
 
-    A connection that the host closed while it was idle answers with code 0 and Stage.CONNECT: nothing was tried.
+    A connection that the host closed between two messages answers with code 0 and Stage.CONNECT: nothing was tried.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class SmtpConnection:
         self._context = tls
         self._tls = ""
         self._idle_end = ""
+        self._used = False
 
     async def open(self) -> Reply | None:
         """Await the greeting and introduce ourselves.  None when messages can be sent."""
@@ -82,6 +84,9 @@ class SmtpConnection:
         longest = self._delivery.lease_seconds * 2 / 3
         reply = await self._guarded(self._session.send(envelope), longest)
         assert reply is not None
+        if self._used and reply.code == 0 and reply.stage is Stage.MAIL and self._channel.pending:
+            reply = replace(reply, stage=Stage.CONNECT)  # our MAIL crossed the host's good-bye on the way
+        self._used = True
         return self.result(reply)
 
     async def close(self) -> None:

@@ -394,6 +394,16 @@ async def test_a_connection_closed_while_idle_says_that_nothing_was_tried() -> N
         await connection.close()
 
 
+@pytest.mark.parametrize("end", [DROP, RESET])
+async def test_a_good_bye_that_crosses_our_next_message_says_so_too(end: str) -> None:
+    async with listening(Host([*PIPED, *TAKES, end])) as port:
+        connection = await opened(port)
+        assert (await connection.send(MAIL)).reusable
+        second = await connection.send(MAIL)
+        assert (second.reply.code, second.reply.stage, second.reusable) == (0, Stage.CONNECT, False)
+        await connection.close()
+
+
 async def test_a_large_message_cut_off_in_the_middle_was_not_taken() -> None:
     async def cut(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"220 x\r\n")
