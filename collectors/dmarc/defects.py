@@ -36,14 +36,19 @@ class Defect(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
-    """One file or mail that gave no report."""
+    """One file or mail that gave no report.
+
+    `records` and `messages` are what could be read in it and is refused with it."""
 
     name: str  # of the file; '' for the mail itself
     defect: Defect
     problem: str
+    records: int = 0
+    messages: int = 0
 
     def __str__(self) -> str:
-        return f"{self.name or 'mail'}: {self.defect}: {self.problem}"
+        with_it = f" ({self.records} records, {self.messages} messages)" if self.records else ""
+        return f"{self.name or 'mail'}: {self.defect}: {self.problem}{with_it}"
 
 
 class Refused(Exception):
@@ -54,8 +59,8 @@ class Refused(Exception):
         self.defect = defect
         self.problem = problem
 
-    def of(self, name: str) -> Refusal:
-        return Refusal(name=name[:200], defect=self.defect, problem=self.problem)
+    def of(self, name: str, records: int = 0, messages: int = 0) -> Refusal:
+        return Refusal(name=name[:200], defect=self.defect, problem=self.problem, records=records, messages=messages)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +81,8 @@ class Limits:
     cpu_seconds: float = 20.0
     mail_bytes: int = 50_000_000
     parts: int = 100
+    multiparts: int = 20  # each open one costs the mail parser a comparison for every line
+    header_lines: int = 20_000
 
 
 class Meter:

@@ -45,7 +45,8 @@ class Fold:
             try:
                 out.append(draft.finish(name))
             except Refused as error:
-                out.append(error.of(name))
+                messages = sum(record.count for record in draft.records) + draft.refused_messages
+                out.append(error.of(name, draft.seen, messages))
         return out
 
     def _handlers(self) -> None:

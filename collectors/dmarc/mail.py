@@ -14,12 +14,14 @@ from email.errors import MessageError
 from email.message import Message
 from email.parser import BytesParser
 from email.policy import compat32
+from itertools import islice
 
 from collectors.dmarc.defects import Defect, Limits, Refusal, Refused
 from collectors.dmarc.parse import DEFAULT, Result, parse_aggregate
 
 _PACKED = (b"\x1f\x8b", b"PK\x03\x04", b"PK\x05\x06", b"BZh", b"\xfd7zXZ\x00", b"7z\xbc\xaf\x27\x1c", b"Rar!")
 _BOUNDARY = re.compile(rb"boundary\s*=", re.IGNORECASE)
+_HEADER = re.compile(rb"^[A-Za-z0-9_-]{1,76}:", re.MULTILINE)
 _NAMED = re.compile(r"\.(xml|gz|gzip|zip|bz2)$", re.IGNORECASE)
 _TYPED = frozenset({"application/gzip", "application/x-gzip", "application/zip", "application/x-zip-compressed"})
 _SUBJECT = re.compile(r"report[ -]domain:|report-id:|submitter:", re.IGNORECASE)
@@ -43,9 +45,13 @@ def parse_report_mail(content: bytes, limits: Limits = DEFAULT) -> list[Result]:
 def _read(content: bytes, limits: Limits) -> Message:
     if len(content) > limits.mail_bytes:
         raise Refused(Defect.TOO_LARGE, f"the mail has more than {limits.mail_bytes} bytes")
-    # every open multipart costs the parser a comparison for each line
-    if sum(1 for _ in zip(_BOUNDARY.finditer(content), range(limits.parts + 1), strict=False)) > limits.parts:
-        raise Refused(Defect.TOO_MANY, f"the mail has more than {limits.parts} multiparts")
+    # counted before the standard library looks at it, which has no bounds of its own
+    for pattern, most, what in (
+        (_BOUNDARY, limits.multiparts, "multiparts"),
+        (_HEADER, limits.header_lines, "header lines"),
+    ):
+        if sum(1 for _ in islice(pattern.finditer(content), most + 1)) > most:
+            raise Refused(Defect.TOO_MANY, f"the mail has more than {most} {what}")
     try:
         message: Message = BytesParser(policy=compat32).parsebytes(content)
     except (MessageError, RecursionError, ValueError, LookupError) as error:

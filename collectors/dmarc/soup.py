@@ -17,7 +17,9 @@ from collectors.dmarc.fold import Fold
 
 _TAG = re.compile(r"<(/?)([A-Za-z_][\w.:-]{0,199})")
 _HOLD = 65_536  # characters that may wait for the end of a tag or comment
-_SKIPPED = (("<!--", "-->"), ("<?", "?>"))
+_CDATA = "<![CDATA["
+_SKIPPED = (("<!--", "-->"), ("<?", "?>"), (_CDATA, "]]>"))
+_MOST_STRAYS = 200_000  # broken places: above that it is noise and no report
 
 
 def read_soup(pieces: Iterator[bytes], fold: Fold, meter: Meter) -> None:
@@ -36,6 +38,7 @@ def _scan(text: str, mender: _Mender, *, last: bool) -> int:
     """Handle what is complete; the position from which more text is needed."""
     at, size = 0, len(text)
     closing = -1  # the next '>', found once
+    absent: set[str] = set()  # ends of comments and the like that this text does not hold from here on
     while at < size:
         opening = text.find("<", at)
         if opening < 0:
@@ -46,37 +49,36 @@ def _scan(text: str, mender: _Mender, *, last: bool) -> int:
         final = last or size - opening > _HOLD
         if size - opening < 9 and not last:
             return opening
-        skip = next((end for start, end in _SKIPPED if text.startswith(start, opening)), "")
-        if text.startswith("<![CDATA[", opening):
-            end = text.find("]]>", opening)
-            if end < 0 and not final:
-                return opening
-            mender.chars(text[opening + 9 : end if end >= 0 else size], raw=True)
-            at = end + 3 if end >= 0 else size
-            continue
+        begin, skip = next((pair for pair in _SKIPPED if text.startswith(pair[0], opening)), ("", ""))
         if skip:
-            end = text.find(skip, opening)
-            if end < 0 and not final:
+            end = -1 if skip in absent else text.find(skip, opening)
+            if end >= 0:
+                if begin == _CDATA:
+                    mender.chars(text[opening + len(begin) : end], raw=True)
+                at = end + len(skip)
+                continue
+            if not final:
                 return opening
-            at = end + len(skip) if end >= 0 else size
+            absent.add(skip)
+            mender.stray()
+            at = opening + len(begin)  # never closed: what follows must not be lost with it
             continue
         if text.startswith("<!ENTITY", opening):
             raise Refused(Defect.ENTITIES, "declares an entity; entities are never expanded")
         tag = _TAG.match(text, opening)
         if tag is None:
+            mender.stray()
             at = opening + 1  # a stray bracket is text
             continue
         if closing < opening:
             closing = text.find(">", opening)
             closing = size if closing < 0 else closing
         following = text.find("<", opening + 1)
-        if 0 <= following < closing:
+        if closing == size and not final:
+            return opening
+        if 0 <= following < closing or closing == size:
+            mender.stray()
             at = opening + 1  # the tag was never finished
-            continue
-        if closing == size:
-            if not final:
-                return opening
-            at = opening + 1
             continue
         if tag[1]:
             mender.close(tag[2])
@@ -93,6 +95,13 @@ class _Mender:
         self._fold = fold
         self._meter = meter
         self._open: list[str] = []
+        self._strays = 0
+
+    def stray(self) -> None:
+        """Count a broken place."""
+        self._strays += 1
+        if self._strays > _MOST_STRAYS:
+            raise Refused(Defect.BROKEN_XML, f"the XML is broken in more than {_MOST_STRAYS} places")
 
     def chars(self, text: str, *, raw: bool = False) -> None:
         if self._open and not text.isspace():
@@ -116,6 +125,7 @@ class _Mender:
         for distance in range(len(path)):
             if local in path[-1 - distance]:
                 if distance and path[-1] is not path[-1 - distance]:
+                    self.stray()
                     for _ in range(distance):
                         self._pop()
                 return
@@ -123,6 +133,7 @@ class _Mender:
     def close(self, name: str) -> None:
         local = name.rpartition(":")[2].lower()
         if local not in self._open:
+            self.stray()
             return
         while self._pop() != local:
             pass

@@ -17,6 +17,7 @@ from collectors.dmarc.defects import Defect, Meter, Refused
 _DECLARED = re.compile(rb"^<\?xml[^>]{0,100}?encoding\s*=\s*[\"']([A-Za-z0-9._-]{1,40})[\"']")
 _READABLE = re.compile(r"(iso8859|latin|cp125|koi8|gb|big5|shift_jis|euc|mac|tis|cp866)[a-z0-9_-]*")
 _BARE = re.compile(rb"&(?!(?:#[0-9]{1,7}|#x[0-9a-fA-F]{1,6}|amp|lt|gt|quot|apos);)")
+_HIGH = re.compile(rb"[\x80-\xff]+")
 _CONTROLS = bytes(c for c in range(32) if c not in (9, 10, 13))
 _LOOK = 8192
 _SPACE = b" \t\r\n\0"
@@ -25,8 +26,9 @@ _SPACE = b" \t\r\n\0"
 def _as_windows_1252(error: UnicodeError) -> tuple[str, int]:
     if not isinstance(error, UnicodeDecodeError):
         raise error
-    raw = error.object[error.start : error.end]
-    return raw.decode("cp1252", "replace"), error.end
+    run = _HIGH.match(error.object, error.start)  # to the next ASCII character at once: a call costs
+    end = run.end() if run else error.end
+    return error.object[error.start : end].decode("cp1252", "replace"), end
 
 
 codecs.register_error("penstock.cp1252", _as_windows_1252)

@@ -147,8 +147,9 @@ def test_records_beyond_the_limit_are_counted_as_refused() -> None:
         (report_of(), Limits(cpu_seconds=0), Defect.TOO_SLOW),
         (b"<feedback>" * 40 + report_of() + b"</feedback>" * 40, Limits(), Defect.TOO_DEEP),
         (HEAD.encode() * 3, Limits(reports=2), Defect.TOO_MANY),
+        (HEAD.encode() + b"<!--<<a " * 80_000, Limits(), Defect.BROKEN_XML),
     ],
-    ids=["bomb", "layers", "huge tag", "many names", "time", "depth", "many reports"],
+    ids=["bomb", "layers", "huge tag", "many names", "time", "depth", "many reports", "noise"],
 )
 def test_a_broken_bound_is_named(payload: bytes, limits: Limits, defect: Defect) -> None:
     results = parse_aggregate(payload, "x", limits)
@@ -174,6 +175,19 @@ def test_a_forwarded_report_is_found_inside_the_forwarded_mail() -> None:
         only(parse_report_mail(b"Subject: Fwd\r\nContent-Type: message/rfc822\r\n\r\n" + inner)).domain
         == "news.example"
     )
+
+
+def test_a_report_that_is_refused_whole_says_how_many_messages_go_with_it() -> None:
+    payload = report_of(*(RECORD.format(ip="192.0.2.1", count=count) for count in (3, 4, "x")))
+    refusal = parse_aggregate(payload.replace(b"<begin>", b"<begin>-"))[0]
+    assert isinstance(refusal, Refusal)
+    assert (refusal.defect, refusal.records, refusal.messages) == (Defect.INVALID, 3, 7)
+    assert "(3 records, 7 messages)" in str(refusal)
+
+
+def test_what_follows_a_comment_that_never_ends_is_not_lost_with_it() -> None:
+    report = only(parse_aggregate(report_of("<!-- ", RECORD.format(ip="192.0.2.1", count=3))))
+    assert [r.count for r in report.records] == [3]
 
 
 def test_a_mail_of_many_multiparts_is_refused() -> None:
