@@ -12,6 +12,7 @@ from enum import StrEnum
 class Metric(StrEnum):
     """Names of counters.  The comment says which event adds one."""
 
+    ACCEPTED = "accepted"  # Accepted, under a lane without source and provider: neither is known yet
     ATTEMPTED = "attempted"  # first attempt that ended: Delivered, Deferred or Bounced with attempt 1
     DELIVERED = "delivered"  # Delivered
     DEFERRED = "deferred"  # first attempt that ended Deferred

@@ -14,6 +14,7 @@ from collections.abc import Iterable
 
 from core.classify import GROUP_OF, BounceClass, Group
 from core.events import (
+    Accepted,
     Bounced,
     BounceReceived,
     ComplaintReceived,
@@ -24,7 +25,7 @@ from core.events import (
     SeedPlaced,
     Unsubscribed,
 )
-from core.lane import Attribution
+from core.lane import UNROUTED, Attribution, Campaign, Lane, SendingDomain, Source, Stream, Traffic, cohort_of
 from core.metrics import Metric
 from core.state import CounterKey
 
@@ -50,6 +51,8 @@ def fold(events: Iterable[Event]) -> dict[CounterKey, int]:
 def counted(event: Event) -> list[tuple[Attribution, Metric]]:
     """The counters to which one event adds 1."""
     match event:
+        case Accepted():
+            return [(_before_routing(event), Metric.ACCEPTED)]
         case Delivered():
             found = [Metric.DELIVERED]
             if event.attempt == 1:
@@ -75,6 +78,13 @@ def counted(event: Event) -> list[tuple[Attribution, Metric]]:
         case _:
             return []
     return [(event.attribution, metric) for metric in found]
+
+
+def _before_routing(event: Accepted) -> Attribution:
+    """A lane without source and provider: neither is known when mail is accepted."""
+    lane = Lane(source=Source(""), sending_domain=SendingDomain(event.sending_domain), provider=UNROUTED)
+    traffic = Traffic(lane=lane, stream=Stream(event.stream), campaign=Campaign(event.campaign))
+    return Attribution(traffic=traffic, cohort=cohort_of(event.at))
 
 
 def _bounce(bounce_class: BounceClass) -> Metric:

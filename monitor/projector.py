@@ -1,9 +1,10 @@
 """The projector: follows the event log, keeps counters and moves gates.  One transaction a batch.
 
 Contract: counters += fold(batch), the gates that move with their events, and the cursor are committed together
-(core.ports.Counters.commit), so a crash repeats nothing and skips nothing.  When another process was faster
-(StorageConflict) or storage failed, memory is thrown away and read again at the next step.  Gates also move by time
-alone.  Its own GateChanged events are passed over; an operator's are the signal to read the gates again.
+(core.ports.Counters.commit), so a crash repeats nothing and skips nothing.  Several processes may run one each: the
+first to commit a batch leads, the others follow in memory and take over when it stops.  When storage failed, memory
+is thrown away and read again at the next step.  Gates also move by time alone.  Its own GateChanged events are passed
+over; an operator's are the signal to read the gates again.
 
 `run` reacts to a commit of this process at once and to other processes within `poll` real seconds.  `lag()` grows
 from the last moment at which the log's head was reached, so a projector that stopped is a projector that lags.
@@ -77,7 +78,9 @@ class Projector:
         self._monotonic = monotonic
         self._reached = monotonic()
         self._loaded = False
+        self._certain = False  # a commit has shown that the counters read belong to the cursor read
         self._cursor = 0
+        self._elsewhere = 0  # how far another projector was seen to be
         self._day = 0
         self._counters: Counter[CounterKey] = Counter()
         self._tallies: dict[str, RuleTally] = {}
@@ -114,13 +117,12 @@ class Projector:
 
     async def start(self) -> None:
         """Read cursor, counters, gates and recent samples.  Also the way back after a lost race."""
-        self._loaded = False
+        self._loaded = self._certain = False
         now = self._clock.now()
         days = max([rule.window_days for rule in self._rules.values()], default=1)
-        self._cursor = await self._store.cursor(CURSOR)
+        self._cursor = self._elsewhere = await self._store.cursor(CURSOR)
         stored = await self._store.load(cohort_of((day_of(now) - days) * DAY))
-        if await self._store.cursor(CURSOR) != self._cursor:
-            raise StorageConflict("Another projector is at work; read again")
+        # counters newer than the cursor do no harm: the next commit finds the cursor moved, and all is read again
         self._tallies = {
             name: RuleTally(
                 rule,
@@ -150,7 +152,7 @@ class Projector:
         try:
             await self._take(batch, now)
         except StorageConflict:
-            return len(batch)  # somebody else was faster: the next step reads everything again
+            return len(batch)  # the other one has stopped half-way: the next step reads everything again
         self._loaded = True
         if len(batch) < BATCH:
             self._reached = self._monotonic()
@@ -179,12 +181,22 @@ class Projector:
             await self._read_gates()
             moves = self._judge(touched, now)
         before, after = self._cursor, batch[-1].seq if batch else self._cursor
+        known = dict(self._gates)
         if batch or moves:
-            await self._store.commit(CURSOR, before, after, deltas, moves)
+            try:
+                await self._store.commit(CURSOR, before, after, deltas, moves)
+            except StorageConflict:
+                elsewhere = await self._store.cursor(CURSOR)
+                if not self._certain or elsewhere <= self._elsewhere:
+                    raise
+                # another projector leads, with the moves that it made; this one only counts along
+                self._elsewhere, moves = elsewhere, []
+                await self._read_gates()
+            self._certain = True
         self._cursor = after
         for gate, _ in moves:
             self._gates[gate.scope.key, gate.rule] = gate
-        if moves or reread:
+        if reread or self._gates != known:
             self._on_change()
 
     def _judge(self, touched: set[tuple[str, str]], now: float) -> list[tuple[Gate, Event]]:

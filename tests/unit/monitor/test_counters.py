@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.classify import BounceClass
-from core.events import BounceReceived, Event, Placement, SeedPlaced, Unsubscribed
+from core.events import Accepted, BounceReceived, Door, Event, Placement, SeedPlaced, Unsubscribed
 from core.metrics import Metric
 from core.state import CounterKey
 from core.tokens import MessageId
@@ -74,6 +74,16 @@ def test_an_event_adds_one_to_its_counters(event: Event, metrics: set[Metric]) -
 def test_a_late_complaint_counts_in_the_hour_in_which_its_message_was_sent() -> None:
     (key,) = fold([complaint(sent_at=NOON, at=NOON + 2 * 86400)])
     assert key.attribution.cohort == int(NOON // 3600)
+
+
+def test_accepted_mail_counts_before_its_source_and_provider_are_known() -> None:
+    event = Accepted(
+        at=NOON, message_id=MessageId("m"), recipient="r@x.example", stream="bulk", campaign="june",
+        sending_domain="news.example", door=Door.HTTP, size=9,
+    )  # fmt: skip
+    ((key, n),) = fold([event]).items()
+    assert (key.metric, n, key.attribution.cohort) == (M.ACCEPTED, 1, int(NOON // 3600))
+    assert (key.attribution.traffic.lane.key, key.attribution.traffic.campaign) == ("|news.example|", "june")
 
 
 @given(st.lists(st.sampled_from([c[0] for c in CASES]), max_size=60), st.lists(st.integers(0, 60), max_size=5))

@@ -159,6 +159,46 @@ async def test_a_lost_race_is_read_again_and_counts_nothing_twice() -> None:
     assert dict(watched.projector.counters) == fold(events)
 
 
+async def test_of_two_projectors_one_leads_and_the_other_counts_along_and_can_take_over() -> None:
+    memory = Memory()
+    first, second = Watched(memory), Watched(memory)
+    for round_ in range(12):
+        await memory.append([delivered(), bounced()])
+        for watched in (first, second) if round_ % 3 else (second, first):
+            await watched.projector.step()
+    for watched in (first, second, first, second):
+        await watched.projector.step()
+    assert [(e.before, e.after) for e in moves(memory)] == [
+        (GateState.OPEN, GateState.SLOWED),
+        (GateState.SLOWED, GateState.PAUSED),
+    ]
+    assert memory.sums == fold(memory.events)
+    for watched in (first, second):
+        assert watched.state() is GateState.PAUSED
+        assert dict(watched.projector.counters) == fold(memory.events)
+    second.clock.advance(6 * HOUR)
+    await second.projector.step()
+    assert second.state() is GateState.PROBING
+
+
+async def test_a_projector_that_was_overtaken_by_one_that_then_stopped_reads_everything_again() -> None:
+    memory = Memory()
+    first, second = Watched(memory), Watched(memory)
+    await memory.append([delivered() for _ in range(4)])
+    await first.projector.step()
+    await second.projector.start()
+    await memory.append([delivered()])
+    await first.projector.step()
+    await memory.append([bounced()])
+    while await second.projector.step():
+        pass
+    await memory.append([bounced()])
+    while await second.projector.step():
+        pass
+    assert memory.sums == fold(memory.events)
+    assert dict(second.projector.counters) == memory.sums
+
+
 async def test_a_failing_storage_is_told_and_nothing_is_counted_twice_afterwards() -> None:
     class Failing(Memory):
         broken = True
