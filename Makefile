@@ -16,13 +16,17 @@ BIN := .venv/bin
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -e .
 	touch .venv/.stamp-run $@
 
+run: .venv/.stamp-run
+	$(BIN)/penstock sandbox
+
 test: .venv/.stamp-test
 	tests/install-daemons
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest
+	$(BIN)/pytest tests/unit tests/contract tests/sim
+	tests/in-namespace $(BIN)/pytest tests/integration
 
 check: .venv/.stamp-test
 	$(BIN)/ruff format --check .

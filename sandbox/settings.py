@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
+from typing import Literal
 
 DOMAIN = "meadow.example"
 RETURN_PATH = f"rp.{DOMAIN}"
@@ -22,7 +23,10 @@ FEEDBACK_ADDRESS = f"fbl@{RETURN_PATH}"
 SOURCES = {"river": "127.7.1.1", "brook": "127.7.1.2"}
 SMTP_USER = "demo"
 # selector, algorithm, file below data_dir/sandbox
-DKIM_KEYS = (("s1", "rsa-sha256", "dkim-rsa.pem"), ("e1", "ed25519-sha256", "dkim-ed25519.pem"))
+DKIM_KEYS: tuple[tuple[str, Literal["rsa-sha256", "ed25519-sha256"], str], ...] = (
+    ("s1", "rsa-sha256", "dkim-rsa.pem"),
+    ("e1", "ed25519-sha256", "dkim-ed25519.pem"),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,13 +10,13 @@ from __future__ import annotations
 import json
 
 from core.clock import FixedClock, ScaledClock, SystemClock
-from core.ports import Meta
+from core.ports import Clock, Meta
 
 KEY = "clock"
 STALE = 10.0
 
 
-async def note_clock(meta: Meta, clock: SystemClock) -> None:
+async def note_clock(meta: Meta, clock: Clock) -> None:
     """Write the note."""
     await meta.put(KEY, json.dumps({"now": clock.now(), "rate": clock.rate, "real": SystemClock().now()}))
 

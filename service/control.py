@@ -14,10 +14,11 @@ from collections.abc import Callable
 
 from core.decision import Decision, Defer, DeferReason
 from core.events import GateState
-from core.lane import Lane, Traffic, cohort_of, day_of
+from core.lane import Lane, Traffic
 from core.ports import Admission, Allowances, Clock, Controls
 from core.state import Gate, Snapshot
 from monitor.projector import Projector
+from warmup.admission import watched
 from warmup.steps import Steps
 
 logger = logging.getLogger("penstock.control")
@@ -68,14 +69,7 @@ class Control:
         gates = tuple(await self._controls.gates())
         steps = {state.lane: state for state in await self._allowances.steps()}
         used: dict[tuple[str, int], int] = {}
-        periods: dict[int, list[str]] = {
-            day_of(now): [f"{k}:{lane.key}" for lane in steps for k in ("lane", "lane-tx")]
-        }
-        for gate in gates:
-            if gate.state is GateState.SLOWED:
-                periods.setdefault(cohort_of(now), []).append(f"slow:{gate.pause_id}")
-            elif gate.state is GateState.PROBING:
-                periods.setdefault(0, []).append(f"probe:{gate.pause_id}")
+        periods = watched(gates, steps, now)
         for period, keys in periods.items():
             for key, units in (await self._allowances.used(keys, period)).items():
                 used[key, period] = units

@@ -5,7 +5,6 @@ A rate without enough to divide by is None ("unknown"), never 0.  Intervals are 
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -13,9 +12,10 @@ from dataclasses import dataclass
 from config.tables import Plan
 from core.lane import Lane, cohort_of, day_of
 from core.metrics import Metric
+from core.rates import wilson
 from core.state import CounterKey, Snapshot
-
-_Z = 1.959964  # two-sided 95 %
+from warmup.admission import lane_key
+from warmup.ramp import plan_lane
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,23 +50,21 @@ class LaneFigures:
 
     @property
     def bounce_rate(self) -> float | None:
-        rate = wilson(self.hard_bounced, self.attempted)
+        rate = rate_of(self.hard_bounced, self.attempted)
         return rate.rate if rate else None
 
     @property
     def complaint_rate(self) -> float | None:
-        rate = wilson(self.complained, self.delivered)
+        rate = rate_of(self.complained, self.delivered)
         return rate.rate if rate else None
 
 
-def wilson(bad: int, total: int) -> Rate | None:
+def rate_of(bad: int, total: int) -> Rate | None:
     """The rate with its interval; None when nothing was counted.  `bad` may exceed `total` when events outrun it."""
-    if total <= 0:
+    interval = wilson(bad, total)
+    if interval is None:
         return None
-    p = min(1.0, bad / total)
-    centre = (p + _Z * _Z / (2 * total)) / (1 + _Z * _Z / total)
-    half = _Z * math.sqrt(p * (1 - p) / total + _Z * _Z / (4 * total * total)) / (1 + _Z * _Z / total)
-    return Rate(bad=bad, total=total, rate=p, low=max(0.0, centre - half), high=min(1.0, centre + half))
+    return Rate(bad=bad, total=total, rate=min(1.0, bad / total), low=interval[0], high=interval[1])
 
 
 def today(now: float) -> int:
@@ -75,11 +73,12 @@ def today(now: float) -> int:
 
 
 def by_lane(counters: Mapping[CounterKey, int], since: int, until: int = 1 << 40) -> dict[Lane, dict[str, int]]:
-    """Metric sums of each lane over cohorts since ≤ c < until."""
+    """Metric sums of each lane of a plan over cohorts since ≤ c < until; providers without a row share a lane."""
     sums: dict[Lane, dict[str, int]] = defaultdict(lambda: defaultdict(int))
     for key, value in counters.items():
-        if since <= key.attribution.cohort < until:
-            sums[key.attribution.traffic.lane][key.metric] += value
+        lane = key.attribution.traffic.lane
+        if lane.source and since <= key.attribution.cohort < until:
+            sums[plan_lane(lane)][key.metric] += value
     return sums
 
 
@@ -99,7 +98,7 @@ def lane_figures(
             LaneFigures(
                 lane=lane, plan=state.plan if state else "", step=state.step if state else 0,
                 cap=state.cap if state is not None and ramping else None,
-                used=snapshot.used.get((f"lane:{lane.key}", day), 0), finished=bool(state and state.finished),
+                used=snapshot.used.get((lane_key(lane), day), 0), finished=bool(state and state.finished),
                 attempted=counted.get(Metric.ATTEMPTED, 0), delivered=counted.get(Metric.DELIVERED, 0),
                 deferred=counted.get(Metric.DEFERRED, 0), hard_bounced=counted.get(Metric.HARD_BOUNCED, 0),
                 soft_bounced=counted.get(Metric.SOFT_BOUNCED, 0), complained=counted.get(Metric.COMPLAINED, 0),

@@ -16,7 +16,7 @@ from core.tokens import MessageId
 from monitor import operator as word
 from service.commands.common import Desk, add_config, desk, who
 from service.explain import StoryLine, evidence_text, explain_lane, explain_message, explain_pause
-from service.figures import by_lane, today, wilson
+from service.figures import by_lane, rate_of, today
 
 
 def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -66,8 +66,8 @@ async def run_status(arguments: argparse.Namespace) -> int:
         for lane in sorted(set(sums) | set(steps)):
             counted, state = sums.get(lane, {}), steps.get(lane)
             cap = "–" if state is None else "done" if state.finished else f"{state.cap:,}"
-            bounces = wilson(counted.get("hard_bounced", 0), counted.get("attempted", 0))
-            complaints = wilson(counted.get("complained", 0), counted.get("delivered", 0))
+            bounces = rate_of(counted.get("hard_bounced", 0), counted.get("attempted", 0))
+            complaints = rate_of(counted.get("complained", 0), counted.get("delivered", 0))
             print(
                 f"{lane.key:<52} {state.step if state else 0:>6} {cap:>6} {counted.get('attempted', 0):>6,}"
                 f"  {f'{bounces.rate:.2%}' if bounces else 'unknown':>12}"

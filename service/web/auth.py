@@ -14,10 +14,10 @@ import hmac
 import ipaddress
 import json
 import logging
-from collections.abc import Awaitable, Callable
 from urllib.parse import urlsplit
 
 from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
 from pydantic import ValidationError
 
 from config.model import Http
@@ -26,8 +26,6 @@ from core.errors import InvalidInput, LimitExceeded, PenstockError, StorageConfl
 from sender.intake import Overloaded
 
 logger = logging.getLogger("penstock.web")
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-Middleware = Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]
 
 _PUBLIC = ("/healthz", "/readyz", "/u/", "/static/", "/favicon.ico")
 _RANK = {"read": 0, "inject": 1, "admin": 2}

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from aiohttp import web
 
+from alerts.keeper import AlertKeeper
 from service.parts import Parts
 from service.unsubscribe import Unsubscriber
 from service.web.api import ROUTES
@@ -14,13 +15,13 @@ from service.web.auth import Gatekeeper, errors_as_json
 from service.web.health import healthz, metrics, readyz
 from service.web.keys import PARTS, UNSUBSCRIBER
 from service.web.openapi import openapi_document
-from service.web.page import dashboard
+from service.web.page import GATHERER, Gatherer, dashboard
 from service.web.recipient import unsubscribe_now, unsubscribe_page
 
 STATIC = Path(__file__).parent / "static"
 
 
-def build_web(parts: Parts, unsubscriber: Unsubscriber) -> web.Application:
+def build_web(parts: Parts, unsubscriber: Unsubscriber, keeper: AlertKeeper) -> web.Application:
     """The application with every route.  Raises InvalidInput when the API would be open to the network."""
     http = parts.settings.http
     app = web.Application(
@@ -28,6 +29,7 @@ def build_web(parts: Parts, unsubscriber: Unsubscriber) -> web.Application:
     )
     app[PARTS] = parts
     app[UNSUBSCRIBER] = unsubscriber
+    app[GATHERER] = Gatherer(parts, keeper)
     for route in ROUTES:
         app.router.add_route(route.method, route.path, route.handler)
     app.router.add_get("/healthz", healthz)
@@ -48,10 +50,10 @@ async def _openapi(_request: web.Request) -> web.Response:
 class WebServer:
     """The listener."""
 
-    def __init__(self, parts: Parts, unsubscriber: Unsubscriber) -> None:
+    def __init__(self, parts: Parts, unsubscriber: Unsubscriber, keeper: AlertKeeper) -> None:
         http = parts.settings.http
         self._host, self._port = http.host, http.port
-        self._runner = web.AppRunner(build_web(parts, unsubscriber), access_log=None, shutdown_timeout=5)
+        self._runner = web.AppRunner(build_web(parts, unsubscriber, keeper), access_log=None, shutdown_timeout=5)
 
     async def start(self) -> None:
         """Listen.  OSError names the address that is taken."""

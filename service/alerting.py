@@ -1,0 +1,124 @@
+"""Joins what the service observes with the alert keeper and its notifiers."""
+
+from __future__ import annotations
+
+import aiohttp
+
+from alerts.alertmanager import AlertmanagerSink
+from alerts.conditions import Observed, StuckQueue, Unverified, blind_now, find_alerts
+from alerts.keeper import AlertKeeper
+from alerts.mail import MailSink
+from alerts.webhook import WebhookSink
+from config.secrets import read_secret
+from core.clock import SystemClock
+from core.errors import InvalidInput
+from core.events import Door, ReportUnverified, SeedBlind
+from core.lane import HOUR
+from core.ports import AlertSink
+from sender.intake import AnswerStatus, Injection, RecipientIn
+from service.parts import Parts
+
+_LOOK_BACK = 200  # events of a kind that conditions are made of
+_UNVERIFIED_HOURS = 24.0
+_UNVERIFIED_MANY = 20  # unproven reports of one kind in a day
+_STUCK_AFTER = 2 * HOUR  # domain seconds that due mail may wait before somebody is told
+
+
+class Alerting:
+    """`tick()` once a second.  Raises InvalidInput at once when a secret cannot be read."""
+
+    def __init__(self, parts: Parts, session: aiohttp.ClientSession) -> None:
+        self._parts = parts
+        settings = parts.settings.alerts
+        sinks: list[AlertSink] = []
+        if settings.alertmanagers:
+            sinks.append(
+                AlertmanagerSink(
+                    urls=settings.alertmanagers, session=session, clock=parts.clock, real_now=SystemClock().now,
+                    post_interval=settings.post_interval_seconds,
+                )
+            )  # fmt: skip
+        sinks += [
+            WebhookSink(
+                name=hook.name, url=hook.url, session=session, clock=parts.clock, node=parts.settings.node,
+                secret=read_secret(hook.secret_file).encode() if hook.secret_file else b"",
+            )
+            for hook in settings.webhooks
+        ]  # fmt: skip
+        sinks += [
+            MailSink(
+                name=mail.name, to=mail.to, sender=mail.sender, submit=self._submit, clock=parts.clock,
+                language=settings.language,
+            )
+            for mail in settings.mails
+        ]  # fmt: skip
+        self.keeper = AlertKeeper(
+            meta=parts.stores.meta, log=parts.stores.log, sinks=sinks, clock=parts.clock,
+            repeat_hours=settings.repeat_hours, post_interval=settings.post_interval_seconds,
+        )  # fmt: skip
+
+    async def tick(self) -> None:
+        """Look, compare, tell."""
+        parts = self._parts
+        now = parts.clock.now()
+        seen = Observed(
+            gates=parts.control.snapshot().gates, blind=await self._blind(), monitor_lag=parts.projector.lag(),
+            max_lag=parts.settings.monitor.max_lag_seconds, stuck=await self._stuck(now),
+            unverified=await self._unverified(now),
+        )  # fmt: skip
+        alerts = find_alerts(
+            seen, rules=parts.rules, now=now, language=parts.settings.alerts.language,
+            dashboard=parts.settings.http.public_url,
+        )  # fmt: skip
+        await self.keeper.tick(alerts)
+
+    async def _blind(self) -> tuple[SeedBlind, ...]:
+        events = await self._parts.stores.log.recent(["SeedBlind", "SeedPlaced"], _LOOK_BACK)
+        return blind_now(reversed(events))
+
+    async def _stuck(self, now: float) -> tuple[StuckQueue, ...]:
+        """Due mail that nothing of ours holds and that no attempt reached for long."""
+        held = self._parts.control.snapshot()
+        found: dict[str, StuckQueue] = {}
+        for group in await self._parts.stores.queue.groups(now):
+            waits_by_choice = any(
+                gate.scope.provider in ("", group.provider) and gate.scope.stream in ("", group.stream)
+                for gate in held.gates
+                if gate.state != "open"
+            )
+            ramping = any(s.lane.provider == group.provider and not s.finished for s in held.steps.values())
+            if waits_by_choice or ramping or now - group.oldest < _STUCK_AFTER:
+                continue
+            before = found.get(group.provider)
+            found[group.provider] = StuckQueue(
+                provider=group.provider, queued=group.fresh + group.retries + (before.queued if before else 0),
+                oldest=min(group.oldest, before.oldest) if before else group.oldest,
+            )  # fmt: skip
+        return tuple(found.values())
+
+    async def _unverified(self, now: float) -> tuple[Unverified, ...]:
+        since = now - _UNVERIFIED_HOURS * HOUR
+        kinds: dict[str, list[ReportUnverified]] = {}
+        for logged in await self._parts.stores.log.recent(["ReportUnverified"], _LOOK_BACK):
+            event = logged.event
+            if isinstance(event, ReportUnverified) and event.at >= since:
+                kinds.setdefault(event.kind, []).append(event)
+        return tuple(
+            Unverified(
+                kind=kind, count=len(events), since=events[-1].at,
+                samples=tuple(f"{e.problem}: {e.summary}" for e in events[:5]),
+            )
+            for kind, events in kinds.items()
+            if len(events) >= _UNVERIFIED_MANY
+        )  # fmt: skip
+
+    async def _submit(self, message: bytes, recipients: tuple[str, ...]) -> None:
+        """An alert mail goes through our own core, on the first transactional stream."""
+        parts = self._parts
+        stream = parts.settings.transactional[0] if parts.settings.transactional else parts.settings.streams[0].name
+        wanted = tuple(RecipientIn(address=address) for address in recipients)
+        answers = await parts.intake.submit(
+            Injection(stream=stream, door=Door.INTERNAL, recipients=wanted, mime=message)
+        )
+        if not any(answer.status is AnswerStatus.ACCEPTED for answer in answers):
+            raise InvalidInput("alerts.mails", f"nobody was accepted: {answers[0].reason}", "See the suppression list")

@@ -1,0 +1,174 @@
+"""The composition root: the only place where adapters are built and joined.
+
+`Service.build` opens the store and wires the parts; `start` opens the doors after everything behind them runs;
+`stop` closes the doors first, lets the messages in flight end, and closes the store last.  Nothing accepted is lost
+at any point: what is not settled stays in the queue under a lease.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from pathlib import Path
+from typing import Self
+
+import aiohttp
+
+from collectors.dmarc.intake import DmarcIntake
+from collectors.returnmail import ReturnMail
+from config.load import load_plans, load_providers, load_rules
+from config.model import Settings
+from config.replies import load_reply_rules
+from config.tokens import load_token_keys
+from core.classify import Classifier
+from core.clock import SystemClock
+from core.messages import Node
+from core.ports import Resolver
+from core.tokens import TokenSigner
+from monitor.projector import Projector
+from sender.compose import Composer
+from sender.dispatch import Dispatcher
+from sender.dkim import DkimSigner
+from sender.intake import Intake
+from sender.route import Router
+from sender.schedule import RetrySchedule
+from sender.transport import SmtpTransport
+from service.alerting import Alerting
+from service.clockstore import note_clock
+from service.control import Control, StartingAdmission
+from service.inbound import InboundServer
+from service.metering import Metering
+from service.operator import Operator
+from service.parts import Parts
+from service.resolver import DnsResolver
+from service.seeds import build_seeds
+from service.submission import SubmissionServer
+from service.tasks import Supervisor
+from service.timetable import Timetable
+from service.unsubscribe import Unsubscriber
+from service.web.server import WebServer
+from storage.stores import Stores, open_stores
+from warmup.admission import GateAdmission
+from warmup.steps import Steps
+
+logger = logging.getLogger("penstock.service")
+
+
+class Service:
+    """A wired service.  Build with `Service.build`."""
+
+    def __init__(self, parts: Parts) -> None:
+        self.parts = parts
+        self._http: aiohttp.ClientSession | None = None
+        self._doors: list[SubmissionServer | InboundServer | WebServer] = []
+        self._open: list[SubmissionServer | InboundServer | WebServer] = []
+        self._timetable: Timetable | None = None
+        self._dispatcher: Dispatcher | None = None
+
+    @classmethod
+    async def build(
+        cls,
+        settings: Settings,
+        clock: SystemClock,
+        *,
+        stores: Stores | None = None,
+        resolver: Resolver | None = None,
+        sandbox: bool = False,
+    ) -> Self:
+        """Wire everything.  Raises InvalidInput or Unavailable when something cannot be read or opened."""
+        _make_folder(settings.data_dir)
+        stores = stores or await open_stores(settings.storage.url)
+        resolver = resolver or DnsResolver(settings.dns, clock)
+        plans, rules, providers = load_plans(settings), load_rules(settings), load_providers()
+        signer = TokenSigner(load_token_keys(settings.tokens.key_file), settings.tokens.max_age_days)
+        classifier = Classifier(load_reply_rules())
+        supervisor = Supervisor()
+        node = Node(settings.node)
+
+        projector = Projector(
+            log=stores.log, counters=stores.counters, controls=stores.controls, rules=rules,
+            transactional=settings.transactional,
+            no_feedback=frozenset(row.name for row in providers if not row.complaint_feedback),
+            clock=clock, on_change=lambda: control.gates_changed(),
+        )  # fmt: skip
+        steps = Steps(plans=plans, allowances=stores.allowances, counters=stores.counters, log=stores.log, clock=clock)
+        control = Control(
+            controls=stores.controls, allowances=stores.allowances, projector=projector, steps=steps, clock=clock,
+            on_change=lambda: dispatcher.wake(),
+        )  # fmt: skip
+        dispatcher = Dispatcher(
+            node=node, settings=settings, queue=stores.queue, spool=stores.spool, log=stores.log, clock=clock,
+            router=Router(resolver, providers), transport=SmtpTransport(settings, resolver, providers, clock),
+            admission=StartingAdmission(GateAdmission(plans, settings), control),
+            composer=Composer(signer, settings, DkimSigner(settings.sending_domains)), classifier=classifier,
+            schedule=RetrySchedule(settings.delivery), providers=providers, snapshot=control.snapshot,
+        )  # fmt: skip
+        intake = Intake(
+            queue=stores.queue, suppressions=stores.suppressions, idempotency=stores.idempotency, clock=clock,
+            settings=settings,
+        )  # fmt: skip
+        parts = Parts(
+            settings=settings, clock=clock, stores=stores, intake=intake, signer=signer, projector=projector,
+            control=control, supervisor=supervisor, plans=tuple(plans), rules=tuple(rules),
+            providers=tuple(providers), sandbox=sandbox,
+            operator=Operator(
+                controls=stores.controls, suppressions=stores.suppressions, clock=clock, spare=settings.transactional
+            ),
+        )  # fmt: skip
+        service = cls(parts)
+        service._http = aiohttp.ClientSession()
+        dmarc = DmarcIntake(store=stores.dmarc, log=stores.log, clock=clock)
+        returns = ReturnMail(
+            settings=settings, signer=signer, classifier=classifier, log=stores.log,
+            suppressions=stores.suppressions, dmarc=dmarc, clock=clock,
+        )  # fmt: skip
+        seeds = build_seeds(settings, signer, stores.log, clock)
+        alerting = Alerting(parts, service._http)
+        service._doors = [
+            *([InboundServer(settings, returns)] if settings.inbound.enabled else []),
+            *([SubmissionServer(settings, intake)] if settings.submission.enabled else []),
+            WebServer(parts, Unsubscriber(
+                signer=signer, log=stores.log, suppressions=stores.suppressions, clock=clock), alerting.keeper),
+        ]  # fmt: skip
+        service._timetable = Timetable(parts, steps, alerting, seeds, Metering(parts))
+        service._dispatcher = dispatcher
+        return service
+
+    async def start(self) -> None:
+        """Run the loops, then open the doors.  OSError names an address that is taken."""
+        parts = self.parts
+        await parts.projector.start()
+        await parts.control.refresh()
+        parts.supervisor.keep("monitor", parts.projector.run)
+        parts.supervisor.keep("control", parts.control.run)
+        assert self._dispatcher is not None
+        parts.supervisor.keep("dispatch", self._dispatcher.run)
+        parts.supervisor.keep("clock", self._keep_clock)
+        assert self._timetable is not None
+        self._timetable.start()
+        for door in self._doors:
+            await door.start()
+            self._open.append(door)
+        logger.info("node %s is up on %s", parts.settings.node, socket.gethostname())
+
+    async def stop(self) -> None:
+        """Close the doors, end the loops, close the store.  Safe to call after a failed start."""
+        for door in self._open:
+            await door.stop()
+        if self._timetable is not None:
+            self._timetable.stop()
+        await self.parts.supervisor.stop()
+        if self._http is not None:
+            await self._http.close()
+        await note_clock(self.parts.stores.meta, self.parts.clock)
+        await self.parts.stores.close()
+
+    async def _keep_clock(self) -> None:
+        while True:
+            await note_clock(self.parts.stores.meta, self.parts.clock)
+            await asyncio.sleep(1)
+
+
+def _make_folder(path: Path) -> None:
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -1,0 +1,74 @@
+"""The scheduling edge: periodic work under APScheduler, in real time.
+
+Contract: each job runs at most once at a time (`max_instances=1`), a missed run is not made up for (`coalesce`), and
+an error of a job is logged and counted; it never stops the others.  On several nodes a named lease lets one of them
+do the job.  Intervals of domain work shrink with a scaled clock, so that no day is missed in a sandbox.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+
+from apscheduler.executors.asyncio import AsyncIOExecutor
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+
+from collectors.placement import SeedWatcher
+from core.messages import Node
+from service.alerting import Alerting
+from service.metering import Metering
+from service.parts import Parts
+from warmup.steps import Steps
+
+logger = logging.getLogger("penstock.timetable")
+_LEASE_SECONDS = 60.0
+
+
+class Timetable:
+    """See the module."""
+
+    def __init__(
+        self, parts: Parts, steps: Steps, alerting: Alerting, seeds: SeedWatcher | None, metering: Metering
+    ) -> None:
+        self._parts = parts
+        self._failing: set[str] = set()
+        self._scheduler = AsyncIOScheduler(
+            executors={"default": AsyncIOExecutor()},
+            job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
+            timezone="UTC",
+        )
+        clock = parts.clock
+        hurry = max(1.0, clock.rate / 60)  # a scaled clock's minute passes sooner
+        self._every("warm-up steps", max(0.5, 60 / hurry), lambda: steps.run_day(clock.now()))
+        self._every("alerts", 1.0, alerting.tick)
+        self._every("metrics", 10.0, metering.tick)
+        if seeds is not None:
+            watcher = seeds
+            self._every("seeds", parts.settings.seeds.poll_seconds, watcher.look)
+            self._every("missing seeds", max(1.0, 600 / hurry), lambda: watcher.missing(clock.now()))
+
+    def start(self) -> None:
+        """Begin."""
+        self._scheduler.start()
+
+    def stop(self) -> None:
+        """No further runs."""
+        if self._scheduler.running:
+            self._scheduler.shutdown(wait=False)
+
+    def _every(self, name: str, seconds: float, work: Callable[[], Awaitable[object]]) -> None:
+        self._scheduler.add_job(self._once, "interval", seconds=seconds, args=[name, work], id=name, name=name)
+
+    async def _once(self, name: str, work: Callable[[], Awaitable[object]]) -> None:
+        parts = self._parts
+        node, now = Node(parts.settings.node), parts.clock.now()
+        try:
+            if not await parts.stores.leases.acquire(name, node, now, now + parts.clock.real(_LEASE_SECONDS)):
+                return
+            await work()
+        except Exception as error:  # one job's failure must not end the others; it is told once until it works again
+            if name not in self._failing:
+                self._failing.add(name)
+                logger.exception("%s failed: %s", name, error)
+            return
+        self._failing.discard(name)

@@ -1,0 +1,184 @@
+"""The dashboard's handler: gathers what the page shows.  `/?fragment=1` is what the page's script asks for.
+
+Gathering is bounded and shared: one picture serves every viewer for `FRESH` real seconds, finished days are read once
+a minute, and lists are cut to what a page can show.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Iterable
+
+from aiohttp import web
+
+from alerts.keeper import AlertKeeper
+from core.events import AlertChanged, GateChanged, GateState, Logged, Placement, SeedBlind, SeedPlaced, StepChanged
+from core.lane import DAY, Lane, cohort_of, day_of
+from core.metrics import Metric
+from core.state import CounterKey, Gate
+from service.figures import LaneFigures, lane_figures, today
+from service.parts import Parts
+from service.web.dashboard import render_dashboard
+from service.web.recipient import language_of
+from service.web.view import (
+    DashboardView,
+    DayVolume,
+    DmarcSummary,
+    LaneRow,
+    PlacementRow,
+    Share,
+    Totals,
+    alert_rows,
+    bands_of,
+)
+from warmup.ramp import plan_lane
+
+FRESH = 0.8  # real seconds
+HISTORY_FRESH = 60.0
+HISTORY_DAYS = 45
+PLACEMENT_DAYS = 7.0
+_STRICTEST = (GateState.HARD_STOPPED, GateState.PAUSED, GateState.PROBING, GateState.SLOWED, GateState.OPEN)
+
+
+class Gatherer:
+    """Keeps the last picture."""
+
+    def __init__(self, parts: Parts, keeper: AlertKeeper) -> None:
+        self._parts = parts
+        self._keeper = keeper
+        self._lock = asyncio.Lock()
+        self._view: DashboardView | None = None
+        self._made = 0.0
+        self._history: dict[CounterKey, int] = {}
+        self._history_day = -1
+        self._history_made = 0.0
+
+    async def view(self) -> DashboardView:
+        """The newest picture."""
+        async with self._lock:
+            if self._view is None or time.monotonic() - self._made > FRESH:
+                self._view = await self._gather()
+                self._made = time.monotonic()
+            return self._view
+
+    async def _gather(self) -> DashboardView:
+        parts = self._parts
+        stores, now = parts.stores, parts.clock.now()
+        counters = await stores.counters.load(today(now))
+        history = await self._past(now)
+        snapshot = parts.control.snapshot()
+        figures = lane_figures(counters, snapshot, parts.plans, now)
+        gates = tuple(await stores.controls.gates())
+        changes = await stores.log.recent(["GateChanged"], 400)
+        decisions = await stores.log.recent(["GateChanged", "StepChanged"], 120)
+        ended = await stores.log.recent(["AlertChanged"], 40)
+        return DashboardView(
+            now=now, node=parts.settings.node, rate=parts.clock.rate, sandbox=parts.sandbox,
+            note=parts.notes.get("story", ""), monitor_lag=parts.projector.lag(),
+            max_lag=parts.settings.monitor.max_lag_seconds, totals=_totals(counters), queue=await stores.queue.depth(),
+            lanes=tuple(self._lane(f, gates, history, now) for f in figures), gates=gates,
+            bands=bands_of(tuple(e for e in _events(reversed(changes)) if isinstance(e, GateChanged))),
+            decisions=tuple(e for e in _events(decisions) if isinstance(e, GateChanged | StepChanged)),
+            alerts=alert_rows(
+                self._keeper.entries, tuple(e for e in _events(ended) if isinstance(e, AlertChanged))
+            ),
+            placement=await self._placement(now), suppressions=await stores.suppressions.by_reason(),
+            dmarc=await self._dmarc(now), rules=parts.rules,
+        )  # fmt: skip
+
+    async def _past(self, now: float) -> dict[CounterKey, int]:
+        if self._history_day != day_of(now) or time.monotonic() - self._history_made > HISTORY_FRESH:
+            self._history = await self._parts.stores.counters.load(cohort_of((day_of(now) - HISTORY_DAYS) * DAY))
+            self._history_day, self._history_made = day_of(now), time.monotonic()
+        return self._history
+
+    def _lane(self, row: LaneFigures, gates: Iterable[Gate], history: dict[CounterKey, int], now: float) -> LaneRow:
+        silent = any(p.name == row.lane.provider and not p.complaint_feedback for p in self._parts.providers)
+        unknown = row.lane.provider.startswith("other")
+        return LaneRow(
+            lane=row.lane, plan=row.plan, step=row.step, cap=row.cap, used=row.used, finished=row.finished,
+            delivered=Share(part=row.delivered, of=row.delivered + row.hard_bounced + row.soft_bounced),
+            bounced=Share(part=row.hard_bounced, of=row.attempted),
+            complained=None if silent or unknown else Share(part=row.complained, of=row.delivered),
+            state=_state(row.lane, gates), reason=row.reason, trend=_trend(row, history, now),
+        )  # fmt: skip
+
+    async def _placement(self, now: float) -> tuple[PlacementRow, ...]:
+        provider_of = {seed.mailbox: seed.provider for seed in self._parts.settings.seeds.mailboxes}
+        counts: dict[str, Counter[Placement]] = {provider: Counter() for provider in provider_of.values()}
+        newest: dict[str, bool] = {}  # mailbox → blind, by its newest event
+        for event in _events(await self._parts.stores.log.recent(["SeedPlaced", "SeedBlind"], 2000)):
+            if isinstance(event, SeedPlaced | SeedBlind):
+                newest.setdefault(event.mailbox, isinstance(event, SeedBlind))
+            if (
+                isinstance(event, SeedPlaced)
+                and event.at >= now - PLACEMENT_DAYS * DAY
+                and event.mailbox in provider_of
+            ):
+                counts[provider_of[event.mailbox]][event.placement] += 1
+        blind = {provider_of[mailbox] for mailbox, dark in newest.items() if dark}
+        return tuple(
+            PlacementRow(
+                provider=provider, inbox=found[Placement.INBOX] + found[Placement.TAB], spam=found[Placement.SPAM],
+                missing=found[Placement.MISSING], blind=provider in blind,
+            )
+            for provider, found in sorted(counts.items())
+        )  # fmt: skip
+
+    async def _dmarc(self, now: float) -> DmarcSummary:
+        sources = await self._parts.stores.dmarc.sources(now - 30 * DAY)
+        return DmarcSummary(
+            reports=len(await self._parts.stores.dmarc.page(1000)), sources=len(sources),
+            messages=sum(n for _, n, _ in sources), aligned=sum(good for _, _, good in sources),
+        )  # fmt: skip
+
+
+GATHERER = web.AppKey("gatherer", Gatherer)
+
+
+async def dashboard(request: web.Request) -> web.Response:
+    """GET /."""
+    view = await request.app[GATHERER].view()
+    fragment = "fragment" in request.query
+    html = render_dashboard(view, language_of(request), fragment=fragment)
+    return web.Response(text=html, content_type="text/html", headers={"Cache-Control": "no-store"})
+
+
+def _events(logged: Iterable[Logged]) -> list[object]:
+    return [row.event for row in logged]
+
+
+def _totals(counters: dict[CounterKey, int]) -> Totals:
+    sums: Counter[str] = Counter()
+    for key, value in counters.items():
+        sums[key.metric] += value
+    return Totals(
+        accepted=sums[Metric.ACCEPTED], delivered=sums[Metric.DELIVERED], deferred=sums[Metric.DEFERRED],
+        bounced=sums[Metric.HARD_BOUNCED] + sums[Metric.SOFT_BOUNCED], complaints=sums[Metric.COMPLAINED],
+    )  # fmt: skip
+
+
+def _state(lane: Lane, gates: Iterable[Gate]) -> GateState:
+    states = {
+        gate.state
+        for gate in gates
+        if gate.scope.source in ("", lane.source)
+        and gate.scope.sending_domain in ("", lane.sending_domain)
+        and gate.scope.provider in ("", lane.provider)
+        and not gate.scope.campaign
+    }
+    return next((state for state in _STRICTEST if state in states), GateState.OPEN)
+
+
+def _trend(row: LaneFigures, history: dict[CounterKey, int], now: float) -> tuple[DayVolume, ...]:
+    """First attempts a day, from the first day with any to today."""
+    days: Counter[int] = Counter()
+    for key, value in history.items():
+        if key.metric == Metric.ATTEMPTED and plan_lane(key.attribution.traffic.lane) == row.lane:
+            days[key.attribution.cohort // 24] += value
+    day = day_of(now)
+    days[day] = row.attempted
+    begun = min((d for d, n in days.items() if n), default=day)
+    return tuple(DayVolume(day=d, sent=days[d], cap=row.cap if d == day else None) for d in range(begun, day + 1))

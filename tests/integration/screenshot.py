@@ -1,0 +1,35 @@
+"""Runs the sandbox until a gate is closed and photographs the dashboard: `docs/make-screenshot`."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.daemons.browser import browser
+from tests.daemons.process import wait_until
+from tests.integration.test_sandbox import PORT, STORY_SECONDS, Sandbox, text_of
+
+
+def main(out: Path) -> None:
+    """Write the picture."""
+    with tempfile.TemporaryDirectory(prefix="penstock-shot-") as folder:
+        sandbox = Sandbox(Path(folder))
+        try:
+            with browser(Path(folder) / "chromium", height=1700) as page:
+                page.get(f"http://127.0.0.1:{PORT}/")
+
+                def worth_a_picture() -> bool:
+                    recovered = "→ open" in sandbox.stories()
+                    return recovered and any(g["state"] == "paused" for g in sandbox.gates())
+
+                wait_until(worth_a_picture, "a closed gate after a recovery", STORY_SECONDS * 2)
+                wait_until(lambda: "paused" in text_of(page).lower(), "the pause on the page", 10)
+                page.save_screenshot(str(out))
+        finally:
+            sandbox.stop()
+    print(out)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,141 @@
+"""`make run` as a new user sees it: the sandbox in a real browser, from ramp to incident to recovery, and a restart."""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+import signal
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from selenium import webdriver
+from selenium.webdriver.common.by import By
+
+from tests.daemons.browser import browser
+from tests.daemons.process import Daemon, wait_until
+
+pytestmark = [pytest.mark.daemons, pytest.mark.timeout(420)]
+PORT = 8045
+STORY_SECONDS = 150.0  # within two minutes on an idle machine
+
+
+class Sandbox:
+    """The process."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.start()
+
+    def start(self) -> None:
+        self.process = Daemon(
+            [str(Path(sys.executable).with_name("penstock")), "sandbox", "--data", str(self.folder / "data"),
+             "--port", str(PORT)], self.folder / "log",
+        )  # fmt: skip
+        self.process.await_that(lambda: self.get("/healthz") is not None, "the sandbox", 60)
+
+    def get(self, path: str) -> Any:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{PORT}{path}", timeout=5) as reply:
+                return json.load(reply)
+        except OSError:
+            return None
+
+    def gates(self) -> list[dict[str, Any]]:
+        rows: list[dict[str, Any]] = (self.get("/v1/pauses?all=1") or {"pauses": []})["pauses"]
+        return rows
+
+    def story(self, pause_id: str) -> str:
+        """What happened to one gate."""
+        return "\n".join(row["text"] for row in (self.get(f"/v1/pauses/{pause_id}") or {"story": []})["story"])
+
+    def stories(self) -> str:
+        """What happened to every gate so far."""
+        return "\n".join(self.story(gate["id"]) for gate in self.gates())
+
+    def stop(self) -> int:
+        return self.process.stop(signal.SIGINT, 40)
+
+
+@pytest.fixture(scope="module")
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    made = Sandbox(tmp_path_factory.mktemp("sandbox"))
+    yield made
+    made.stop()
+
+
+@pytest.fixture(scope="module")
+def page(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
+    with browser(tmp_path_factory.mktemp("chromium")) as driver:
+        driver.get(f"http://127.0.0.1:{PORT}/")
+        yield driver
+
+
+def text_of(page: webdriver.Chrome) -> str:
+    return page.find_element(By.TAG_NAME, "main").text
+
+
+def shows(page: webdriver.Chrome, pattern: str) -> Callable[[], bool]:
+    return lambda: re.search(pattern, text_of(page), re.I) is not None
+
+
+def test_the_page_shows_ramp_incident_pause_alert_probe_and_recovery(sandbox: Sandbox, page: webdriver.Chrome) -> None:
+    began = time.monotonic()
+    wait_until(shows(page, "gmail"), "lanes on the page", 60)
+    wait_until(shows(page, r"paused"), f"a pause on the page: {sandbox.stories()}", STORY_SECONDS)
+    shown = text_of(page)
+    assert re.search(r"\d+ of [\d,]+|\d+\s*/\s*[\d,]+", shown), "the evidence stands beside the pause"
+    assert re.search(r"until", shown, re.I), "and when it expires"
+
+    for move in ("→ paused", "→ probing", "→ open"):
+        wait_until(
+            functools.partial(both_rules_made, sandbox, move),
+            f"{move} by complaints and by dead addresses: {sandbox.stories()}", STORY_SECONDS,
+        )  # fmt: skip
+    print(f"the whole story in {time.monotonic() - began:.0f} s")
+    wait_until(shows(page, "resolved|ended"), "the resolved alert on the page", 30)
+    logged = page.execute("getLog", {"type": "browser"})["value"]
+    errors = [entry for entry in logged if entry["level"] == "SEVERE"]
+    assert errors == []
+
+
+def both_rules_made(sandbox: Sandbox, move: str) -> bool:
+    """Whether a gate of a complaint rule and one of a bounce rule made this move."""
+    rules = " ".join(gate["rule"] for gate in sandbox.gates() if move in sandbox.story(gate["id"]))
+    return "complaint" in rules and "bounce" in rules
+
+
+def test_volume_ramps_and_no_lane_is_over_its_cap(sandbox: Sandbox) -> None:
+    lanes = sandbox.get("/v1/lanes")["lanes"]
+    assert len({row["lane"] for row in lanes}) >= 4
+    assert any(row["step"] > 0 for row in lanes)
+    for row in lanes:
+        assert row["cap"] is None or row["used"] <= row["cap"], row
+
+
+def test_seeds_and_dmarc_reports_arrive(sandbox: Sandbox, page: webdriver.Chrome) -> None:
+    wait_until(lambda: sandbox.get("/v1/dmarc")["reports"], "a DMARC report", 60)
+    wait_until(shows(page, "placement|inbox"), "placement on the page", 60)
+
+
+def test_the_page_speaks_russian(page: webdriver.Chrome) -> None:
+    page.get(f"http://127.0.0.1:{PORT}/?lang=ru")
+    assert page.find_element(By.TAG_NAME, "html").get_attribute("lang") == "ru"
+    assert re.search("[а-я]{4}", text_of(page))
+    page.get(f"http://127.0.0.1:{PORT}/")
+
+
+def test_stopped_cleanly_and_started_again_it_continues_where_it_was(sandbox: Sandbox) -> None:
+    before = sandbox.get("/v1/status")
+    assert sandbox.stop() == 0, sandbox.process.tail()
+    sandbox.start()
+    wait_until(lambda: sandbox.get("/v1/status"), "the status after the restart")
+    after = sandbox.get("/v1/status")
+    assert before["now"] <= after["now"], "the clock goes on"
+    assert after["now"][:8] == before["now"][:8], "and does not jump to another month"
+    assert after["suppressions"] >= before["suppressions"]
