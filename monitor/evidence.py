@@ -19,6 +19,7 @@ import math
 from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 _A = 0.5  # prior's first shape; the second is 1/(4·p0), which puts the prior's mean at about 2·p0
 _TINY = 1e-300
@@ -35,10 +36,15 @@ def log_e_rate(bad: int, total: int, p0: float) -> float:
     b = 1 / (4 * p0)
     return (
         log_beta_above(_A + bad, b + total - bad, p0)
-        - log_beta_above(_A, b, p0)
+        - _log_prior(p0)
         - bad * math.log(p0)
         - (total - bad) * math.log1p(-p0)
     )
+
+
+@lru_cache(maxsize=64)
+def _log_prior(p0: float) -> float:
+    return log_beta_above(_A, 1 / (4 * p0), p0)
 
 
 def log_e_delayed(bad: int, exposure: float, p0: float) -> float:

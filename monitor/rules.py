@@ -204,15 +204,20 @@ class RuleTally:
         """log of the e-value (campaign) or of the detector (standing), and the start that weighs most."""
         if not starts:
             return 0.0, 0
-        if not self.standing or starts[-1][1].bad < self.rule.minimum_bad:
-            starts, offset = starts[-1:], len(starts) - 1  # too few to act: the cheap figure tells as much
-        else:
-            offset = 0
+        # Only start days with a rate above p0 are summed: each of the others weighs at most 1, leaving it out keeps
+        # the budget, and a healthy stream costs next to nothing.  Too few bad events to act: the whole tells as much.
+        chosen = [
+            i
+            for i, (_, sums, exposure) in enumerate(starts)
+            if sums.bad > p0 * (sums.total if exposure < 0 else exposure)
+        ]
+        if not self.standing or not chosen or starts[-1][1].bad < self.rule.minimum_bad:
+            chosen = [len(starts) - 1]
         logs = [
             log_e_rate(sums.bad, sums.total, p0) if exposure < 0 else log_e_delayed(sums.bad, exposure, p0)
-            for _, sums, exposure in starts
+            for _, sums, exposure in (starts[i] for i in chosen)
         ]
-        return log_detector(logs), offset + max(range(len(logs)), key=logs.__getitem__)
+        return log_detector(logs), chosen[max(range(len(logs)), key=logs.__getitem__)]
 
     def _since_each_day(self, tally: _ScopeTally, gate: Gate | None, now: float) -> list[tuple[int, _Sum, float]]:
         """(first cohort, sums from there on, exposure or -1) for each start day with mail, latest first."""

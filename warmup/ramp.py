@@ -63,8 +63,9 @@ class Ramp:
         power = min(step - last, _MOST_STEPS)
         if self.table[last] >= self.target or power * math.log(self.growth) > math.log(self.target / self.table[last]):
             return self.target
-        # rounding down must not stop a small cap from growing
-        return min(self.target, max(int(self.table[last] * self.growth**power), self.table[last] + power))
+        # 50 · 1.4² is 97.999… in binary; and rounding down must not stop a small cap from growing
+        grown = math.floor(self.table[last] * self.growth**power + 1e-6)
+        return min(self.target, max(grown, self.table[last] + power))
 
     def is_last(self, step: int) -> bool:
         """True when the step's cap is the target."""

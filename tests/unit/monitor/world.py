@@ -84,7 +84,7 @@ class Memory:
         self.events += events
 
     async def read(self, after: int, limit: int = 2000) -> list[Logged]:
-        return [Logged(seq=i + 1, event=e) for i, e in enumerate(self.events)][after : after + limit]
+        return [Logged(seq=after + i + 1, event=e) for i, e in enumerate(self.events[after : after + limit])]
 
     async def head(self) -> int:
         return len(self.events)
@@ -96,8 +96,8 @@ class Memory:
         return [x for x in await self.read(0, 10**9) if getattr(x.event, "pause_id", "") == pause_id]
 
     async def recent(self, kinds: Sequence[str], limit: int, *, before: int = 0) -> list[Logged]:
-        found = [x for x in await self.read(0, 10**9) if type(x.event).__name__ in kinds]
-        return found[::-1][:limit]
+        found = [i for i, event in enumerate(self.events) if type(event).__name__ in kinds]
+        return [Logged(seq=i + 1, event=self.events[i]) for i in found[::-1][:limit]]
 
     async def changed(self, timeout: float) -> None:
         return None
