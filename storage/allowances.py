@@ -1,0 +1,98 @@
+"""Allowances: how much of a cap is used up, and the warm-up steps that set the caps.
+
+Contract: units are taken by one conditional UPDATE (`used + n <= cap`), so no number of senders on any number of nodes
+ever goes above a cap, whatever they believed before.  Units are never given back: what was reserved and not sent
+makes a day smaller, never larger.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TypeAlias
+
+from sqlalchemy import Connection, bindparam, select, tuple_, update
+
+from core.events import Event
+from core.state import StepState
+from storage.codec import STEP, text_of
+from storage.database import Database
+from storage.events import append_events
+from storage.pending import Overtaken
+from storage.statements import chunks, insert_or_ignore, upsert
+from storage.tables import allowances as table
+from storage.tables import steps
+
+Allowance: TypeAlias = tuple[str, int, int]  # key, period, cap
+_BEGIN = insert_or_ignore(table)
+# the lock lets a partial grant be computed; in one order on every node, so that nobody waits in a circle
+_USED_NOW = (
+    select(table.c.key, table.c.day, table.c.used)
+    .where(tuple_(table.c.key, table.c.day).in_(bindparam("pairs", expanding=True)))
+    .order_by(table.c.key, table.c.day)
+    .with_for_update()
+)
+_TAKE = (
+    update(table)
+    .where(
+        table.c.key == bindparam("of"),
+        table.c.day == bindparam("period"),
+        table.c.used + bindparam("n") <= bindparam("cap"),
+    )
+    .values(used=table.c.used + bindparam("n"))
+)
+_USED = select(table.c.key, table.c.used).where(
+    table.c.key.in_(bindparam("keys", expanding=True)), table.c.day == bindparam("period")
+)
+_STEPS = select(steps.c.body).order_by(steps.c.lane)
+_PUT_STEP = upsert(steps, "body = excluded.body")
+
+
+def reserve(connection: Connection, wanted: Sequence[Allowance], n: int) -> int:
+    """Take up to `n` units of *every* allowance; as many as all of them have left.  How many were granted."""
+    if not wanted or n <= 0:
+        return max(0, n)
+    caps = {(key, period): cap for key, period, cap in sorted(wanted, key=lambda a: (a[0], a[1], -a[2]))}
+    connection.execute(_BEGIN, [{"key": key, "day": period, "used": 0} for key, period in caps])
+    used = {(row.key, row.day): row.used for row in connection.execute(_USED_NOW, {"pairs": list(caps)})}
+    granted: int = min([n, *(cap - used[pair] for pair, cap in caps.items())])
+    if granted <= 0:
+        return 0
+    for (key, period), cap in caps.items():
+        taken = connection.execute(_TAKE, {"of": key, "period": period, "n": granted, "cap": cap})
+        if taken.rowcount != 1:
+            raise Overtaken(f"allowance {key}")
+    return granted
+
+
+class SqlAllowances:
+    """core.ports.Allowances."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    async def used(self, keys: Iterable[str], day: int) -> dict[str, int]:
+        wanted = sorted(set(keys))
+
+        def look(connection: Connection) -> dict[str, int]:
+            found: dict[str, int] = {}
+            for part in chunks(wanted):
+                for row in connection.execute(_USED, {"keys": part, "period": day}):
+                    found[row.key] = row.used
+            return found
+
+        return await self._db.read(look)
+
+    async def reserve(self, key: str, day: int, cap: int, n: int) -> int:
+        return await self._db.transact(lambda connection: reserve(connection, [(key, day, cap)], n), alone=True)
+
+    async def steps(self) -> list[StepState]:
+        return await self._db.read(
+            lambda connection: [STEP.validate_json(row.body) for row in connection.execute(_STEPS)]
+        )
+
+    async def put_step(self, state: StepState, event: Event) -> None:
+        def write(connection: Connection) -> None:
+            connection.execute(_PUT_STEP, {"lane": state.lane.key, "body": text_of(state)})
+            append_events(connection, [event])
+
+        await self._db.transact(write)

@@ -1,0 +1,98 @@
+"""The append-only event log.
+
+Contract: `seq` rises in commit order, so that whoever reads on from the last `seq` misses nothing (storage.pending
+holds the lock that makes it so); gaps are allowed.  Changes of state append through `append_events` in their own
+transaction.  A second terminal event of a message is refused with StorageConflict, whoever writes it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, bindparam, func, select
+
+from core.events import Event, Logged
+from core.tokens import MessageId
+from storage.codec import logged
+from storage.database import Database
+from storage.pending import pending
+from storage.tables import events
+
+_COLUMNS = (events.c.seq, events.c.kind, events.c.body)
+_READ = select(*_COLUMNS).where(events.c.seq > bindparam("after")).order_by(events.c.seq).limit(bindparam("rows"))
+_HEAD = select(func.max(events.c.seq))
+_OF_MESSAGE = select(*_COLUMNS).where(events.c.message_id == bindparam("id")).order_by(events.c.seq)
+_OF_PAUSE = select(*_COLUMNS).where(events.c.pause_id == bindparam("id")).order_by(events.c.seq)
+_RECENT = (
+    select(*_COLUMNS)
+    .where(events.c.kind == bindparam("kind"), events.c.seq < bindparam("before"))
+    .order_by(events.c.seq.desc())
+    .limit(bindparam("rows"))
+)
+_END = 1 << 62
+
+
+def append_events(connection: Connection, new: Sequence[Event]) -> None:
+    """Append inside a transaction of the caller's; written with its commit."""
+    pending(connection).append(new)
+
+
+class SqlEventLog:
+    """core.ports.EventLog."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self._waiting: set[asyncio.Future[None]] = set()
+        db.on_append(self._wake)
+
+    async def append(self, events: Sequence[Event]) -> None:
+        await self._db.transact(lambda connection: append_events(connection, events))
+
+    async def read(self, after: int, limit: int = 2000) -> list[Logged]:
+        return await self._rows(_READ, {"after": after, "rows": limit})
+
+    async def head(self) -> int:
+        return await self._db.read(lambda connection: connection.execute(_HEAD).scalar() or 0)
+
+    async def of_message(self, message_id: MessageId) -> list[Logged]:
+        return await self._rows(_OF_MESSAGE, {"id": message_id})
+
+    async def recent(self, kinds: Sequence[str], limit: int, *, before: int = 0) -> list[Logged]:
+        # one look a kind, each at the end of its own index: the log may hold millions of the others
+        found: list[Logged] = []
+        for kind in set(kinds):
+            found += await self._rows(_RECENT, {"kind": kind, "rows": limit, "before": before or _END})
+        return sorted(found, key=lambda logged: logged.seq, reverse=True)[:limit]
+
+    async def of_pause(self, pause_id: str) -> list[Logged]:
+        return await self._rows(_OF_PAUSE, {"id": pause_id})
+
+    async def changed(self, timeout: float) -> None:
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.add(future)
+        try:
+            await asyncio.wait_for(future, timeout)
+        except TimeoutError:
+            return  # the caller looks anyway
+        finally:
+            self._waiting.discard(future)
+
+    def _wake(self) -> None:
+        # runs on the writing thread
+        for future in list(self._waiting):
+            loop = future.get_loop()
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(_finish, future)
+
+    async def _rows(self, statement: object, parameters: dict[str, object]) -> list[Logged]:
+        def read(connection: Connection) -> list[Logged]:
+            rows = connection.execute(statement, parameters)  # type: ignore[call-overload]
+            return [logged(row.seq, row.kind, row.body) for row in rows]
+
+        return await self._db.read(read)
+
+
+def _finish(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)

@@ -1,0 +1,56 @@
+"""Numbered migrations: each runs once, in order, inside one transaction, on either database.
+
+Never edit one that was released; add the next number.  Raises Unavailable when the database was written by a
+newer version, or cannot be opened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from sqlalchemy import Column, Connection, Engine, Integer, MetaData, Table, func, insert, select, text
+from sqlalchemy.exc import DBAPIError
+
+from core.errors import Unavailable
+from storage import tables
+from storage.database import public_text
+
+_version = Table("schema_version", MetaData(), Column("number", Integer, primary_key=True))
+_MIGRATION_LOCK = 0x50454E54
+# where rows lie until their domain is routed
+UNROUTED_GROUP = {
+    "id": 0, "sending_domain": "", "provider": "", "site": "", "stream": "", "campaign": "", "priority": -1,
+    "queued": 0, "waited": 0.0, "created": 0.0,
+}  # fmt: skip
+
+
+def _first(connection: Connection) -> None:
+    tables.metadata.create_all(connection)
+    connection.execute(insert(tables.queue_groups).values(UNROUTED_GROUP))
+
+
+MIGRATIONS: tuple[Callable[[Connection], None], ...] = (_first,)
+
+
+def migrate(engine: Engine) -> int:
+    """Bring the schema to this version's number, which is returned."""
+    try:
+        return _migrate(engine)
+    except DBAPIError as error:
+        raise Unavailable(f"The database cannot be prepared: {public_text(error)}") from error
+
+
+def _migrate(engine: Engine) -> int:
+    with engine.begin() as connection:
+        if connection.dialect.name == "postgresql":
+            # two nodes that start together must not migrate together
+            connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _MIGRATION_LOCK})
+        _version.create(connection, checkfirst=True)
+        current = connection.execute(select(func.max(_version.c.number))).scalar() or 0
+        if current > len(MIGRATIONS):
+            known = len(MIGRATIONS)
+            raise Unavailable(f"The database has schema {current}, this version knows {known}: upgrade Penstock")
+        for number, step in enumerate(MIGRATIONS[current:], start=current + 1):
+            step(connection)
+            connection.execute(insert(_version).values(number=number))
+    return len(MIGRATIONS)

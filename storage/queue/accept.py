@@ -1,0 +1,136 @@
+"""Mail comes in: bodies, rows, events and the caller's key in one transaction; later its domain's route is known.
+
+A domain is routed once for all its rows that wait.  They move to their groups in portions, each a transaction of its
+own, so that half a million rows of one domain do not keep everybody else from writing.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, bindparam, delete, func, insert, literal_column, select, text, update
+
+from core.events import Event
+from core.lane import UNROUTED, Provider, Site
+from core.messages import Body, Submission
+from storage.events import append_events
+from storage.pending import pending
+from storage.queue.groups import Group, GroupKey, ensure_groups
+from storage.queue.rows import UNROUTED_ID, new_row
+from storage.statements import chunks, insert_or_ignore, upsert
+from storage.tables import bodies, idempotency, queue, route_waits
+
+PORTION = 2000  # rows that are routed in one transaction
+_ADD_KEY = insert(idempotency)
+_ADD_BODY = insert_or_ignore(bodies)
+_ADD_ROWS = insert(queue)
+_IS_UNROUTED = queue.c.group_id == literal_column(str(UNROUTED_ID))
+_NEXT_PRIORITY = select(func.min(queue.c.priority)).where(_IS_UNROUTED, queue.c.priority > bindparam("after"))
+# every domain once, without reading its rows: each step asks the index for the next greater one
+_DOMAINS = text(
+    "WITH RECURSIVE step(domain) AS ("
+    " SELECT (SELECT min(domain) FROM queue WHERE group_id = 0 AND priority = :priority)"
+    " UNION ALL"
+    " SELECT (SELECT min(q.domain) FROM queue q WHERE q.group_id = 0 AND q.priority = :priority"
+    " AND q.domain > step.domain) FROM step WHERE step.domain IS NOT NULL)"
+    " SELECT step.domain FROM step WHERE step.domain IS NOT NULL"
+    " AND coalesce((SELECT w.retry_at FROM route_waits w WHERE w.domain = step.domain), 0) <= :now LIMIT :rows"
+)
+_WAITING = (
+    select(
+        queue.c.message_id, queue.c.sending_domain, queue.c.stream, queue.c.campaign, queue.c.priority,
+        queue.c.accepted_at,
+    )
+    .where(_IS_UNROUTED, queue.c.priority == bindparam("which"), queue.c.domain == bindparam("of"))
+    .limit(PORTION)
+    .with_for_update(skip_locked=True)
+)  # fmt: skip
+_MOVE = (
+    update(queue)
+    .where(queue.c.message_id.in_(bindparam("ids", expanding=True)))
+    .values(group_id=bindparam("to"), expiry=queue.c.expiry - bindparam("waited"))
+)
+_PUT_OFF = upsert(route_waits, "retry_at = excluded.retry_at")
+_NO_WAIT = delete(route_waits).where(route_waits.c.domain == bindparam("of"))
+
+
+def accept(
+    connection: Connection,
+    new_bodies: Sequence[Body],
+    submissions: Sequence[Submission],
+    events: Sequence[Event],
+    remember: tuple[str, str] | None,
+) -> None:
+    """Take over.  IntegrityError when the key or a message id is known already."""
+    now = max((s.accepted_at for s in submissions), default=events[0].at if events else 0.0)
+    if remember is not None:
+        connection.execute(_ADD_KEY, {"key": remember[0], "answer": remember[1], "at": now})
+    if new_bodies:
+        connection.execute(
+            _ADD_BODY, [{"body_id": b.body_id, "kind": b.kind, "content": b.content} for b in new_bodies]
+        )
+    if submissions:
+        groups = ensure_groups(connection, (_key(s) for s in submissions if s.provider != UNROUTED), now)
+        unrouted = Group(UNROUTED_ID, 0.0, 0)
+        rows = []
+        notes = pending(connection)
+        for s in submissions:
+            group = unrouted if s.provider == UNROUTED else groups[_key(s)]
+            rows.append(new_row(s, group.id, group.waited))
+            notes.count(group.id, 1)
+        connection.execute(_ADD_ROWS, rows)
+    append_events(connection, events)
+
+
+def unrouted_domains(connection: Connection, limit: int, now: float) -> list[str]:
+    """Domains to be routed, those of urgent mail first."""
+    found: dict[str, None] = {}
+    for priority in _priorities(connection):
+        parameters = {"priority": priority, "now": now, "rows": limit - len(found)}
+        found.update((row.domain, None) for row in connection.execute(_DOMAINS, parameters))
+        if len(found) >= limit:
+            break
+    return list(found)
+
+
+def route_portion(connection: Connection, domain: str, provider: Provider, site: Site) -> bool:
+    """Move one portion of a domain's rows to their groups.  True when more may be left."""
+    for priority in _priorities(connection):
+        rows = connection.execute(_WAITING, {"which": priority, "of": domain}).all()
+        if not rows:
+            continue
+        by_key: defaultdict[GroupKey, list[str]] = defaultdict(list)
+        for row in rows:
+            key = (row.sending_domain, str(provider), str(site), row.stream, row.campaign, row.priority)
+            by_key[key].append(row.message_id)
+        groups = ensure_groups(connection, by_key, max(row.accepted_at for row in rows))
+        notes = pending(connection)
+        for key, members in by_key.items():
+            group = groups[key]
+            for ids in chunks(members):
+                connection.execute(_MOVE, {"ids": ids, "to": group.id, "waited": group.waited})
+            notes.count(UNROUTED_ID, -len(members))
+            notes.count(group.id, len(members))
+        return True
+    connection.execute(_NO_WAIT, {"of": domain})
+    return False
+
+
+def put_off(connection: Connection, domain: str, retry_at: float) -> None:
+    """Ask for the domain's route again at `retry_at`."""
+    connection.execute(_PUT_OFF, {"domain": domain, "retry_at": retry_at})
+
+
+def _key(s: Submission) -> GroupKey:
+    return (str(s.sending_domain), str(s.provider), str(s.site), str(s.stream), str(s.campaign), s.priority)
+
+
+def _priorities(connection: Connection) -> list[int]:
+    """Priorities of unrouted mail, first to last."""
+    found: list[int] = []
+    after = -(1 << 31)
+    while (priority := connection.execute(_NEXT_PRIORITY, {"after": after}).scalar()) is not None:
+        found.append(priority)
+        after = priority
+    return found

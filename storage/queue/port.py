@@ -1,0 +1,107 @@
+"""core.ports.Queue on a database: each call one transaction (routing a domain: one for each portion of its rows).
+
+Contract: an accepted recipient is in exactly one place, a row of the queue or a terminal event of the log.  Cost does
+not grow with the length of the queue: claims and `groups` read the front of an index, `extend` and `depth` figures of
+groups, `unrouted` each domain once.  A lease belongs to a node *and* to this object's life: `recover` takes back what
+an earlier life of the node held, never what this one holds, so it may be called again at any time.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+
+from sqlalchemy import Connection
+
+from core.events import Event
+from core.lane import Provider, Site
+from core.messages import Body, Leased, Node, QueueGroup, Submission
+from core.state import Claim, Settlement
+from core.tokens import MessageId
+from storage.database import Database
+from storage.pending import pending
+from storage.queue.accept import accept, put_off, route_portion, unrouted_domains
+from storage.queue.claim import claim_rows, is_sendable
+from storage.queue.groups import depth, due_groups, find_group, key_of
+from storage.queue.settle import release_rows, settle_rows
+from storage.queue.upkeep import expire_rows, find_row, groups_with_expired, recover_rows, remove_remains
+
+
+class SqlQueue:
+    """core.ports.Queue."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self._life = secrets.token_hex(6)
+        self._latest = 0.0  # the latest instant that a caller named: `unrouted` is asked without one
+
+    async def accept(
+        self,
+        bodies: Sequence[Body],
+        submissions: Sequence[Submission],
+        events: Sequence[Event],
+        *,
+        idempotency: tuple[str, str] | None = None,
+    ) -> None:
+        await self._db.transact(lambda connection: accept(connection, bodies, submissions, events, idempotency))
+
+    async def unrouted(self, limit: int = 500) -> list[str]:
+        return await self._db.read(lambda connection: unrouted_domains(connection, limit, self._latest))
+
+    async def route(self, domain: str, provider: Provider, site: Site) -> None:
+        while await self._db.transact(lambda connection: route_portion(connection, domain, provider, site)):
+            pass
+
+    async def fail_domain(self, domain: str, retry_at: float) -> None:
+        await self._db.transact(lambda connection: put_off(connection, domain, retry_at))
+
+    async def groups(self, now: float) -> list[QueueGroup]:
+        self._told(now)
+        return await self._db.read(lambda connection: due_groups(connection, now))
+
+    async def claim(self, claim: Claim) -> list[Leased]:
+        self._told(claim.now)
+        return await self._db.transact(lambda connection: claim_rows(connection, claim, self._life), alone=True)
+
+    async def still_sendable(self, lease: Leased, now: float) -> bool:
+        return await self._db.read(lambda connection: is_sendable(connection, lease, now))
+
+    async def settle(self, settlements: Sequence[Settlement]) -> None:
+        if settlements:
+            await self._db.transact(lambda connection: settle_rows(connection, settlements))
+
+    async def release(self, leases: Sequence[Leased], *, retry_at: float = 0.0) -> None:
+        if leases:
+            await self._db.transact(lambda connection: release_rows(connection, leases, retry_at))
+
+    async def extend(self, group: QueueGroup, seconds: float) -> int:
+        def wait(connection: Connection) -> int:
+            found = find_group(connection, key_of(group))
+            if found is None or seconds <= 0:
+                return 0
+            pending(connection).wait(found.id, seconds)
+            return found.queued
+
+        return await self._db.transact(wait)
+
+    async def expire(self, now: float, limit: int = 500) -> int:
+        self._told(now)
+        groups = await self._db.read(lambda connection: groups_with_expired(connection, now))
+
+        await self._db.transact(lambda connection: remove_remains(connection, now), alone=True)
+        if not groups:
+            return 0
+        return await self._db.transact(lambda connection: expire_rows(connection, groups, now, limit))
+
+    async def recover(self, node: Node, now: float) -> int:
+        self._told(now)
+        return await self._db.transact(lambda connection: recover_rows(connection, node, self._life, now), alone=True)
+
+    async def depth(self) -> dict[str, int]:
+        return await self._db.read(depth)
+
+    async def find(self, message_id: MessageId) -> Submission | None:
+        return await self._db.read(lambda connection: find_row(connection, message_id))
+
+    def _told(self, now: float) -> None:
+        self._latest = max(self._latest, now)

@@ -1,0 +1,76 @@
+"""All storage ports over one database: what the composition root opens."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy.engine import make_url
+
+from core.errors import Unavailable
+from storage.allowances import SqlAllowances
+from storage.controls import SqlControls
+from storage.counters import SqlCounters
+from storage.database import Database
+from storage.dmarc import SqlDmarcReports
+from storage.events import SqlEventLog
+from storage.idempotency import SqlIdempotency
+from storage.leases import SqlLeases
+from storage.meta import SqlMeta
+from storage.migrations import migrate
+from storage.queue import SqlQueue
+from storage.spool import SqlSpool
+from storage.suppressions import SqlSuppressions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stores:
+    """One adapter for each storage port of core.ports."""
+
+    db: Database
+    log: SqlEventLog
+    queue: SqlQueue
+    spool: SqlSpool
+    idempotency: SqlIdempotency
+    suppressions: SqlSuppressions
+    controls: SqlControls
+    counters: SqlCounters
+    allowances: SqlAllowances
+    leases: SqlLeases
+    meta: SqlMeta
+    dmarc: SqlDmarcReports
+
+    async def close(self) -> None:
+        """Finish what waits to be committed, then close every connection."""
+        await self.db.close()
+
+
+async def open_stores(url: str, *, inline: bool = False) -> Stores:
+    """Open and migrate the database.  Raises Unavailable when it cannot be opened or belongs to a newer version.
+
+    `inline` keeps everything in the calling thread on one connection (virtual time, `sqlite://` in memory)."""
+    _make_folder(url)
+    db = Database(url, inline=inline)
+    try:
+        if inline:
+            migrate(db.engine)
+        else:
+            await asyncio.get_running_loop().run_in_executor(None, migrate, db.engine)
+    except BaseException:
+        await db.close()
+        raise
+    return Stores(
+        db=db, log=SqlEventLog(db), queue=SqlQueue(db), spool=SqlSpool(db), idempotency=SqlIdempotency(db),
+        suppressions=SqlSuppressions(db), controls=SqlControls(db), counters=SqlCounters(db),
+        allowances=SqlAllowances(db), leases=SqlLeases(db), meta=SqlMeta(db), dmarc=SqlDmarcReports(db),
+    )  # fmt: skip
+
+
+def _make_folder(url: str) -> None:
+    parsed = make_url(url)
+    if parsed.get_backend_name() == "sqlite" and parsed.database not in (None, "", ":memory:"):
+        try:
+            Path(str(parsed.database)).parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise Unavailable(f"The database's folder cannot be made: {error}") from error

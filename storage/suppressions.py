@@ -1,0 +1,135 @@
+"""The suppression list.  An entry with stream '' covers every stream."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from sqlalchemy import Connection, Executable, Row, bindparam, delete, func, select
+from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+
+from core.events import Event, SuppressionAdded, SuppressionReason, SuppressionRemoved
+from core.state import Suppression
+from core.tokens import MessageId
+from storage.database import Database
+from storage.events import append_events
+from storage.tables import suppressions as table
+
+_CHUNK = 400  # addresses in one statement; SQLite takes at most 32,766 parameters, older ones 999
+_FIND = select(table).where(
+    table.c.address.in_(bindparam("addresses", expanding=True)), table.c.stream.in_(["", bindparam("stream")])
+)
+# the same statement in two dialects: `RETURNING` tells which rows were new
+_INSERT: dict[str, Executable] = {
+    "sqlite": sqlite_insert(table).on_conflict_do_nothing().returning(table.c.address, table.c.stream),
+    "postgresql": postgresql_insert(table).on_conflict_do_nothing().returning(table.c.address, table.c.stream),
+}
+_DELETE = delete(table).where(table.c.address == bindparam("which"), table.c.stream == bindparam("of"))
+_PAGE = (
+    select(table)
+    .where(table.c.address > bindparam("after"))
+    .order_by(table.c.address, table.c.stream)
+    .limit(bindparam("rows"))
+)
+_REST = (
+    select(table)
+    .where(table.c.address == bindparam("which"), table.c.stream > bindparam("after_stream"))
+    .order_by(table.c.stream)
+)
+
+
+_BY_REASON = select(table.c.reason, func.count().label("addresses")).group_by(table.c.reason)
+
+
+def find_suppressed(connection: Connection, addresses: Sequence[str], stream: str) -> dict[str, Suppression]:
+    """Entries that forbid mail of `stream` to any of the addresses (normal forms)."""
+    found: dict[str, Suppression] = {}
+    for start in range(0, len(addresses), _CHUNK):
+        part = list(addresses[start : start + _CHUNK])
+        for row in connection.execute(_FIND, {"addresses": part, "stream": stream}):
+            found[row.address] = _entry(row)
+    return found
+
+
+def add_suppressions(
+    connection: Connection, entries: Sequence[Suppression], message_ids: Sequence[MessageId | None]
+) -> list[SuppressionAdded]:
+    """Insert what is new and append its events.  What was new; an entry that is known keeps its first evidence."""
+    first: dict[tuple[str, str], tuple[Suppression, MessageId | None]] = {}
+    for entry, message_id in zip(entries, message_ids, strict=True):
+        first.setdefault((entry.address, entry.stream), (entry, message_id))
+    if not first:
+        return []
+    # in one order on every node: two that add the same addresses cannot wait for each other in a circle
+    rows = [
+        {"address": e.address, "stream": e.stream, "reason": str(e.reason), "at": e.at, "evidence": e.evidence}
+        for _, (e, _) in sorted(first.items())
+    ]
+    new = connection.execute(_INSERT[connection.dialect.name], rows)
+    added = [_added(*first[row.address, row.stream]) for row in new]
+    append_events(connection, added)
+    return added
+
+
+def _added(entry: Suppression, message_id: MessageId | None) -> SuppressionAdded:
+    return SuppressionAdded(
+        at=entry.at, address=entry.address, stream=entry.stream, reason=entry.reason, message_id=message_id,
+        evidence=entry.evidence,
+    )  # fmt: skip
+
+
+class SqlSuppressions:
+    """core.ports.Suppressions."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    async def add(
+        self, entries: Sequence[Suppression], message_id: MessageId | None = None, events: Sequence[Event] = ()
+    ) -> int:
+        def write(connection: Connection) -> int:
+            append_events(connection, events)
+            return len(add_suppressions(connection, entries, [message_id] * len(entries)))
+
+        return await self._db.transact(write)
+
+    async def remove(self, address: str, stream: str, by: str, now: float) -> bool:
+        def write(connection: Connection) -> bool:
+            gone = connection.execute(_DELETE, {"which": address, "of": stream}).rowcount > 0
+            if gone:
+                append_events(connection, [SuppressionRemoved(at=now, address=address, stream=stream, by=by)])
+            return gone
+
+        return await self._db.transact(write)
+
+    async def check(self, addresses: Iterable[str], stream: str) -> dict[str, Suppression]:
+        wanted = sorted(set(addresses))
+        return await self._db.read(lambda connection: find_suppressed(connection, wanted, stream))
+
+    async def page(self, after: str = "", limit: int = 100) -> list[Suppression]:
+        """Entries of addresses behind `after`; a few more than `limit` rather than half of an address's."""
+
+        def look(connection: Connection) -> list[Suppression]:
+            entries = [_entry(row) for row in connection.execute(_PAGE, {"after": after, "rows": limit})]
+            if entries:
+                last = {"which": entries[-1].address, "after_stream": entries[-1].stream}
+                entries += [_entry(row) for row in connection.execute(_REST, last)]
+            return entries
+
+        return await self._db.read(look)
+
+    async def by_reason(self) -> dict[str, int]:
+        return await self._db.read(
+            lambda connection: {row.reason: row.addresses for row in connection.execute(_BY_REASON)}
+        )
+
+    async def count(self) -> int:
+        return await self._db.read(
+            lambda connection: connection.execute(select(func.count()).select_from(table)).scalar() or 0
+        )
+
+
+def _entry(row: Row[tuple[object, ...]]) -> Suppression:
+    return Suppression(
+        address=row.address, stream=row.stream, reason=SuppressionReason(row.reason), at=row.at, evidence=row.evidence
+    )

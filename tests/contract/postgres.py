@@ -1,0 +1,107 @@
+"""A private PostgreSQL server in a temporary directory, reached by a socket file; a database for each test.
+
+Runs as user postgres when the tests run as root (the server refuses root).  Its durability is switched off: the tests
+are about what is committed, not about power cuts.
+"""
+
+from __future__ import annotations
+
+import glob
+import itertools
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+import psycopg
+
+from storage.database import Database
+from storage.migrations import migrate
+from tests.daemons.process import program
+
+_PORT = 5432  # only part of the socket file's name: nothing listens on the network
+_SETTINGS = """
+listen_addresses = ''
+fsync = off
+synchronous_commit = off
+full_page_writes = off
+shared_buffers = 32MB
+max_connections = 60
+autovacuum_naptime = 60
+deadlock_timeout = 100ms
+"""
+
+
+class Postgres:
+    """The server.  `stop()` ends it by its process id and removes its directory."""
+
+    def __init__(self) -> None:
+        folders = sorted(glob.glob("/usr/lib/postgresql/*/bin"), reverse=True)
+        initdb = program("initdb", "postgresql", *folders)
+        postgres = program("postgres", "postgresql", *folders)
+        self.folder = Path(tempfile.mkdtemp(prefix="penstock-pg-"))
+        self._user = "postgres" if os.geteuid() == 0 else None
+        if self._user is not None:
+            shutil.chown(self.folder, self._user)
+        data = self.folder / "data"
+        subprocess.run(
+            [initdb, "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"],
+            check=True, stdout=subprocess.DEVNULL, cwd="/", user=self._user,
+        )  # fmt: skip
+        with (data / "postgresql.conf").open("a") as conf:
+            conf.write(_SETTINGS)
+        self._log = self.folder / "log"
+        with self._log.open("wb") as output:
+            self._process = subprocess.Popen(
+                [postgres, "-D", data, "-k", self.folder, "-p", str(_PORT)], stdin=subprocess.DEVNULL, stdout=output,
+                stderr=subprocess.STDOUT, cwd="/", user=self._user, start_new_session=True,
+            )  # fmt: skip
+        self._admin = self._connect()
+        self._numbers = itertools.count(1)
+        self._execute("CREATE DATABASE model")
+        engine = Database(self._url("model")).engine
+        migrate(engine)
+        engine.dispose()  # a database with a connection cannot be a template
+
+    def create(self) -> str:
+        """URL of a fresh, migrated database."""
+        name = f"test_{next(self._numbers)}"
+        self._execute(f"CREATE DATABASE {name} TEMPLATE model")
+        return self._url(name)
+
+    def drop(self, url: str) -> None:
+        """Remove a database again."""
+        self._execute(f"DROP DATABASE {url.partition('@/')[2].partition('?')[0]} WITH (FORCE)")
+
+    def stop(self) -> None:
+        self._admin.close()
+        self._process.send_signal(signal.SIGINT)  # fast shutdown
+        try:
+            self._process.wait(15)
+        except subprocess.TimeoutExpired:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait(15)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _url(self, name: str) -> str:
+        return f"postgresql+psycopg://postgres@/{name}?host={self.folder}&port={_PORT}"
+
+    def _execute(self, statement: str) -> None:
+        self._admin.execute(statement.encode())
+
+    def _connect(self) -> psycopg.Connection:
+        end = time.monotonic() + 30
+        while True:
+            try:
+                return psycopg.connect(
+                    host=str(self.folder), port=_PORT, user="postgres", dbname="postgres", autocommit=True
+                )
+            except psycopg.OperationalError as error:
+                alive = self._process.poll() is None
+                if not alive or time.monotonic() > end:
+                    text = self._log.read_text(errors="replace")[-3000:]
+                    raise AssertionError(f"PostgreSQL did not start: {error}\n{text}") from error
+                time.sleep(0.02)
