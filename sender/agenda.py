@@ -31,6 +31,6 @@ class Agenda:
             came = True
         return came
 
-    def next(self) -> float | None:
-        """The first instant to come."""
-        return float(self._heap[0]) if self._heap else None
+    def next(self) -> float:
+        """The first instant to come; infinity when none is known."""
+        return float(self._heap[0]) if self._heap else math.inf

@@ -12,7 +12,6 @@ from __future__ import annotations
 import json
 from collections import OrderedDict
 from collections.abc import Mapping
-from email.utils import parseaddr
 from typing import Protocol
 
 from config.model import SendingDomain, Settings, StreamSettings
@@ -21,7 +20,7 @@ from core.errors import InvalidInput
 from core.messages import Body, BodyId, Leased
 from core.state import Envelope
 from core.tokens import Purpose, TokenSigner
-from sender.headers import Prepared, date, encoded, mailbox, prepare, text_part
+from sender.headers import Prepared, date, encoded, mailbox, prepare, split_mailbox, text_part
 from sender.template import MailTemplate, template_of
 
 MAX_CACHED = 256
@@ -140,9 +139,7 @@ def _built(
     template: MailTemplate, values: Mapping[str, str], sending_domain: str, to: str, message_id: str, now: float
 ) -> bytes:
     rendered = template.render(values)
-    name, text = parseaddr(rendered.sender, strict=True)
-    if not text:
-        raise InvalidInput("from", "is no address", "Write it as Name <user@example.com>")
+    name, text = split_mailbox(rendered.sender)
     sender = parse_address(text)
     if sender.domain != sending_domain and not sender.domain.endswith("." + sending_domain):
         raise InvalidInput("from", f"{sender.domain} does not lie in {sending_domain}", "Use the sending domain")

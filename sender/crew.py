@@ -48,23 +48,27 @@ class Crew:
         """Lines of this source at this site."""
         return self._open["site", source, site]
 
-    def engage(self, source: Source, pile: Pile, now: float) -> bool:
-        """See to it that a line works on this pile.  False when this source has none to spare."""
+    def engage(self, source: Source, pile: Pile, messages: int, now: float) -> int:
+        """See to it that lines of this source work on so many messages of the pile.  How many they can be about."""
         place: Place = (pile.group.sending_domain, pile.group.site)
         if self._quiet.get((source, place), 0.0) > now or self._foreman.stopping:
-            return False
+            return 0
         urgent = pile.group.stream in self._urgent
         mine = [line for line in self._places.get((source, place), ()) if not line.dismissed]
         fit = [line for line in mine if urgent or not line.urgent_only]
-        for line in fit:
-            if line.parked:
-                line.call()
-                return True
-        if urgent:
-            enough = any(line.urgent_only for line in mine)
-        else:
-            enough = len(fit) >= math.ceil(self._tools.board.rows_at(place) / BATCH)
-        return enough or self._hire(source, place, pile, urgent=urgent)
+        needed = math.ceil(messages / BATCH)
+        idle = [line for line in fit if line.parked]
+        for line in idle[:needed]:
+            line.call()
+        if urgent and not idle and not any(line.urgent_only for line in mine):
+            needed = len(fit) + 1  # the others are busy with whatever: one more, so that this does not wait for them
+        elif not urgent:
+            # lines serve all kinds of their place
+            needed = max(needed, min(math.ceil(self._tools.board.rows_at(place) / BATCH), needed + len(fit)))
+        count = len(fit)
+        while count < needed and self._hire(source, place, pile, urgent=urgent):
+            count += 1
+        return min(messages, count * BATCH)
 
     def ended(self, line: Line, *, failed: bool) -> None:
         """A line has closed its connection."""

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import random
 from collections.abc import Callable, Sequence
 
@@ -40,6 +41,7 @@ logger = logging.getLogger("penstock.sender")
 STOP_SECONDS = 12.0  # real seconds for the messages in flight when the service stops
 KEEPING_SECONDS = 900.0  # between rounds of paying, expiring and recovering
 SHORTEST_GAP = 0.005  # real seconds between two looks; a look that takes long is followed by twice its time
+SHORTEST_WAIT = 0.05  # real seconds before admission is asked again about the same mail
 DRY_SECONDS = 0.5  # real seconds that a kind is left alone after a claim that gave nothing
 LOOKUPS = 32  # routes asked for at once
 ROUTE_BATCH = 500
@@ -90,6 +92,9 @@ class Dispatcher:
         rows = {row.name: row for row in providers}
         self._crew = Crew(self._tools, self, rows, self._urgent)
         self._agenda = Agenda()
+        # the first instant at which some waiting mail is to be asked about again; found anew at each look, because an
+        # admission that answers "in a minute" every time would otherwise fill the agenda with every second
+        self._ask_at = math.inf
         self._keep_at = 0.0
         self._routing: asyncio.Task[None] | None = None
         self._group: asyncio.TaskGroup | None = None
@@ -135,8 +140,9 @@ class Dispatcher:
         now = self._clock.now()
         if self._agenda.arrived(now):
             return
-        next_at = self._agenda.next()
-        wait = self._poll if next_at is None else min(self._poll, (next_at - now) / self._clock.rate)
+        wait = min(self._poll, (min(self._agenda.next(), self._ask_at) - now) / self._clock.rate)
+        if wait <= 0:
+            return
         try:
             async with asyncio.timeout(wait):
                 await self._wake.wait()
@@ -145,6 +151,7 @@ class Dispatcher:
 
     async def _turn(self) -> None:
         now = self._clock.now()
+        self._ask_at = math.inf
         if now >= self._keep_at:
             await self._keep_house(now)
         if self._routing is None and (domains := await self._queue.unrouted(ROUTE_BATCH)):
@@ -163,10 +170,10 @@ class Dispatcher:
     def _consider(self, pile: Pile, now: float) -> None:
         """Put one kind of mail to work, or note why it waits."""
         waits: list[tuple[float, Source, Defer]] = []
-        admitted = placed = False
+        admitted, left = False, pile.rows
         for source in self._sources():
             if (quiet := self._board.quiet_until(pile, source)) > now:
-                self.due(quiet)
+                self._ask_at = min(self._ask_at, quiet)
                 admitted = True
                 continue
             rest = max(self._tools.rest.until(source, pile.group.site), self._tools.sources.until(source))
@@ -174,17 +181,18 @@ class Dispatcher:
                 resting = Defer(until=rest, reason=DeferReason.CONNECTION_LIMIT, detail="rests after trouble")
                 waits.append((rest, source, resting))
                 continue
-            decision = self._decide(pile, source, now)[0]
+            decision, fresh, retries = self._decide(pile, source, now)
             if isinstance(decision, Defer):
                 waits.append((decision.until, source, decision))
                 continue
             if not admitted:
                 self._tools.holds.free(pile.group, pile.traffic(source), now)
             admitted = True
-            if not placed:
-                placed = self._crew.engage(source, pile, now)
-        for until, _, _ in waits:
-            self.due(until)
+            if left > 0:
+                left -= self._crew.engage(source, pile, min(left, decision.messages, fresh + retries), now)
+        if waits:
+            soonest = min(until for until, _, _ in waits)
+            self._ask_at = min(self._ask_at, max(soonest, now + self._clock.real(SHORTEST_WAIT)))
         if waits and not admitted:
             _, source, wait = min(waits, key=lambda w: w[0])
             self._tools.holds.hold(pile.group, pile.traffic(source), wait, now)
@@ -222,7 +230,7 @@ class Dispatcher:
                     pile=pile, traffic=pile.traffic(line.source), messages=decision.messages, fresh=fresh,
                     retries=retries, allowances=decision.allowances, retry_allowances=decision.retry_allowances,
                 )  # fmt: skip
-            self.due(decision.until)
+            self._ask_at = min(self._ask_at, max(decision.until, now + self._clock.real(SHORTEST_WAIT)))
         return None
 
     def nothing_claimed(self, pick: Pick, source: Source) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -82,6 +83,20 @@ def _sorted_out(rows: list[tuple[bytes, bytes]], body: bytes) -> Prepared:
     )  # fmt: skip
 
 
+def first_field(content: bytes, name: bytes) -> bytes:
+    """The unfolded value of the first field of that (lower-case) name; b'' when there is none."""
+    head = crlf(content[:MAX_HEAD]).partition(b"\r\n\r\n")[0]
+    value: list[bytes] = []
+    for line in head.split(b"\r\n"):
+        if value and line[:1] in (b" ", b"\t"):
+            value.append(line.strip())
+        elif value:
+            break
+        elif line[: len(name) + 1].lower() == name + b":":
+            value.append(line[len(name) + 1 :].strip())
+    return b" ".join(value)
+
+
 def _joined(fields: Iterable[bytes]) -> bytes:
     return b"".join(field + b"\r\n" for field in fields)
 
@@ -145,6 +160,39 @@ def encoded(text: str, start: int = 0) -> bytes:
         chunk += octets
     words.append(chunk)
     return b"\r\n ".join(b"=?utf-8?B?" + base64.b64encode(word) + b"?=" for word in words)
+
+
+_COMMENTED = re.compile(r"(\S+@\S+)\s+\(([^()]*)\)")
+
+
+def split_mailbox(text: str) -> tuple[str, str]:
+    """(name, address) of exactly one mailbox, `Name <address>` or `address`.  Raises InvalidInput.
+
+    The standard library's parser guesses where a text is ambiguous (CVE-2023-27043); who a mail is from is no guess.
+    """
+    text = text.strip()
+    if commented := _COMMENTED.fullmatch(text):
+        return commented[2].strip(), commented[1]
+    if not text.endswith(">"):
+        return "", text
+    phrase, _, address = text[:-1].rpartition("<")
+    name: list[str] = []
+    quoted = escaped = False
+    for character in phrase.strip():
+        if escaped or (quoted and character not in '"\\'):
+            name.append(character)
+            escaped = False
+        elif quoted and character == "\\":
+            escaped = True
+        elif character == '"':
+            quoted = not quoted
+        elif character in "<>,;:@\\":
+            raise InvalidInput("from", f"has {character!r} in the name", 'Write it as "Name" <user@example.com>')
+        else:
+            name.append(character)
+    if quoted:
+        raise InvalidInput("from", "has a quotation mark without its partner", 'Write it as "Name" <user@example.com>')
+    return "".join(name), address
 
 
 def mailbox(name: str, address: str) -> bytes:

@@ -3,42 +3,49 @@
 Contract: `submit` returns only after the durable commit.  Each recipient is answered for itself: accepted,
 suppressed (and why), or invalid (and why); one bad recipient never fails the others.  Nothing is accepted
 from a sender domain that is not ours.  An idempotency key that was seen answers as it did the first time.
+Whatever would make a message impossible to compose later (a missing variable, a header that cannot be read, a line
+that SMTP cannot carry) is refused here, where the caller still listens.
 Raises InvalidInput when the message itself cannot be taken, Unavailable when storage cannot commit.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
-from email.errors import MessageError
-from email.parser import BytesHeaderParser
-from email.policy import default as default_policy
-from email.utils import parseaddr
-from enum import StrEnum
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from typing import Protocol
 
 from config.model import Settings, StreamSettings
 from core.address import Address, normal_domain, parse_address
 from core.errors import InvalidInput, LimitExceeded, StorageConflict, Unavailable
-from core.events import Accepted, Door, Event, IntakeRefused
+from core.events import Accepted, Event, IntakeRefused
 from core.lane import Campaign, SendingDomain, Stream
-from core.messages import Body, BodyId, Submission
+from core.messages import Body, Submission
 from core.ports import Clock, Idempotency, Queue, Suppressions
 from core.tokens import new_message_id
 from sender.compose import check_template
+from sender.headers import split_mailbox
+from sender.injection import (
+    AnswerStatus,
+    Injection,
+    RecipientAnswer,
+    RecipientIn,
+    body_of,
+    check_variables,
+    encoded_text,
+    from_header,
+    with_from,
+)
+
+__all__ = ["AnswerStatus", "Injection", "Intake", "Overloaded", "RecipientAnswer", "RecipientIn"]
 
 MAX_RECIPIENTS = 10_000  # in one call
 MAX_NAME = 100  # characters of a campaign's name
-MAX_VARIABLES = 100
-
-
-class AnswerStatus(StrEnum):
-    """What became of one recipient."""
-
-    ACCEPTED = "accepted"
-    SUPPRESSED = "suppressed"
-    INVALID = "invalid"
+MAX_KEY = 200  # characters of an idempotency key
+MAX_AHEAD = 366 * 86400.0  # seconds that a message may be scheduled ahead
+_YIELD_EVERY = 250  # recipients handled before other tasks get a turn
 
 
 class Overloaded(Unavailable):
@@ -49,43 +56,6 @@ class Overloaded(Unavailable):
         self.retry_after = retry_after
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RecipientIn:
-    """One wished-for recipient, as given."""
-
-    address: str
-    variables: dict[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Injection:
-    """One message to many recipients.  Either `parts` (template) or `mime` (a whole RFC 5322 message).
-
-    `sending_domain` '' takes the domain of the From address.  `not_before` in epoch seconds or None.
-    """
-
-    stream: str
-    recipients: tuple[RecipientIn, ...]
-    door: Door
-    sender: str = ""
-    campaign: str = ""
-    sending_domain: str = ""
-    parts: dict[str, str] = field(default_factory=dict)
-    mime: bytes | None = None
-    not_before: float | None = None
-    idempotency_key: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RecipientAnswer:
-    """The answer for one recipient, in the order of the call."""
-
-    address: str
-    status: AnswerStatus
-    message_id: str = ""
-    reason: str = ""
-
-
 class Backlog(Protocol):
     """Tells intake how full the queue is."""
 
@@ -93,7 +63,9 @@ class Backlog(Protocol):
 
 
 class Intake:
-    """The door of the sending core.  `backlog()` gives queued recipients; above `max_queued` calls are put off."""
+    """The door of the sending core.  `backlog()` gives queued recipients; above `max_queued` calls are put off.
+
+    `on_accepted()` is called after each commit (the dispatcher's `wake`)."""
 
     def __init__(
         self,
@@ -104,6 +76,7 @@ class Intake:
         clock: Clock,
         settings: Settings,
         backlog: Backlog = lambda: 0,
+        on_accepted: Callable[[], None] = lambda: None,
         max_queued: int = 5_000_000,
     ) -> None:
         self._queue = queue
@@ -112,25 +85,31 @@ class Intake:
         self._clock = clock
         self._settings = settings
         self._backlog = backlog
+        self._on_accepted = on_accepted
         self._max_queued = max_queued
 
     async def submit(self, injection: Injection) -> list[RecipientAnswer]:
         """Take over what can be taken over.  See the module for the contract."""
         if self._backlog() >= self._max_queued:
             raise Overloaded(retry_after=30)
+        if len(injection.idempotency_key) > MAX_KEY:
+            raise LimitExceeded("idempotency_key", "is too long", f"At most {MAX_KEY} characters")
         if injection.idempotency_key:
             before = await self._idempotency.get(injection.idempotency_key)
             if before is not None:
                 return _answers_from(before)
         stream = self._stream(injection)
+        injection = with_from(injection)
         sending_domain = self._sending_domain(injection)
-        body = _body(injection)
-        addresses, answers = self._addresses(injection, body)
+        body = body_of(injection)
+        addresses, answers = await self._addresses(injection, body)
         suppressed = await self._suppressions.check({a.normal for a in addresses if a is not None}, stream.name)
         now = self._clock.now()
         submissions: list[Submission] = []
         events: list[Event] = []
         for index, (recipient, address) in enumerate(zip(injection.recipients, addresses, strict=True)):
+            if index % _YIELD_EVERY == _YIELD_EVERY - 1:
+                await asyncio.sleep(0)
             answer = answers[index]
             entry = suppressed.get(address.normal) if address is not None else None
             if answer is None and entry is not None:
@@ -169,6 +148,8 @@ class Intake:
             if before is None:
                 raise
             return _answers_from(before)
+        if submissions:
+            self._on_accepted()
         return answers
 
     def _stream(self, injection: Injection) -> StreamSettings:
@@ -178,29 +159,34 @@ class Intake:
             raise InvalidInput("stream", f"{injection.stream!r} is not configured", f"Use one of: {known}")
         if len(injection.campaign) > MAX_NAME or not injection.campaign.isprintable():
             raise InvalidInput("campaign", "is too long or holds control characters", f"At most {MAX_NAME} characters")
+        at = injection.not_before
+        if at is not None and not (math.isfinite(at) and at <= self._clock.now() + MAX_AHEAD):
+            raise InvalidInput("send_at", "lies too far ahead", "At most 366 days ahead")
         return found
 
     def _sending_domain(self, injection: Injection) -> SendingDomain:
-        sender = injection.sender or injection.parts.get("from", "")
+        sender = injection.parts.get("from") or injection.sender
         if injection.mime is not None:
-            sender = _from_header(injection.mime) or sender
-        address = parseaddr(sender, strict=True)[1]
-        if not address:
+            sender = from_header(injection.mime)
+        if not sender:
             raise InvalidInput("from", "there is no From address", "Give one address of a configured sending domain")
+        address = split_mailbox(sender)[1]
         domain = parse_address(address).domain
         wanted = normal_domain(injection.sending_domain) if injection.sending_domain else ""
-        for ours in self._settings.sending_domains:
-            name = normal_domain(ours.name)
-            # relaxed alignment (RFC 9989): From may lie in a subdomain of the signing domain
-            if wanted in ("", name) and (domain == name or domain.endswith("." + name)):
-                return SendingDomain(name)
+        ours = (normal_domain(row.name) for row in self._settings.sending_domains)
+        # relaxed alignment (RFC 9989): From may lie in a subdomain of the signing domain; the nearest one signs
+        fit = [n for n in ours if wanted in ("", n) and (domain == n or domain.endswith("." + n))]
+        if fit:
+            return SendingDomain(max(fit, key=len))
         raise InvalidInput(
             "from",
             f"{domain} is not one of our sending domains" + (f" or not {wanted}" if wanted else ""),
             "Add it under [[sending_domains]], or send from a configured domain",
         )
 
-    def _addresses(self, injection: Injection, body: Body) -> tuple[list[Address | None], list[RecipientAnswer | None]]:
+    async def _addresses(
+        self, injection: Injection, body: Body
+    ) -> tuple[list[Address | None], list[RecipientAnswer | None]]:
         if not injection.recipients:
             raise InvalidInput("recipients", "the list is empty", "Give at least one address")
         if len(injection.recipients) > MAX_RECIPIENTS:
@@ -208,19 +194,22 @@ class Intake:
         addresses: list[Address | None] = []
         answers: list[RecipientAnswer | None] = []
         seen: set[str] = set()
-        for recipient in injection.recipients:
+        parts = json.loads(body.content) if body.kind == "template" else {}
+        for index, recipient in enumerate(injection.recipients):
+            if index % _YIELD_EVERY == _YIELD_EVERY - 1:
+                await asyncio.sleep(0)
             try:
+                encoded_text("address", recipient.address)
                 address = parse_address(recipient.address)
                 if address.normal in seen:
                     raise InvalidInput("address", "stands twice in this call", "Send one message to each address")
-                if len(recipient.variables) > MAX_VARIABLES:
-                    raise LimitExceeded("variables", "too many", f"At most {MAX_VARIABLES}")
+                check_variables(recipient.variables)
                 if body.kind == "template":
-                    check_template(injection.parts, recipient.variables)
+                    check_template(parts, recipient.variables)
             except InvalidInput as error:
                 addresses.append(None)
                 answers.append(
-                    RecipientAnswer(address=recipient.address[:320], status=AnswerStatus.INVALID, reason=str(error))
+                    RecipientAnswer(address=_shown(recipient.address), status=AnswerStatus.INVALID, reason=str(error))
                 )
                 continue
             seen.add(address.normal)
@@ -238,7 +227,7 @@ class Intake:
         recipient: RecipientIn,
         now: float,
     ) -> Submission:
-        not_before = max(now, injection.not_before or now)
+        not_before = max(now, now if injection.not_before is None else injection.not_before)
         return Submission(
             message_id=new_message_id(now),
             recipient=str(address),
@@ -279,29 +268,9 @@ def _refused(injection: Injection, answer: RecipientAnswer, now: float) -> Intak
     )
 
 
-def _body(injection: Injection) -> Body:
-    if (injection.mime is None) == (not injection.parts):
-        raise InvalidInput(
-            "message", "give either a whole message or its parts", "Set mime, or subject with text or html"
-        )
-    body_id = BodyId(new_message_id(0.0)[10:] + new_message_id(0.0)[10:])
-    if injection.mime is not None:
-        return Body(body_id=body_id, kind="mime", content=injection.mime)
-    parts = {"from": injection.sender, **injection.parts}
-    if not parts.get("subject") or not (parts.get("text") or parts.get("html")):
-        raise InvalidInput(
-            "subject, text, html", "a message needs a subject and a text or html part", "Add what is missing"
-        )
-    return Body(body_id=body_id, kind="template", content=json.dumps(parts, ensure_ascii=False).encode())
-
-
-def _from_header(mime: bytes) -> str:
-    head = mime[:262_144]
-    try:
-        value = BytesHeaderParser(policy=default_policy).parsebytes(head).get("From")
-    except (MessageError, ValueError, IndexError) as error:
-        raise InvalidInput("From", "the header cannot be read", "Write it as Name <user@example.com>") from error
-    return str(value or "")
+def _shown(address: str) -> str:
+    """An address that was refused, fit for storage and log."""
+    return "".join(c if c.isprintable() else "?" for c in address[:320])
 
 
 def _answers_from(stored: str) -> list[RecipientAnswer]:

@@ -1,0 +1,161 @@
+"""When a message is tried again, what rests after trouble, and what a reply stops."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from config.model import Delivery
+from core.classify import GROUP_OF, BounceClass, Diagnosis, Group
+from core.reply import Reply, Stage
+from sender.schedule import LaneRest, RetrySchedule, SourceRest
+from sender.trouble import Outcome, Stops, judge
+from tests.unit.sender.fakes import START
+
+
+def _schedule() -> RetrySchedule:
+    return RetrySchedule(Delivery(first_retry_minutes=10, retry_growth=2, max_retry_hours=6), random.Random(1))
+
+
+# --- retry times -----------------------------------------------------------------------------------------------------
+def test_waits_double_with_jitter_up_to_the_longest() -> None:
+    schedule = _schedule()
+    for attempts, minutes in ((1, 10), (2, 20), (3, 40), (4, 80), (5, 160), (6, 320), (7, 360), (5000, 360)):
+        assert 0.9 * minutes * 60 <= schedule.wait(attempts, BounceClass.REMOTE_ERROR) <= 1.1 * minutes * 60
+
+
+def test_greylisting_is_answered_in_minutes_three_times() -> None:
+    schedule = _schedule()
+    assert all(schedule.wait(n, BounceClass.GREYLISTED) <= 330 for n in (1, 2, 3))
+    assert schedule.wait(4, BounceClass.GREYLISTED) > 4000
+
+
+@given(
+    attempts=st.integers(1, 2000),
+    bounce_class=st.sampled_from(BounceClass),
+    left=st.floats(-10, 1e7),
+)
+def test_a_retry_lies_ahead_and_before_the_end_or_there_is_none(
+    attempts: int, bounce_class: BounceClass, left: float
+) -> None:
+    found = _schedule().retry_at(attempts, bounce_class, START, START + left)
+    if found is None:
+        assert left <= 1.001
+    else:
+        assert START < found < START + left
+
+
+# --- rest ------------------------------------------------------------------------------------------------------------
+def test_each_further_refusal_doubles_the_rest_and_one_delivery_forgets_them() -> None:
+    rest = LaneRest()
+    now = START
+    spans = []
+    for _ in range(5):
+        rest.trouble("a", "site", Group.RATE, now)
+        spans.append(rest.until("a", "site") - now)
+        now = rest.until("a", "site") + 1
+    assert spans == [600, 1200, 2400, 3600, 3600]
+    rest.success("a", "site")
+    rest.trouble("a", "site", Group.RATE, now)
+    assert rest.until("a", "site") - now == 600
+
+
+def test_trouble_of_messages_that_were_under_way_does_not_lengthen_the_rest() -> None:
+    rest = LaneRest()
+    for _ in range(9):
+        rest.trouble("a", "site", Group.REPUTATION, START)
+    assert rest.until("a", "site") == START + 1800
+
+
+def test_a_pair_comes_back_with_one_connection_and_grows_with_deliveries() -> None:
+    rest = LaneRest()
+    assert rest.width("a", "site", 5) == 5
+    rest.trouble("a", "site", Group.RATE, START)
+    widths = []
+    for _ in range(6):
+        widths.append(rest.width("a", "site", 5))
+        rest.success("a", "site")
+    assert widths == [1, 2, 3, 4, 5, 5]
+    assert rest.width("b", "site", 5) == 5, "another source is another pair"
+
+
+def test_one_refused_message_among_many_is_an_exception_and_a_series_is_not() -> None:
+    rest = LaneRest()
+    for _ in range(25):
+        rest.success("a", "site")
+    rest.repeated("a", "site", Group.REPUTATION, START)
+    assert rest.until("a", "site") == 0
+    rest.repeated("a", "site", Group.REPUTATION, START)
+    assert rest.until("a", "site") == START + 1800
+
+
+def test_the_memory_of_pairs_is_bounded() -> None:
+    rest = LaneRest()
+    for n in range(50_100):
+        rest.success("a", f"site{n}")
+    assert len(rest._pairs) == 50_000
+
+
+def test_a_source_rests_when_three_known_providers_in_a_row_are_out_of_reach() -> None:
+    rest = SourceRest()
+    assert not any(rest.unreachable("a", f"other:{n}", START) for n in range(50)), "a list of dead hosts proves nothing"
+    assert not any(rest.unreachable("a", "gmail", START) for _ in range(50)), "nor does one provider's outage"
+    assert not rest.unreachable("a", "yahoo", START)
+    assert rest.unreachable("a", "mailru", START)
+    assert rest.until("a") == START + 60
+    assert rest.unreachable("a", "gmail", START + 61)
+    assert rest.until("a") == START + 61 + 120
+    rest.answered("a")
+    assert not rest.unreachable("a", "gmail", START + 500)
+
+
+# --- what a reply stops ----------------------------------------------------------------------------------------------
+def _judge(code: int, bounce_class: BounceClass, stage: Stage = Stage.RCPT, status: str = "") -> tuple[Outcome, Stops]:
+    reply = Reply(code=code, text="x", stage=stage, status=status)
+    verdict = judge(reply, Diagnosis(bounce_class=bounce_class))
+    return verdict.outcome, verdict.stops
+
+
+@pytest.mark.parametrize(
+    ("code", "bounce_class", "outcome", "stops"),
+    [
+        (550, BounceClass.UNKNOWN_USER, Outcome.BOUNCED, Stops.NOTHING),
+        (450, BounceClass.UNKNOWN_USER, Outcome.DEFERRED, Stops.NOTHING),
+        (552, BounceClass.MAILBOX_FULL, Outcome.BOUNCED, Stops.NOTHING),
+        (550, BounceClass.RATE_LIMITED, Outcome.DEFERRED, Stops.SITE),
+        (421, BounceClass.TOO_MANY_CONNECTIONS, Outcome.DEFERRED, Stops.CROWD),
+        (450, BounceClass.GREYLISTED, Outcome.DEFERRED, Stops.NOTHING),
+        (550, BounceClass.IP_BLOCKED, Outcome.BOUNCED, Stops.SITE),
+        (421, BounceClass.LISTED, Outcome.DEFERRED, Stops.SITE),
+        (550, BounceClass.SPAM_CONTENT, Outcome.BOUNCED, Stops.SITE_IF_REPEATED),
+        (550, BounceClass.AUTH_FAILED, Outcome.BOUNCED, Stops.SITE),
+        (554, BounceClass.UNDETERMINED, Outcome.BOUNCED, Stops.NOTHING),
+        (0, BounceClass.NETWORK, Outcome.DEFERRED, Stops.SITE_IF_REPEATED),
+    ],
+)
+def test_the_table(code: int, bounce_class: BounceClass, outcome: Outcome, stops: Stops) -> None:
+    assert _judge(code, bounce_class) == (outcome, stops)
+
+
+def test_a_mailbox_that_gets_too_much_does_not_stop_the_provider() -> None:
+    assert _judge(450, BounceClass.RATE_LIMITED, status="4.2.1") == (Outcome.DEFERRED, Stops.NOTHING)
+
+
+@given(
+    code=st.integers(0, 599),
+    bounce_class=st.sampled_from(BounceClass),
+    stage=st.sampled_from(Stage),
+    status=st.sampled_from(["", "5.1.1", "4.2.2", "5.7.1"]),
+)
+def test_the_table_is_total_and_keeps_its_principles(
+    code: int, bounce_class: BounceClass, stage: Stage, status: str
+) -> None:
+    outcome, _ = _judge(code, bounce_class, stage, status)
+    assert (outcome is Outcome.DELIVERED) == (200 <= code < 300 and stage is Stage.FINAL)
+    if outcome is Outcome.BOUNCED:
+        assert code >= 500
+        assert stage not in (Stage.CONNECT, Stage.HELO, Stage.STARTTLS)
+        assert GROUP_OF[bounce_class] is not Group.RATE
