@@ -300,11 +300,41 @@ class DmarcReportStored:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ListingChanged:
+    """A blocklist began to list an address or a domain of ours, or ceased to.
+
+    `subject` is the address or domain asked about, `name` the source or sending domain that it belongs to; `codes`
+    are the return codes ('127.0.0.2'), `text` is what the table and the zone say about them.
+    """
+
+    at: float
+    kind: Literal["source", "sending_domain"]
+    name: str
+    subject: str
+    zone: str
+    listed: bool
+    codes: tuple[str, ...]
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordChanged:
+    """A watched DNS record is not what it was: one value a line, sorted; '' is "no such record"."""
+
+    at: float
+    name: str
+    type: str  # TXT, MX or PTR
+    before: str
+    after: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GateChanged:
     """The guard, or an operator, moved the gate over a scope.
 
     `pause_id` names the episode from its first closing to its opening.  `until` is when the state expires
-    (0: only an operator can end it).  `by` is 'guard' or the operator's name; `reason` is for people.
+    (0: only an operator can end it).  `by` is 'guard', 'listing' (the watch of blocklists) or the operator's name;
+    `reason` is for people.
     """
 
     at: float
@@ -362,6 +392,7 @@ Event: TypeAlias = (
     Accepted | IntakeRefused | Held | Delivered | Deferred | Bounced | Dropped
     | BounceReceived | ComplaintReceived | Unsubscribed | ReportUnverified
     | SuppressionAdded | SuppressionRemoved | SeedPlaced | SeedBlind | DmarcReportStored
+    | ListingChanged | RecordChanged
     | GateChanged | StepChanged | AlertChanged | AlertDelivered
 )  # fmt: skip
 

@@ -25,7 +25,9 @@ from core.events import (
     GateChanged,
     Held,
     IntakeRefused,
+    ListingChanged,
     Logged,
+    RecordChanged,
     ReportUnverified,
     SeedBlind,
     SeedPlaced,
@@ -184,6 +186,12 @@ def _text(event: Event) -> str:  # one arm an event: a table of words
                 f"DMARC report of {event.reporter} about {event.domain}: {event.counted:,} messages, "
                 f"{event.aligned:,} aligned, {event.refused} rows refused"
             )
+        case ListingChanged():
+            word = "lists" if event.listed else "no longer lists"
+            return f"{event.zone} {word} {event.subject} ({event.kind} {event.name}) {event.text}".rstrip()
+        case RecordChanged():
+            before, after = event.before.replace("\n", " | "), event.after.replace("\n", " | ")
+            return f"{event.type} of {event.name} changed from {before or '(nothing)'} to {after or '(nothing)'}"
         case GateChanged():
             figures = f" — {evidence_text(event.evidence)}" if event.evidence else ""
             until = f", until {iso(event.until)}" if event.until else ""
