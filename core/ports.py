@@ -29,6 +29,7 @@ from core.state import (
     StepState,
     Suppression,
 )
+from core.tls import FREE_PASSAGE, Passage, TlsaAnswer, TlsSession
 from core.tokens import MessageId
 
 
@@ -84,6 +85,32 @@ class Resolver(Protocol):
 
     async def ptr(self, ip: str) -> list[str]:
         """Names of an address; empty when it has none."""
+        ...
+
+
+class TlsaSource(Protocol):
+    """TLSA records for DANE (RFC 7672); only a resolver that validates DNSSEC can give authentic ones."""
+
+    async def tlsa(self, host: str, port: int) -> TlsaAnswer:
+        """Not asked for, hence not authentic and empty, where the host's own addresses are not authentic.
+
+        A missing name is an empty answer.  Raises ResolverFailed: then nothing is known, and a proof may exist."""
+        ...
+
+
+class PolicyFetcher(Protocol):
+    """The MTA-STS policy file of a domain (RFC 8461 section 3.3)."""
+
+    async def fetch(self, domain: str) -> str:
+        """Its text, over verified HTTPS, bounded in size and time.  Raises core.tls.StsProblem."""
+        ...
+
+
+class SessionBook(Protocol):
+    """Takes notes of connections for TLS reports."""
+
+    def note(self, session: TlsSession) -> None:
+        """Never blocks and never raises; may drop when full."""
         ...
 
 
@@ -285,7 +312,12 @@ class Connection(Protocol):
 
 class Transport(Protocol):
     async def connect(
-        self, source: Source, hosts: Sequence[str], sending_domain: SendingDomain
+        self,
+        source: Source,
+        hosts: Sequence[str],
+        sending_domain: SendingDomain,
+        *,
+        passage: Passage = FREE_PASSAGE,
     ) -> Connection | AttemptResult:
         """A greeted connection from the source's address to the first host that takes one, or why not."""
         ...

@@ -8,6 +8,7 @@ from core.events import Event, Evidence, GateState, SuppressionReason
 from core.lane import Attribution, Lane, Scope, Traffic
 from core.messages import Leased, Node, QueueGroup
 from core.reply import Reply
+from core.tls import NO_TLS, TlsFacts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,6 +17,7 @@ class MxHost:
 
     preference: int
     host: str
+    authentic: bool = False  # DNSSEC proves the whole MX set
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,12 +165,17 @@ class Envelope:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptResult:
-    """What the remote host said.  `reply.stage` names the command.  `reusable`: the connection may go on."""
+    """What the remote host said.  `reply.stage` names the command.  `reusable`: the connection may go on.
+
+    `source_fault`: our own address could not be used, so no host is to blame.
+    """
 
     reply: Reply
     remote: str
     tls: str
     reusable: bool
+    facts: TlsFacts = NO_TLS
+    source_fault: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

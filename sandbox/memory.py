@@ -16,6 +16,7 @@ from core.lane import SendingDomain, Source
 from core.ports import Clock, Connection
 from core.reply import Reply, Stage, parse_reply
 from core.state import AttemptResult, Envelope
+from core.tls import FREE_PASSAGE, Passage
 from sandbox.host import ProviderHost
 from sandbox.model import Situation
 
@@ -44,9 +45,9 @@ class MemoryTransport:
         self._message_seconds = message_seconds
 
     async def connect(
-        self, source: Source, hosts: Sequence[str], sending_domain: SendingDomain
+        self, source: Source, hosts: Sequence[str], sending_domain: SendingDomain, *, passage: Passage = FREE_PASSAGE
     ) -> Connection | AttemptResult:
-        """A greeted connection to the first host that greets, or the last refusal."""
+        """A greeted connection to the first host that greets, or the last refusal.  Emulated hosts have no policies."""
         refusal = AttemptResult(
             reply=Reply(code=0, text="no host to connect to", stage=Stage.CONNECT), remote="", tls="", reusable=False
         )
