@@ -57,10 +57,12 @@ class Board:
     def __init__(self) -> None:
         self._piles: dict[Kind, Pile] = {}
         self._places: dict[Place, list[Pile]] = {}
+        self.worked_off = False  # something was claimed since the last look
 
     def refresh(self, groups: Iterable[QueueGroup]) -> list[Kind]:
         """Take over what the queue says is due.  Returns the kinds that are due no more."""
         before, self._piles, self._places = self._piles, {}, {}
+        self.worked_off = False
         fresh: list[Pile] = []
         for group in groups:
             kind = kind_of(group)
@@ -92,9 +94,9 @@ class Board:
         """Due rows of one place."""
         return sum(pile.rows for pile in self._places.get(place, ()))
 
-    @staticmethod
-    def took(pile: Pile, fresh: int, retries: int, claimed: int) -> None:
+    def took(self, pile: Pile, fresh: int, retries: int, claimed: int) -> None:
         """Rows were claimed; when fewer than asked for, the pile counts as empty until the next look."""
+        self.worked_off = self.worked_off or claimed > 0
         pile.served += max(1, claimed)
         if claimed < fresh + retries:
             pile.fresh = 0 if fresh else pile.fresh

@@ -22,7 +22,7 @@ from config.model import Settings
 from config.tables import ProviderRow
 from core.classify import Classifier
 from core.decision import Admit, Decision, Defer, DeferReason
-from core.lane import Provider, Site, Source
+from core.lane import Source
 from core.messages import Node
 from core.ports import Admission, Clock, EventLog, Queue, Spool, Transport
 from core.state import Snapshot
@@ -32,10 +32,11 @@ from sender.compose import Composer
 from sender.crew import MAX_LINES, Crew
 from sender.holds import Holds
 from sender.line import Line, Pick
-from sender.route import Router, Unroutable
+from sender.route import Router
+from sender.routing import Routing
 from sender.schedule import LaneRest, RetrySchedule, SourceRest
 from sender.settler import Settler
-from sender.tools import Bodies, Moved, Tools
+from sender.tools import Bodies, Tools
 
 logger = logging.getLogger("penstock.sender")
 STOP_SECONDS = 12.0  # real seconds for the messages in flight when the service stops
@@ -43,8 +44,7 @@ KEEPING_SECONDS = 900.0  # between rounds of paying, expiring and recovering
 SHORTEST_GAP = 0.005  # real seconds between two looks; a look that takes long is followed by twice its time
 SHORTEST_WAIT = 0.05  # real seconds before admission is asked again about the same mail
 DRY_SECONDS = 0.5  # real seconds that a kind is left alone after a claim that gave nothing
-LOOKUPS = 32  # routes asked for at once
-ROUTE_BATCH = 500
+TRIAL_SHARE = 0.1  # of the looks at which a troubled source is drawn like any other
 _PAUSE_EVERY = 200  # piles decided before others get a turn
 
 
@@ -76,12 +76,11 @@ class Dispatcher:
         self._tools = Tools(
             node=node, delivery=settings.delivery, queue=queue, transport=transport, router=router, composer=composer,
             classifier=classifier, schedule=schedule, clock=clock, snapshot=snapshot, bodies=Bodies(spool),
-            moved=Moved(), board=self._board, holds=Holds(queue, log), settler=self._settler,
+            board=self._board, holds=Holds(queue, log), settler=self._settler,
             rest=LaneRest(), sources=SourceRest(),
         )  # fmt: skip
         self._queue = queue
         self._clock = clock
-        self._router = router
         self._admission = admission
         self._snapshot = snapshot
         self._weights = {Source(row.name): row.weight for row in settings.sources}
@@ -96,8 +95,7 @@ class Dispatcher:
         # admission that answers "in a minute" every time would otherwise fill the agenda with every second
         self._ask_at = math.inf
         self._keep_at = 0.0
-        self._routing: asyncio.Task[None] | None = None
-        self._group: asyncio.TaskGroup | None = None
+        self._routing = Routing(queue, router, clock, done=self.wake, due=self.due)
         self.stopping = False
 
     def wake(self) -> None:
@@ -112,16 +110,15 @@ class Dispatcher:
         """Send until cancelled.  An error of storage ends it after the same clean stop."""
         self.stopping = False
         async with asyncio.TaskGroup() as group:
-            self._group = group
             self._crew.start(group)
             writing = group.create_task(self._settler.run(), name="settler")
             try:
-                await self._loop()
+                await self._loop(group)
             finally:
                 await self._stop(group)
                 writing.cancel()
 
-    async def _loop(self) -> None:
+    async def _loop(self, group: asyncio.TaskGroup) -> None:
         now = self._clock.now()
         if returned := await self._queue.recover(self._tools.node, now):
             logger.info("%d messages of an earlier life of this node are back in the queue", returned)
@@ -132,7 +129,7 @@ class Dispatcher:
         while True:
             self._wake.clear()
             began = loop.time()
-            await self._turn()
+            await self._turn(group)
             await asyncio.sleep(max(SHORTEST_GAP, 2 * (loop.time() - began)))
             await self._until_next()
 
@@ -149,14 +146,12 @@ class Dispatcher:
         except TimeoutError:
             return
 
-    async def _turn(self) -> None:
+    async def _turn(self, group: asyncio.TaskGroup) -> None:
         now = self._clock.now()
         self._ask_at = math.inf
         if now >= self._keep_at:
             await self._keep_house(now)
-        if self._routing is None and (domains := await self._queue.unrouted(ROUTE_BATCH)):
-            assert self._group is not None
-            self._routing = self._group.create_task(self._route(domains), name="routing")
+        await self._routing.start(group)
         now = self._clock.now()
         gone = self._board.refresh(await self._queue.groups(now))
         self._tools.holds.gone(gone, now)
@@ -171,7 +166,7 @@ class Dispatcher:
         """Put one kind of mail to work, or note why it waits."""
         waits: list[tuple[float, Source, Defer]] = []
         admitted, left = False, pile.rows
-        for source in self._sources():
+        for source in self._sources(pile.group.site):
             if (quiet := self._board.quiet_until(pile, source)) > now:
                 self._ask_at = min(self._ask_at, quiet)
                 admitted = True
@@ -197,9 +192,19 @@ class Dispatcher:
             _, source, wait = min(waits, key=lambda w: w[0])
             self._tools.holds.hold(pile.group, pile.traffic(source), wait, now)
 
-    def _sources(self) -> list[Source]:
-        """Every source, in an order drawn by weight (Efraimidis and Spirakis, 2006)."""
-        return sorted(self._weights, key=lambda s: self._rng.random() ** (1.0 / self._weights[s]), reverse=True)
+    def _sources(self, site: str) -> list[Source]:
+        """Every source, in an order drawn by weight (Efraimidis and Spirakis, 2006).
+
+        One that had trouble and has not delivered since comes last, but for a few trials that find out whether it is
+        over: a message that failed there shall not come back to it again and again while another source is free.
+        """
+
+        def place(source: Source) -> tuple[bool, float]:
+            troubled = self._tools.sources.troubled(source) or self._tools.rest.troubled(source, site)
+            last = troubled and self._rng.random() >= TRIAL_SHARE
+            return last, -(self._rng.random() ** (1.0 / self._weights[source]))
+
+        return sorted(self._weights, key=place)
 
     def _decide(self, pile: Pile, source: Source, now: float) -> tuple[Decision, int, int]:
         """Admission's word, with the first and further attempts that it is about."""
@@ -231,6 +236,8 @@ class Dispatcher:
                     retries=retries, allowances=decision.allowances, retry_allowances=decision.retry_allowances,
                 )  # fmt: skip
             self._ask_at = min(self._ask_at, max(decision.until, now + self._clock.real(SHORTEST_WAIT)))
+        if self._board.worked_off:
+            self.wake()  # a look counts a long line only in part: there may be more behind it
         return None
 
     def nothing_claimed(self, pick: Pick, source: Source) -> None:
@@ -243,33 +250,7 @@ class Dispatcher:
         self._crew.ended(line, failed=failed)
         self.wake()
 
-    # --- routes, housekeeping, the end -------------------------------------------------------------------------------
-    async def _route(self, domains: Sequence[str]) -> None:
-        slots = asyncio.Semaphore(LOOKUPS)
-
-        async def one(domain: str) -> None:
-            async with slots:
-                now = self._clock.now()
-                try:
-                    found = await self._router.route(domain, now)
-                    if isinstance(found, Unroutable) and not found.permanent:
-                        await self._queue.fail_domain(domain, now + found.retry_after)
-                        self.due(now + found.retry_after)
-                    elif isinstance(found, Unroutable):
-                        # its site is itself: the line that claims the mail asks again and settles it
-                        await self._queue.route(domain, Provider(f"other:{domain}"), Site(domain))
-                    else:
-                        await self._queue.route(domain, found.provider, found.site)
-                except Exception:
-                    logger.exception("no route for %s", domain)
-                    await self._clock.sleep(self._clock.real(1.0))  # it comes up again at the next look
-
-        try:
-            await asyncio.gather(*(one(domain) for domain in domains))
-        finally:
-            self._routing = None
-            self.wake()
-
+    # --- housekeeping, the end -------------------------------------------------------------------------------
     def _keeping_interval(self) -> float:
         return max(KEEPING_SECONDS, self._clock.real(2.0))
 
@@ -286,8 +267,7 @@ class Dispatcher:
     async def _stop(self, group: asyncio.TaskGroup) -> None:
         """Finish what is in flight, give the rest back, write what is known; all within STOP_SECONDS and a little."""
         self.stopping = True
-        if self._routing is not None:
-            self._routing.cancel()
+        self._routing.cancel()
         await self._crew.finish(STOP_SECONDS)
         await asyncio.wait({group.create_task(self._settler.drained())}, timeout=3.0)
         try:

@@ -219,10 +219,6 @@ class Line:
         route = await tools.router.route(domain, began)
         if isinstance(route, Unroutable):
             return self._unroutable(lease, pick, route, began, deadline)
-        if route.site != self.place[1]:
-            await tools.queue.route(domain, route.provider, route.site)
-            if route.provider != pick.traffic.lane.provider and tools.moved.first_time(lease.submission.message_id):
-                return None  # it belongs to another lane, whose caps were not asked
         try:
             body = await tools.bodies.get(lease.submission.body_id)
             envelope = tools.composer.compose(lease, body, began)
@@ -234,6 +230,7 @@ class Line:
         diagnosis = tools.classifier.classify(result.reply, traffic.lane.provider)
         verdict = judge(result.reply, diagnosis)
         self._learn(result, diagnosis, verdict)
+        # a domain whose hosts changed since its mail was queued is served by a connection of its own
         if not result.reusable or self._sent >= self._per_connection or self._site_open != self.place[1]:
             await self._hang_up()
         return self._settled(lease, pick, result, diagnosis, verdict, began, deadline)

@@ -107,6 +107,11 @@ class LaneRest:
         found = self._pairs.get((source, site))
         return found.until if found else 0.0
 
+    def troubled(self, source: str, site: str) -> bool:
+        """True from trouble until the next delivery."""
+        found = self._pairs.get((source, site))
+        return found is not None and found.strikes > 0
+
     def width(self, source: str, site: str, limit: int) -> int:
         """How many connections may be open, at most `limit`."""
         found = self._pairs.get((source, site))
@@ -153,6 +158,10 @@ class SourceRest:
         """Note that some host answered this source."""
         self._failed.pop(source, None)
         self._strikes.pop(source, None)
+
+    def troubled(self, source: str) -> bool:
+        """True from a rest until some host answers again."""
+        return source in self._strikes
 
     def until(self, source: str) -> float:
         """When the source may be used again."""

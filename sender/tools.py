@@ -1,7 +1,6 @@
-"""What every line works with, and two small bounded memories.
+"""What every line works with, and the memory of bodies.
 
-Contract: plain collaborators without behaviour of their own; `Bodies` keeps the newest bodies by bytes, `Moved`
-remembers messages whose domain changed its provider under way.
+Contract: plain collaborators without behaviour of their own; `Bodies` keeps those used last, bounded in bytes.
 """
 
 from __future__ import annotations
@@ -15,7 +14,6 @@ from core.classify import Classifier
 from core.messages import Body, BodyId, Node
 from core.ports import Clock, Queue, Spool, Transport
 from core.state import Snapshot
-from core.tokens import MessageId
 from sender.board import Board
 from sender.compose import Composer
 from sender.holds import Holds
@@ -24,7 +22,6 @@ from sender.schedule import LaneRest, RetrySchedule, SourceRest
 from sender.settler import Settler
 
 MAX_BODY_BYTES = 32_000_000
-MAX_MOVED = 10_000
 
 
 class Bodies:
@@ -50,22 +47,6 @@ class Bodies:
         return body
 
 
-class Moved:
-    """Messages that were given back once because their domain had moved."""
-
-    def __init__(self) -> None:
-        self._seen: OrderedDict[MessageId, None] = OrderedDict()
-
-    def first_time(self, message_id: MessageId) -> bool:
-        """True once for each message: a domain that moves all the time must not circle for ever."""
-        if message_id in self._seen:
-            return False
-        self._seen[message_id] = None
-        if len(self._seen) > MAX_MOVED:
-            self._seen.popitem(last=False)
-        return True
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tools:
     """See the module."""
@@ -81,7 +62,6 @@ class Tools:
     clock: Clock
     snapshot: Callable[[], Snapshot]
     bodies: Bodies
-    moved: Moved
     board: Board
     holds: Holds
     settler: Settler

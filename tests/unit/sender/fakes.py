@@ -253,7 +253,7 @@ class FakeQueue:
 
     async def route(self, domain: str, provider: Provider, site: Site) -> None:
         for row in self.rows.values():
-            if _domain(row) == domain:
+            if _domain(row) == domain and not row.site:
                 row.provider, row.site = provider, site
 
     async def fail_domain(self, domain: str, retry_at: float) -> None:
@@ -438,7 +438,7 @@ class FakeTransport:
         self.stage = Stage.FINAL
 
     async def connect(
-        self, source: SourceName, hosts: Sequence[str], sending_domain: Domain
+        self, source: SourceName, hosts: Sequence[str], sending_domain: Domain, **_wishes: object
     ) -> Connection | AttemptResult:
         self.connects.append((self.clock.now(), source, tuple(hosts)))
         await self.clock.sleep(self.seconds)
