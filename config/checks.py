@@ -30,6 +30,7 @@ def check_settings(settings: Settings, file: str, providers: frozenset[str]) -> 
         *_references(settings, providers),
         *_urls(settings),
         *_storage(settings),
+        *_feeds(settings),
     ]
     return [Problem(file=file, key=key, problem=problem, remedy=remedy) for key, problem, remedy in found]
 
@@ -161,6 +162,18 @@ def _storage(settings: Settings) -> _Found:
         yield "storage.url", "names no engine that is known", "Use sqlite:///PATH or postgresql+psycopg://USER@HOST/DB"
     elif url.startswith("postgresql") and ":" in url.removeprefix("postgresql+psycopg://").rpartition("@")[0]:
         yield "storage.url", "holds a password", "Put it into ~/.pgpass (or the file that PGPASSFILE names)"
+
+
+def _feeds(settings: Settings) -> _Found:
+    yield from _unique("feeds[{}].name", (f.name for f in settings.feeds))
+    yield from _unique("blocklists.keys[{}].name", (k.name for k in settings.blocklists.keys))
+    for index, feed in enumerate(settings.feeds):
+        if feed.kind != "snds" and not feed.subjects:
+            yield f"feeds[{index}].subjects", "names no domain to ask about", "List the domains that the account owns"
+        for key, url in (("url", feed.url), ("token_url", feed.token_url)):
+            host = urlsplit(url).hostname or ""
+            if url and not (url.startswith("https://") or (url.startswith("http://") and is_loopback(host))):
+                yield f"feeds[{index}].{key}", "would carry a secret in the clear", "Use https"
 
 
 def check_plans(plans: Sequence[tuple[str, Plan]], settings: Settings, providers: frozenset[str]) -> list[Problem]:

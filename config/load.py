@@ -18,9 +18,19 @@ from pydantic import BaseModel, ValidationError
 from config.checks import check_plans, check_rules, check_settings, missing_files
 from config.model import Part, Settings
 from config.problems import ConfigError, Problem, problems_of
-from config.tables import Plan, ProviderRow, Rule
+from config.tables import BlocklistZone, Plan, ProviderRow, Rule, Sheet
 
-__all__ = ["ConfigError", "Problem", "load_plans", "load_providers", "load_rules", "load_settings", "read_settings"]
+__all__ = [
+    "ConfigError",
+    "Problem",
+    "load_plans",
+    "load_providers",
+    "load_rules",
+    "load_settings",
+    "load_sheets",
+    "load_zones",
+    "read_settings",
+]
 
 DATA = Path(__file__).resolve().parent / "data"
 MAX_FILE_BYTES = 1_000_000
@@ -79,6 +89,29 @@ def load_rules(settings: Settings) -> list[Rule]:
     if problems:
         raise ConfigError(problems)
     return rules
+
+
+def load_zones(settings: Settings) -> list[BlocklistZone]:
+    """The owner's table of blocklists, or the shipped one; every row, also those that are off."""
+    path = settings.blocklists.zones or DATA / "blocklists.toml"
+    zones = _rows(path, "zones", BlocklistZone)
+    problems = _twice(((f"zones[{i}].zone", row.zone) for i, row in enumerate(zones)), path)
+    known = {row.zone for row in zones}
+    problems += [
+        Problem(file=str(path), key=f"blocklists.{key}", problem=f"'{name}' is no zone of the table", remedy="Mend it")
+        for key, names in (("also", settings.blocklists.also), ("skip", settings.blocklists.skip))
+        for name in names
+        if name not in known
+    ]
+    if problems:
+        raise ConfigError(problems)
+    return zones
+
+
+def load_sheets() -> list[Sheet]:
+    """The shipped requirement sheets, by file name."""
+    paths = sorted((DATA / "requirements").glob("*.toml"))
+    return [_valid(_table(path), path, Sheet) for path in paths]
 
 
 def _table(path: Path) -> dict[str, Any]:

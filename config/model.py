@@ -184,6 +184,37 @@ class Metrics(Part):
     influx_token_file: Path | None = None
 
 
+class BlocklistKey(Part):
+    name: Name = Field(description="Value of `key` in the zone table, e.g. spamhaus_dqs")
+    key_file: Path
+
+
+class Blocklists(Part):
+    enabled: bool = True
+    zones: Path | None = Field(None, description="Zone table; the shipped one when absent")
+    also: list[str] = Field(default_factory=list, description="Zones of the table that are off until named here")
+    skip: list[str] = Field(default_factory=list, description="Zones of the table to leave out")
+    interval_hours: float = Field(1, ge=0.1, description="One query for each zone and address in this time")
+    probe_messages: int = Field(50, ge=5, description="Messages let through after a delisting; their fate decides")
+    keys: list[BlocklistKey] = Field(default_factory=list)
+
+
+class Records(Part):
+    enabled: bool = True
+    poll_minutes: float = Field(30, ge=1, description="Time between looks at our own DNS records")
+
+
+class Feed(Part):
+    name: Name
+    kind: Literal["google", "snds", "mailru"]
+    secret_file: Path = Field(description="What the feed's page in docs/feeds.md says: credentials, key or token")
+    subjects: list[str] = Field(default_factory=list, description="Domains; for snds addresses, all when empty")
+    url: str = Field("", description="Base address in place of the provider's own")
+    token_url: str = Field("", description="Address of the token exchange in place of the provider's own")
+    poll_hours: float = Field(6, ge=0.5)
+    stale_days: float = Field(4, ge=1, description="Tell when the newest day with figures is older")
+
+
 class Settings(Part):
     """The whole file."""
 
@@ -210,6 +241,9 @@ class Settings(Part):
     alerts: Alerts = Alerts()
     seeds: Seeds = Seeds()
     metrics: Metrics = Metrics()
+    blocklists: Blocklists = Blocklists()
+    records: Records = Records()
+    feeds: list[Feed] = Field(default_factory=list)
 
     def stream(self, name: str) -> StreamSettings | None:
         """The stream of that name, None when it is not configured."""

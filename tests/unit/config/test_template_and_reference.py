@@ -15,7 +15,7 @@ from config.load import ConfigError, load_settings
 from config.model import Settings
 from config.problems import parts_in, tables_of
 from config.schema import settings_schema
-from config.tables import Plan, ProviderRow, Rule
+from config.tables import BlocklistZone, Plan, ProviderRow, Rule
 from config.template import starter
 from core.errors import InvalidInput
 
@@ -100,6 +100,7 @@ def default_text(info: FieldInfo) -> str:
 def expected() -> Iterator[tuple[str, dict[str, str]]]:
     roots: list[tuple[str, type[BaseModel]]] = [
         ("", Settings), ("providers.toml", ProviderRow), ("plan files", Plan), ("rules.toml", Rule),
+        ("blocklists.toml", BlocklistZone),
     ]  # fmt: skip
     for root, model in roots:
         for head, part in tables_of(model):
