@@ -28,6 +28,7 @@ def check_settings(settings: Settings, file: str, providers: frozenset[str]) -> 
         *_listeners(settings),
         *_addresses(settings),
         *_references(settings, providers),
+        *_relays(settings),
         *_urls(settings),
         *_storage(settings),
         *_feeds(settings),
@@ -136,6 +137,29 @@ def _references(settings: Settings, providers: frozenset[str]) -> _Found:
         if seed.security == "none" and not is_loopback(seed.host):
             key = f"seeds.mailboxes[{index}].security"
             yield key, "the password would cross the network in the clear", "Use tls or starttls"
+
+
+def _relays(settings: Settings) -> _Found:
+    yield from _unique("relays[{}].name", (r.name for r in settings.relays))
+    streams = {s.name for s in settings.streams}
+    for index, relay in enumerate(settings.relays):
+        key = f"relays[{index}]"
+        for position, pattern in enumerate(relay.domains):
+            yield from _tried(f"{key}.domains[{position}]", normal_domain, pattern.removeprefix("*."))
+        for position, stream in enumerate(relay.streams):
+            if stream not in streams:
+                known = f"Use one of: {', '.join(sorted(streams))}"
+                yield f"{key}.streams[{position}]", f"'{stream}' is not configured, so it never matches", known
+        if not _is_ip(relay.host):
+            yield from _tried(f"{key}.host", normal_domain, relay.host)
+        if bool(relay.user) != (relay.password_file is not None):
+            yield f"{key}.password_file", "user and password_file belong together", "Give both, or neither"
+        if relay.user and relay.security == "none" and not is_loopback(relay.host):
+            yield f"{key}.security", "the password would cross the network in the clear", "Use starttls or tls"
+        if index and any(not earlier.domains and not earlier.streams for earlier in settings.relays[:index]):
+            yield key, "an earlier relay takes all mail, so this one never matches", "Put it before that one"
+    if settings.dns.trusted and not settings.dns.nameservers:
+        yield "dns.trusted", "no name server is named", "List the validating resolver in dns.nameservers"
 
 
 def _urls(settings: Settings) -> _Found:

@@ -104,6 +104,10 @@ class InboundListener(Part):
 class Delivery(Part):
     port: Port = Field(25, description="Port of remote mail exchangers; differs only in test worlds")
     tls: Literal["opportunistic", "required", "off"] = "opportunistic"
+    mta_sts: bool = Field(True, description="Honour the MTA-STS policies of recipient domains (RFC 8461)")
+    ca_file: Path | None = Field(
+        None, description="PEM certificates to trust besides the system's, for MTA-STS and relays"
+    )
     connect_timeout_seconds: float = Field(30, gt=0, le=300)
     command_timeout_seconds: float = Field(
         300, gt=0, le=600, description="RFC 5321 section 4.5.3.2 asks for 5 to 10 minutes"
@@ -117,10 +121,32 @@ class Delivery(Part):
     max_retry_hours: float = Field(6, gt=0)
 
 
+class Relay(Part):
+    """A host that takes certain mail in place of the recipient's own (smarthost)."""
+
+    name: Name
+    domains: list[str] = Field(
+        default_factory=list,
+        description="Recipient domains: 'example.com', or '*.example.com' for those below; all when empty",
+    )
+    streams: list[Name] = Field(default_factory=list, description="Mail of these streams; of all when empty")
+    host: Host
+    port: Port = 587
+    security: Literal["starttls", "tls", "none"] = "starttls"
+    verify: bool = Field(True, description="The certificate must be good for `host`")
+    user: str = ""
+    password_file: Path | None = Field(None, description="Password of `user` (AUTH PLAIN or LOGIN)")
+    connections: int = Field(10, ge=1, le=1000, description="Open connections per source")
+    messages_per_connection: int = Field(100, ge=1)
+
+
 class Dns(Part):
     nameservers: list[str] = Field(default_factory=list, description="Addresses; empty takes the system's")
     port: Port = 53
     timeout_seconds: float = Field(5, gt=0, le=60)
+    trusted: bool = Field(
+        False, description="The name servers validate DNSSEC and the way to them is safe: DANE counts (RFC 7672)"
+    )
 
 
 class Tokens(Part):
@@ -234,6 +260,7 @@ class Settings(Part):
     submission: SubmissionListener = SubmissionListener()
     inbound: InboundListener = InboundListener()
     delivery: Delivery = Delivery()
+    relays: list[Relay] = Field(default_factory=list)
     dns: Dns = Dns()
     tokens: Tokens = Tokens()
     warmup: Warmup = Warmup()

@@ -130,6 +130,9 @@ def _secret_files(settings: Settings) -> Iterator[tuple[str, Path]]:
             yield f"submission.users.{user.name}", user.password_file
     if settings.submission.tls_key is not None:
         yield "submission.tls_key", settings.submission.tls_key
+    for relay in settings.relays:
+        if relay.password_file is not None:
+            yield f"relays.{relay.name}", relay.password_file
     for hook in settings.alerts.webhooks:
         if hook.secret_file is not None:
             yield f"alerts.webhooks.{hook.name}", hook.secret_file

@@ -6,6 +6,10 @@ that a dead zone is not asked for every message.  Equal questions at one time ar
 are open.  NXDOMAIN is NameMissing, a null MX (RFC 7505) is NullMx, and whatever says nothing about the name
 (SERVFAIL, refusal, time-out, nonsense) is ResolverFailed.  A domain with neither MX nor address has no mail hosts: an
 empty list.  Names that DNS cannot carry are NameMissing.
+
+DNSSEC: with `dns.trusted` the AD bit of the name servers is believed (RFC 4035 section 3.2.3) and kept with the answer;
+without it nothing is authentic.  TLSA records are asked for only where the host's addresses are authentic: elsewhere
+they could prove nothing, and some name servers answer such questions badly (RFC 7672 section 2.2.2).
 """
 
 from __future__ import annotations
@@ -16,17 +20,21 @@ from dataclasses import dataclass
 
 import dns.asyncresolver
 import dns.exception
+import dns.flags
+import dns.message
 import dns.name
 import dns.rdatatype
 import dns.resolver
 import dns.reversename
 from dns.rdtypes.ANY.MX import MX
+from dns.rdtypes.ANY.TLSA import TLSA
 from dns.rdtypes.ANY.TXT import TXT
 
 from config.model import Dns
 from core.errors import InvalidInput
 from core.ports import Clock, NameMissing, NullMx, ResolverFailed
 from core.state import MxHost
+from core.tls import TlsaAnswer, TlsaRecord
 
 MAX_ENTRIES = 50_000
 MAX_TTL = 86_400.0
@@ -46,6 +54,7 @@ class _Records:
     missing: bool = False
     failure: str = ""
     ttl: float = FAILURE_TTL
+    authentic: bool = False
 
 
 class DnsResolver:
@@ -69,6 +78,9 @@ class DnsResolver:
         self._dns.lifetime = settings.timeout_seconds
         self._dns.timeout = settings.timeout_seconds / 2  # one question may get lost
         self._dns.use_edns(0, 0, 1232)
+        self._trusted = settings.trusted
+        if settings.trusted:
+            self._dns.flags = dns.flags.RD | dns.flags.AD  # RFC 6840 section 5.7: AD in the question asks for it
 
     async def mx(self, domain: str) -> list[MxHost]:
         """See core.ports.Resolver."""
@@ -76,10 +88,11 @@ class DnsResolver:
         hosts = {(record.preference, _text(record.exchange)) for record in records.rdatas if isinstance(record, MX)}
         named = sorted((preference, host) for preference, host in hosts if host)
         if named:
-            return [MxHost(preference=preference, host=host) for preference, host in named]
+            return [MxHost(preference=p, host=host, authentic=records.authentic) for p, host in named]
         if hosts:
             raise NullMx(f"{domain} takes no mail (null MX)")
-        implicit = MxHost(preference=0, host=domain.lower().rstrip("."))  # RFC 5321 section 5.1
+        # RFC 5321 section 5.1
+        implicit = MxHost(preference=0, host=domain.lower().rstrip("."), authentic=records.authentic)
         return [implicit] if await self.addresses(domain) else []
 
     async def addresses(self, host: str) -> list[str]:
@@ -91,6 +104,26 @@ class DnsResolver:
             for records in (four, six):
                 _raise_trouble(host, records)
         return found
+
+    async def tlsa(self, host: str, port: int) -> TlsaAnswer:
+        """See core.ports.TlsaSource."""
+        for kind in (dns.rdatatype.A, dns.rdatatype.AAAA):
+            records = await self._answer(host, kind)
+            if records.failure:
+                raise ResolverFailed(f"{host}: {records.failure}")
+            if not records.authentic:
+                return TlsaAnswer()
+        found = await self._answer(f"_{port}._tcp.{host.rstrip('.')}", dns.rdatatype.TLSA)
+        if found.failure:
+            raise ResolverFailed(f"TLSA of {host}: {found.failure}")
+        return TlsaAnswer(
+            authentic=found.authentic,
+            records=tuple(
+                TlsaRecord(usage=r.usage, selector=r.selector, matching=r.mtype, data=r.cert)
+                for r in found.rdatas
+                if isinstance(r, TLSA)
+            ),
+        )
 
     async def txt(self, name: str) -> list[str]:
         """See core.ports.Resolver."""
@@ -163,7 +196,8 @@ class DnsResolver:
         except dns.resolver.NXDOMAIN as error:
             responses = list((error.kwargs.get("responses") or {}).values())
             ttl = min((r.resolve_chaining().minimum_ttl for r in responses), default=FAILURE_TTL)
-            return _Records(missing=True, ttl=min(ttl, MAX_NEGATIVE_TTL))
+            authentic = bool(responses) and all(self._is_authentic(r) for r in responses)
+            return _Records(missing=True, ttl=min(ttl, MAX_NEGATIVE_TTL), authentic=authentic)
         except dns.resolver.LifetimeTimeout:
             return _Records(failure="no name server answered in time")
         except dns.resolver.NoNameservers as error:
@@ -171,9 +205,13 @@ class DnsResolver:
         except (dns.exception.DNSException, OSError) as error:
             return _Records(failure=str(error)[:200] or type(error).__name__)
         ttl = float(answer.chaining_result.minimum_ttl)
+        authentic = self._is_authentic(answer.response)
         if answer.rrset is None:
-            return _Records(ttl=min(ttl, MAX_NEGATIVE_TTL))
-        return _Records(rdatas=tuple(answer.rrset)[:MAX_RECORDS], ttl=min(ttl, MAX_TTL))
+            return _Records(ttl=min(ttl, MAX_NEGATIVE_TTL), authentic=authentic)
+        return _Records(rdatas=tuple(answer.rrset)[:MAX_RECORDS], ttl=min(ttl, MAX_TTL), authentic=authentic)
+
+    def _is_authentic(self, response: dns.message.Message) -> bool:
+        return self._trusted and bool(response.flags & dns.flags.AD)
 
 
 def _raise_trouble(name: str, records: _Records) -> None:

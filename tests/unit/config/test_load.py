@@ -112,6 +112,13 @@ def test_all_problems_of_a_file_are_told_at_once_with_file_key_and_remedy(tmp_pa
         ('seeds = {mailboxes = [{mailbox = "a@b.c", provider = "gmail", host = "h", user = "u", password_file = "p",'
          ' security = "none"}]}', "seeds.mailboxes[0].security", "tls or starttls"),
         ('streams = [{name = "a"}, {name = "a"}]', "streams[1].name", "Names must differ"),
+        ('relays = [{name = "a", host = "h.x", streams = ["bulkk"]}]', "relays[0].streams[0]", "Use one of: bulk"),
+        ('relays = [{name = "a", host = "h.x", domains = ["*.a b"]}]', "relays[0].domains[0]", "example.com"),
+        ('relays = [{name = "a", host = "h.x", user = "u"}]', "relays[0].password_file", "belong together"),
+        ('relays = [{name = "a", host = "h.x", user = "u", password_file = "p", security = "none"}]',
+         "relays[0].security", "starttls or tls"),
+        ('relays = [{name = "a", host = "h.x"}, {name = "b", host = "h.x"}]', "relays[1]", "Put it before"),
+        ("dns = {trusted = true}", "dns.trusted", "dns.nameservers"),
     ],
 )  # fmt: skip
 def test_each_mistake_names_its_key_and_a_remedy(tmp_path: Path, added: str, key: str, said: str) -> None:

@@ -38,6 +38,10 @@ ZONE = """
     fleeting.test.  0    IN A 192.0.2.4
     half.test.      300  IN AAAA 2001:db8::2
     1.2.0.192.in-addr.arpa. 300 IN PTR Mail.Test.
+    signed.test.    300  IN MX 10 mx.signed.test.
+    mx.signed.test. 300  IN A 192.0.2.5
+    _25._tcp.mx.signed.test. 300 IN TLSA 3 1 1 0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef
+    _25._tcp.mx1.mail.test. 300 IN TLSA 3 1 1 0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef
 """
 LARGE = [f'large.test. 300 IN TXT "{n:0200}"' for n in range(30)]
 FAILING = {"broken.test.": dns.rcode.SERVFAIL, "refused.test.": dns.rcode.REFUSED}
@@ -51,6 +55,7 @@ class NameServer(asyncio.DatagramProtocol):
         self.failing: dict[str, dns.rcode.Rcode] = dict(FAILING)
         self.failing_kinds: dict[tuple[str, str], dns.rcode.Rcode] = {("half.test.", "A"): dns.rcode.SERVFAIL}
         self.silent = False
+        self.proven = ".signed.test."  # names under it are answered with the AD bit
         self.swallowed = asyncio.Event()
         self.tcp = 0
         self.port = 0
@@ -89,6 +94,8 @@ class NameServer(asyncio.DatagramProtocol):
         name, kind = question.name.to_text().lower(), dns.rdatatype.to_text(question.rdtype)
         self.asked[name, kind] += 1
         response = dns.message.make_response(query)
+        if query.flags & dns.flags.AD and ("." + name).endswith(self.proven):
+            response.flags |= dns.flags.AD
         rcode = self.failing.get(name) or self.failing_kinds.get((name, kind))
         if rcode is not None:
             response.set_rcode(rcode)
@@ -128,8 +135,10 @@ async def server() -> AsyncIterator[NameServer]:
     transport.close()
 
 
-def resolver(server: NameServer, clock: SystemClock | None = None, *, seconds: float = 5) -> DnsResolver:
-    settings = Dns(nameservers=["127.0.0.1"], port=server.port, timeout_seconds=seconds)
+def resolver(
+    server: NameServer, clock: SystemClock | None = None, *, seconds: float = 5, trusted: bool = False
+) -> DnsResolver:
+    settings = Dns(nameservers=["127.0.0.1"], port=server.port, timeout_seconds=seconds, trusted=trusted)
     return DnsResolver(settings, clock or FixedClock(0.0))
 
 
@@ -288,3 +297,40 @@ async def test_a_cancelled_asker_does_not_take_the_answer_from_the_others(server
 def test_name_servers_that_are_no_addresses_are_named() -> None:
     with pytest.raises(InvalidInput, match=r"dns\.nameservers"):
         DnsResolver(Dns(nameservers=["not an address"]), FixedClock(0.0))
+
+
+# --- DNSSEC and DANE -----------------------------------------------------------------------------
+async def test_only_a_trusted_name_server_can_prove_anything(server: NameServer) -> None:
+    for trusted in (False, True):
+        asker = resolver(server, trusted=trusted)
+        assert [host.authentic for host in await asker.mx("signed.test")] == [trusted]
+        assert not any(host.authentic for host in await asker.mx("mail.test"))
+        answer = await asker.tlsa("mx.signed.test", 25)
+        assert answer.authentic is trusted
+        assert len(answer.records) == trusted
+
+
+async def test_tlsa_records_as_dns_holds_them(server: NameServer) -> None:
+    (record,) = (await resolver(server, trusted=True).tlsa("MX.signed.test", 25)).records
+    assert (record.usage, record.selector, record.matching, record.data) == (
+        3,
+        1,
+        1,
+        bytes.fromhex("0123456789abcdef") * 4,
+    )
+
+
+async def test_no_tlsa_is_asked_for_where_the_addresses_are_not_proven(server: NameServer) -> None:
+    assert not (await resolver(server, trusted=True).tlsa("mx1.mail.test", 25)).authentic
+    assert not server.asked["_25._tcp.mx1.mail.test.", "TLSA"]
+
+
+async def test_the_proven_absence_of_tlsa_is_an_answer(server: NameServer) -> None:
+    answer = await resolver(server, trusted=True).tlsa("mx.signed.test", 2525)
+    assert (answer.authentic, answer.records) == (True, ())
+
+
+async def test_tlsa_that_cannot_be_had_is_no_absence(server: NameServer) -> None:
+    server.failing["_25._tcp.mx.signed.test."] = dns.rcode.SERVFAIL
+    with pytest.raises(ResolverFailed, match="TLSA"):
+        await resolver(server, trusted=True).tlsa("mx.signed.test", 25)
