@@ -1,0 +1,1 @@
+"""One module a format of bounce mail, each with a constant FORMAT; collectors.bounces finds them by itself."""

@@ -1,0 +1,159 @@
+"""Sentences as patterns over words: what remote hosts say, matched by meaning and not by spelling.
+
+A reply's text becomes a short string with one symbol a word; a sentence of the rules becomes a regular expression over
+those symbols.  Words that no sentence mentions are all one symbol, so queue ids, addresses and host names vanish, and
+texts that say the same thing become equal: the caller can remember the answer for the whole string.  Rejected: one
+regular expression a sentence over the raw text (200 of them cost a millisecond a reply, and break on every hyphen).
+
+The language of sentences, words separated by spaces, case ignored:
+  word      that word            (a|b c)   one of            x?    may be missing
+  stem*     words that begin so  ..  ...   up to 4 / 12 words in between
+  ~name     the word, also as a label of a host name (`~spamhaus` finds zen.spamhaus.org)
+  <address> <ip> <host> <n>      any address, IPv4 address, host name, number
+  ^ $       beginning and end of the text
+Words are runs of letters and digits; an apostrophe is dropped (`doesnt`), hyphen and underscore separate.
+
+Contract: pure; `encode` never raises and looks at no more than MAX_TEXT characters.  A malformed sentence raises
+InvalidInput when the language is built.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+from core.errors import InvalidInput
+
+MAX_TEXT = 2000  # characters of a text that are looked at
+MAX_REMEMBERED = 20_000  # words beyond the rules' own whose symbol is kept
+OTHER, ADDRESS, IP, HOST, NUMBER = " ", "@", "I", "H", "#"
+_CLASSES = {"<address>": ADDRESS, "<ip>": IP, "<host>": HOST, "<n>": NUMBER}
+_FIRST_SYMBOL = 0x100
+_SEPARATE = bytes(i if i > 127 or chr(i).isalnum() or chr(i) in ".@" else 32 for i in range(256))
+_APOSTROPHE = b"'`"
+_LEXEMES = re.compile(r"\(|\)|\||\?|\.\.\.?(?=\s|$|\))|\^|\$|[^\s()|?^$]+")
+_DOTTED = re.compile(r"\d{1,3}(?:\.\d{1,3}){3}")
+_GAPS = {"..": "[^\n]{0,4}?", "...": "[^\n]{0,12}?"}
+
+
+class _Symbols(dict[str, str]):
+    """Word → symbol; works out and remembers what is missing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stems: dict[str, str] = {}
+        self.names: dict[str, str] = {}
+        self.lengths: tuple[int, ...] = ()
+
+    def __missing__(self, word: str) -> str:
+        if "@" in word:
+            return ADDRESS
+        bare = word.strip(".")
+        if bare != word and bare in self:
+            return self[bare]
+        if bare.isdigit():
+            return NUMBER
+        if "." in bare:
+            if _DOTTED.fullmatch(bare):
+                return IP
+            for label in bare.split(".")[:20]:
+                if label in self.names:
+                    return self.names[label]
+            return HOST if bare[-1].isalpha() else OTHER
+        found = OTHER
+        for length in self.lengths:  # longest first
+            stem = self.stems.get(bare[:length])
+            if stem is not None and len(bare) >= length:
+                found = stem
+                break
+        if len(bare) <= 24 and bare.isalpha() and len(self) < MAX_REMEMBERED:
+            self[bare] = found
+        return found
+
+
+class Language:
+    """The words of a set of sentences, and the way from texts and sentences to symbols."""
+
+    def __init__(self, sentences: Iterable[str]) -> None:
+        words: set[str] = set()
+        stems: set[str] = set()
+        self._unspaced: set[str] = set()
+        for sentence in sentences:
+            for lexeme in _lexemes(sentence):
+                if lexeme in _CLASSES or not lexeme.strip("()|?.^$"):
+                    continue
+                if lexeme.endswith("*"):
+                    stems.add(lexeme[:-1])
+                else:
+                    words.add(lexeme)
+        plain = {word.removeprefix("~") for word in words}
+        self._symbols = _Symbols()
+        number = _FIRST_SYMBOL
+        for word in sorted(plain):
+            self._symbols[word] = chr(number)
+            number += 1
+        for stem in sorted(stems):
+            self._symbols.stems[stem] = chr(number)
+            number += 1
+        self._symbols.names = {w[1:]: self._symbols[w[1:]] for w in words if w.startswith("~")}
+        self._symbols.lengths = tuple(sorted({len(stem) for stem in stems}, reverse=True))
+        # words of scripts without spaces are looked for inside a run of letters
+        unspaced = sorted((w for w in plain if any("\u3000" <= c <= "\uffef" for c in w)), key=len, reverse=True)
+        self._unspaced_words = re.compile("|".join(map(re.escape, unspaced))) if unspaced else None
+
+    def encode(self, text: str) -> str:
+        """The symbols of a text, one a word."""
+        low = text[:MAX_TEXT].lower()
+        if not low.isascii():
+            low = low.replace("\u2019", "'")
+            if self._unspaced_words is not None:
+                low = self._unspaced_words.sub(r" \g<0> ", low)
+        if "@" in low:  # whole, before its hyphens make words of it
+            low = " ".join(["@" if "@" in word else word for word in low.split()])
+        spaced = low.encode("utf-8", "replace").translate(_SEPARATE, _APOSTROPHE).decode("utf-8", "replace")
+        return "".join(map(self._symbols.__getitem__, spaced.split()))
+
+    def pattern(self, sentences: Sequence[str]) -> re.Pattern[str]:
+        """Finds any of the sentences in an encoded text."""
+        return re.compile("|".join(f"(?:{self._compile(sentence)})" for sentence in sentences))
+
+    def _compile(self, sentence: str) -> str:
+        out: list[str] = []
+        depth = 0
+        for lexeme in _lexemes(sentence):
+            match lexeme:
+                case "(":
+                    out.append("(?:")
+                    depth += 1
+                case ")":
+                    out.append(")")
+                    depth -= 1
+                case "|" | "?" | "^" | "$":
+                    out.append(lexeme)
+                case ".." | "...":
+                    out.append(_GAPS[lexeme])
+                case _:
+                    out.append(self._word(lexeme))
+            if depth < 0:
+                break
+        if depth:
+            raise InvalidInput("sentence", f"{sentence!r} has unbalanced brackets", "Close every ( with )")
+        try:
+            re.compile("".join(out))
+        except re.error as error:
+            raise InvalidInput("sentence", f"{sentence!r} cannot be read ({error})", "See core.sentences") from error
+        return "".join(out)
+
+    def _word(self, lexeme: str) -> str:
+        if lexeme in _CLASSES:
+            return re.escape(_CLASSES[lexeme])
+        if not lexeme.endswith("*"):
+            return self._symbols[lexeme.removeprefix("~")]
+        stem = lexeme[:-1]
+        every = [symbol for word, symbol in self._symbols.items() if word.startswith(stem) and symbol >= "\u0100"]
+        every += [symbol for other, symbol in self._symbols.stems.items() if other.startswith(stem)]
+        return f"[{''.join(sorted(set(every)))}]"
+
+
+def _lexemes(sentence: str) -> list[str]:
+    return _LEXEMES.findall(sentence.lower())
