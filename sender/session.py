@@ -6,7 +6,8 @@ refusal does.  A connection that breaks, or a host that speaks no SMTP, is an An
 far the dialogue had come: MAYBE_TAKEN (session_table) stands in it when, and only when, the final dot was out and
 unanswered.
 Never raises for what the remote host does; a call out of order raises Misuse naming state and input.
-Sources: RFC 5321, 2920 (pipelining), 3207 (STARTTLS), 1870 (SIZE), 6152 (8BITMIME), 6531 (SMTPUTF8).
+With a login nothing is sent before it succeeded, and no password goes over plain text unless the login allows that.
+Sources: RFC 5321, 2920 (pipelining), 3207 (STARTTLS), 4954 (AUTH), 1870 (SIZE), 6152 (8BITMIME), 6531 (SMTPUTF8).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import TypeAlias
 
 from core.reply import Reply, Stage, parse_reply
 from core.state import Envelope
+from sender.login import Login, Mechanism, choose
 from sender.session_table import OPENING, TABLE, WHERE, Input, State
 from sender.wire import BrokenReply, Capabilities, ReplyReader, crlf, dot_stuffed, is_path, parse_capabilities
 
@@ -67,12 +69,14 @@ Command: TypeAlias = Write | StartTls | Opened | Answer | HangUp
 
 
 class SmtpSession:
-    """The client's side of one connection.  `ehlo` is our name (ASCII)."""
+    """The client's side of one connection.  `ehlo` is our name (ASCII); `encrypted`: TLS stands from the beginning."""
 
-    def __init__(self, ehlo: str, tls: Tls) -> None:
+    def __init__(self, ehlo: str, tls: Tls, login: Login | None = None, *, encrypted: bool = False) -> None:
         self.state = State.GREETING
         self.capabilities = Capabilities()
-        self.encrypted = False
+        self.encrypted = encrypted
+        self._login = login
+        self._mechanism = Mechanism.PLAIN
         self._name = ehlo.encode("ascii")
         self._tls = tls
         self._reader = ReplyReader()
@@ -151,12 +155,25 @@ class SmtpSession:
                     return Input.SECURE
             if required and kind in (Input.OK, Input.NO):
                 return Input.INSECURE
+        if self._login is not None and self.state in (State.EHLO, State.HELO) and kind is Input.OK:
+            return self._login_kind(self._login)
+        if self.state is State.AUTH and kind is Input.GO_ON and self._mechanism is Mechanism.PLAIN:
+            return Input.BROKEN  # the password was said already: there is nothing to go on with
         if self.state is State.STARTTLS:
             if kind is Input.OK and self._reader.pending:
                 return Input.BROKEN  # plain text behind the 220 would be read as if it had come under TLS
             if kind in (Input.LATER, Input.NO):
-                return Input.INSECURE if required else Input.DECLINED
+                if required:
+                    return Input.INSECURE
+                return Input.DECLINED if self._login is None else Input.NO_LOGIN
         return kind
+
+    def _login_kind(self, login: Login) -> Input:
+        mechanism = choose(self.capabilities.keywords.get("AUTH", "")) if self.state is State.EHLO else None
+        if mechanism is None or not (self.encrypted or login.in_clear):
+            return Input.NO_LOGIN
+        self._mechanism = mechanism
+        return Input.LOGIN
 
     def _step(self, given: Input, reply: Reply | None = None, *, why: str = "") -> None:
         before = self.state
@@ -175,6 +192,13 @@ class SmtpSession:
             said = f": {reply}" if before is State.STARTTLS else ""
             problem = "the host refused STARTTLS" if said else "the host does not offer it"
             return Reply(code=451, status="4.7.10", text=f"TLS is required and {problem}{said}", stage=Stage.STARTTLS)
+        if given is Input.NO_LOGIN:
+            problem = (
+                "the relay offers no way to log in that we know"
+                if self.encrypted
+                else "there is no TLS to log in under"
+            )
+            return Reply(code=451, status="4.7.0", text=f"not sent: {problem}", stage=stage)
         if reply is not None and before is State.FINAL and given is Input.OK:
             return reply
         if reply is not None and given in (Input.LATER, Input.NO, Input.CLOSING):
@@ -199,6 +223,12 @@ class SmtpSession:
                 self._write(b"STARTTLS\r\n")
             case State.HANDSHAKE:
                 self._out.append(StartTls())
+            case State.AUTH if self._login is not None:
+                self._write(self._login.first(self._mechanism))
+            case State.AUTH_USER if self._login is not None:
+                self._write(self._login.user_line)
+            case State.AUTH_PASSWORD if self._login is not None:
+                self._write(self._login.password_line)
             case State.MAIL:
                 self._write(self._mail)
             case State.RCPT:

@@ -1,6 +1,6 @@
 """The SMTP session's states as a table: what it waits for, what can happen, where that leads.
 
-    GREETING ─► EHLO (─► HELO) ─► [STARTTLS ─► HANDSHAKE ─► EHLO] ─► READY
+    GREETING ─► EHLO (─► HELO) ─► [STARTTLS ─► HANDSHAKE ─► EHLO] ─► [AUTH (─► AUTH_USER ─► AUTH_PASSWORD)] ─► READY
     READY ─► MAIL ─► RCPT ─► DATA ─► CONTENT ─► FINAL ─► READY            in lockstep
     READY ─► PIPED_MAIL ─► PIPED_RCPT ─► PIPED_DATA ─► CONTENT ─► …       where the host offers PIPELINING
                  └─► DRAIN_RCPT ─► DRAIN_DATA (─► EMPTY): the replies still owed after a refusal
@@ -27,6 +27,9 @@ class State(StrEnum):
     HELO = "helo"
     STARTTLS = "starttls"
     HANDSHAKE = "handshake"
+    AUTH = "auth"
+    AUTH_USER = "auth_user"
+    AUTH_PASSWORD = "auth_password"  # noqa: S105  a state, no password
     READY = "ready"
     MAIL = "mail"
     RCPT = "rcpt"
@@ -58,6 +61,8 @@ class Input(StrEnum):
     INSECURE = "TLS is required and not to be had"
     DECLINED = "STARTTLS refused, plain text will do"
     TLS_UP = "handshake done"
+    LOGIN = "EHLO accepted, the login is to begin"
+    NO_LOGIN = "a login is wanted and not to be had"
     SEND = "a message"
     PIPE = "a message, pipelined"
     FLUSHED = "content is out"
@@ -73,9 +78,12 @@ TABLE: dict[tuple[State, Input], State] = {
     **{(state, reply): _S.CLOSED for state in AWAITING for reply in REPLIES},
     (_S.GREETING, _I.OK): _S.EHLO,
     (_S.EHLO, _I.OK): _S.READY, (_S.EHLO, _I.NO): _S.HELO, (_S.EHLO, _I.SECURE): _S.STARTTLS,
-    (_S.EHLO, _I.INSECURE): _S.CLOSED,
-    (_S.HELO, _I.OK): _S.READY,
+    (_S.EHLO, _I.INSECURE): _S.CLOSED, (_S.EHLO, _I.LOGIN): _S.AUTH, (_S.EHLO, _I.NO_LOGIN): _S.CLOSED,
+    (_S.HELO, _I.OK): _S.READY, (_S.HELO, _I.NO_LOGIN): _S.CLOSED,
+    (_S.AUTH, _I.OK): _S.READY, (_S.AUTH, _I.GO_ON): _S.AUTH_USER, (_S.AUTH_USER, _I.GO_ON): _S.AUTH_PASSWORD,
+    (_S.AUTH_PASSWORD, _I.OK): _S.READY,
     (_S.STARTTLS, _I.OK): _S.HANDSHAKE, (_S.STARTTLS, _I.DECLINED): _S.READY, (_S.STARTTLS, _I.INSECURE): _S.CLOSED,
+    (_S.STARTTLS, _I.NO_LOGIN): _S.CLOSED,
     (_S.HANDSHAKE, _I.TLS_UP): _S.EHLO,
     (_S.READY, _I.SEND): _S.MAIL, (_S.READY, _I.PIPE): _S.PIPED_MAIL, (_S.READY, _I.QUIT): _S.QUITTING,
     (_S.MAIL, _I.OK): _S.RCPT, (_S.MAIL, _I.LATER): _S.READY, (_S.MAIL, _I.NO): _S.READY,
@@ -104,6 +112,8 @@ WHERE: dict[State, tuple[Stage, str]] = {
     _S.HELO: (Stage.HELO, "after HELO"),
     _S.STARTTLS: (Stage.STARTTLS, "after STARTTLS"),
     _S.HANDSHAKE: (Stage.STARTTLS, "in the TLS handshake"),
+    # before the message, like HELO: a refused login is about us, not about the recipient
+    **dict.fromkeys((_S.AUTH, _S.AUTH_USER, _S.AUTH_PASSWORD), (Stage.HELO, "in the login")),
     _S.READY: (Stage.CONNECT, "while idle"),
     **dict.fromkeys((_S.MAIL, _S.PIPED_MAIL), (Stage.MAIL, "after MAIL FROM")),
     **dict.fromkeys((_S.RCPT, _S.PIPED_RCPT, _S.DRAIN_RCPT), (Stage.RCPT, "after RCPT TO")),
@@ -115,4 +125,4 @@ WHERE: dict[State, tuple[Stage, str]] = {
     _S.QUITTING: (Stage.CONNECT, "after QUIT"),
     _S.CLOSED: (Stage.CONNECT, "already"),
 }
-OPENING = (_S.EHLO, _S.HELO, _S.STARTTLS)
+OPENING = (_S.EHLO, _S.HELO, _S.STARTTLS, _S.AUTH, _S.AUTH_USER, _S.AUTH_PASSWORD)

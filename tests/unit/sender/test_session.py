@@ -276,7 +276,8 @@ def test_the_table_over_the_product_of_states_and_inputs() -> None:
     wishes = {  # the only states in which each of these makes sense
         Input.SECURE: {State.EHLO}, Input.INSECURE: {State.EHLO, State.STARTTLS}, Input.DECLINED: {State.STARTTLS},
         Input.TLS_UP: {State.HANDSHAKE}, Input.SEND: {State.READY}, Input.PIPE: {State.READY},
-        Input.FLUSHED: {State.CONTENT}, Input.QUIT: {State.READY, State.CLOSED},
+        Input.FLUSHED: {State.CONTENT}, Input.QUIT: {State.READY, State.CLOSED}, Input.LOGIN: {State.EHLO},
+        Input.NO_LOGIN: {State.EHLO, State.HELO, State.STARTTLS},
     }  # fmt: skip
     for state, given_input in itertools.product(State, Input):
         if given_input in REPLIES:
