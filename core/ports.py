@@ -23,6 +23,7 @@ from core.state import (
     FoundMail,
     Gate,
     MxHost,
+    Observation,
     Point,
     Settlement,
     Snapshot,
@@ -296,6 +297,20 @@ class DmarcReports(Protocol):
     async def page(self, limit: int = 50) -> list[tuple[int, DmarcReport]]: ...
     async def sources(self, since: float) -> list[tuple[str, int, int]]:
         """(source_ip, messages, aligned messages), most first."""
+        ...
+
+
+class Observations(Protocol):
+    """Figures of postmaster feeds; one for each feed, subject, metric and day."""
+
+    async def put(self, observations: Sequence[Observation]) -> None:
+        """Store; a later figure for the same day replaces the earlier one."""
+        ...
+
+    async def page(
+        self, *, feed: str = "", subject: str = "", metric: str = "", since_day: int = 0, limit: int = 500
+    ) -> list[Observation]:
+        """Newest day first; '' is any."""
         ...
 
 

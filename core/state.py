@@ -154,6 +154,25 @@ class DmarcReport:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Observation:
+    """One figure of a postmaster feed about one UTC day (`day`: days since the epoch).
+
+    `subject` is the domain or address that it is about.  Shares are 0–1.  `counted` is the denominator, 0 when the feed
+    gives none; `interval` is the range that the true value lies in when only a range or a bare rate is known.
+    `text` is the feed's own word (GREEN, NEEDS_WORK), '' for plain figures.
+    """
+
+    feed: str
+    subject: str
+    metric: str
+    day: int
+    value: float
+    counted: int = 0
+    interval: tuple[float, float] | None = None
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Envelope:
     """One message to one recipient, signed, CRLF line ends."""
 

@@ -14,6 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from core.errors import Unavailable
 from storage import tables
 from storage.database import public_text
+from storage.observations import create_observations
 
 _version = Table("schema_version", MetaData(), Column("number", Integer, primary_key=True))
 _MIGRATION_LOCK = 0x50454E54
@@ -29,7 +30,7 @@ def _first(connection: Connection) -> None:
     connection.execute(insert(tables.queue_groups).values(UNROUTED_GROUP))
 
 
-MIGRATIONS: tuple[Callable[[Connection], None], ...] = (_first,)
+MIGRATIONS: tuple[Callable[[Connection], None], ...] = (_first, create_observations)
 
 
 def migrate(engine: Engine) -> int:

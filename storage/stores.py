@@ -19,6 +19,7 @@ from storage.idempotency import SqlIdempotency
 from storage.leases import SqlLeases
 from storage.meta import SqlMeta
 from storage.migrations import migrate
+from storage.observations import SqlObservations
 from storage.queue import SqlQueue
 from storage.spool import SqlSpool
 from storage.suppressions import SqlSuppressions
@@ -40,6 +41,7 @@ class Stores:
     leases: SqlLeases
     meta: SqlMeta
     dmarc: SqlDmarcReports
+    observations: SqlObservations
 
     async def close(self) -> None:
         """Finish what waits to be committed, then close every connection."""
@@ -64,6 +66,7 @@ async def open_stores(url: str, *, inline: bool = False) -> Stores:
         db=db, log=SqlEventLog(db), queue=SqlQueue(db), spool=SqlSpool(db), idempotency=SqlIdempotency(db),
         suppressions=SqlSuppressions(db), controls=SqlControls(db), counters=SqlCounters(db),
         allowances=SqlAllowances(db), leases=SqlLeases(db), meta=SqlMeta(db), dmarc=SqlDmarcReports(db),
+        observations=SqlObservations(db),
     )  # fmt: skip
 
 
