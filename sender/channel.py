@@ -65,10 +65,10 @@ class Channel(asyncio.Protocol):
         return bool(self._buffer) or self._eof or self.gone
 
     @property
-    def tls(self) -> str:
-        """TLS version, '' for plain text."""
+    def tls(self) -> ssl.SSLObject | None:
+        """The TLS below, None for plain text."""
         tls = self._transport.get_extra_info("ssl_object") if self._transport is not None else None
-        return (tls.version() or "") if tls is not None else ""
+        return cast(ssl.SSLObject | None, tls)
 
     def write(self, chunks: tuple[bytes, ...]) -> None:
         """Begin to send; nothing happens on a connection that is gone (the next read says so)."""

@@ -1,17 +1,15 @@
-"""SMTP over sockets: opens connections for SmtpSession and carries its bytes.  Implements core.ports.Transport.
+"""SMTP over sockets: calls the hosts of a route, or the relay in their place.  Implements core.ports.Transport.
 
-Contract: hosts are tried in their order, each at its addresses, MAX_TRIES in all; a host that cannot be reached, or
-that puts us off (4xx) before a message, is passed over for the next; a 5xx ends the search.  Never raises for what
-the network or the remote host does.  A local address that this machine cannot use is told as such.
+Contract: hosts are tried in their order, each at its addresses, MAX_TRIES in all; a host that cannot be reached, that
+puts us off (4xx) before a message, or that does not meet the demand of a policy is passed over for the next; a 5xx
+ends the search.  Never raises for what the network or the remote host does.  A local address that this machine cannot
+use is told as such (`source_fault`).
 
-TLS: 'opportunistic' encrypts where the host offers it and never asks who the host is (RFC 7435): without DNSSEC or
-MTA-STS there is no name to trust, and plain text would be worse.  When the handshake fails the same host is called
-again in plain text, and is spared further tries for an hour.  'required' (setting, or `tls_required` of the
-provider whose host it is) takes the same encryption and refuses plain text: a transient Reply with Stage.STARTTLS.
-'off' never encrypts.
-
-Time-outs are real seconds: connect and handshake `connect_timeout_seconds`, each reply `command_timeout_seconds`,
-and a whole transaction two thirds of the lease, so that no other sender can hold the message meanwhile.
+TLS: what each host must offer and prove is the table of `sender.security`.  Opportunistic TLS encrypts where the host
+offers it and never asks who the host is: without DNSSEC or MTA-STS there is no name to trust, and plain text would be
+worse.  When the handshake fails the same host is called again in plain text, and is spared further tries for an hour.
+Where TLS is required a failure is a transient Reply with Stage.STARTTLS.  Every connection that TLS was wanted for is
+noted in the book.
 """
 
 from __future__ import annotations
@@ -19,180 +17,69 @@ from __future__ import annotations
 import asyncio
 import errno
 import ipaddress
-import os
 import ssl
 from collections.abc import Sequence
-from dataclasses import replace
+from pathlib import Path
 
-from config.model import Settings
+from config.checks import is_loopback
+from config.model import Relay, Settings
 from config.model import Source as SourceRow
+from config.secrets import read_secret
 from config.tables import ProviderRow
 from core.errors import InvalidInput
 from core.lane import SendingDomain, Source
-from core.ports import Clock, NameMissing, Resolver, ResolverFailed
+from core.ports import Clock, NameMissing, Resolver, ResolverFailed, SessionBook, TlsaSource
 from core.reply import Reply, Stage
-from core.state import AttemptResult, Envelope
+from core.state import AttemptResult
+from core.tls import FREE_PASSAGE, Passage, PolicyType, TlsaAnswer, TlsFacts, TlsFailure, TlsSession, Verified
+from sender.certificate import cause, failure_of
 from sender.channel import Channel
-from sender.session import Answer, Command, HangUp, Opened, SmtpSession, StartTls, Tls, Write
-from sender.session_table import State
+from sender.connection import GOODBYE_SECONDS, HandshakeFailed, Peer, SmtpConnection
+from sender.login import Login
+from sender.security import Demand, Refusal, demand_of, demand_of_relay
+from sender.session import SmtpSession, Tls
 
 MAX_TRIES = 6  # addresses called in one `connect`
-GOODBYE_SECONDS = 3.0  # for the reply to QUIT
 PLAIN_SECONDS = 3600.0  # real seconds that a host with a broken TLS is called in plain text
 MAX_REMEMBERED = 1000
-SLOWEST_BYTES_PER_SECOND = 10_000  # a message that is taken more slowly runs into the time-out
-
-
-class _HandshakeFailed(Exception):
-    """The host offered STARTTLS and could not keep the promise."""
-
-
-class SmtpConnection:
-    """A greeted connection.  One task at a time; implements core.ports.Connection.
-
-    A connection that the host closed between two messages answers with code 0 and Stage.CONNECT: nothing was tried.
-    """
-
-    def __init__(
-        self, channel: Channel, session: SmtpSession, *, host: str, remote: str, settings: Settings, tls: ssl.SSLContext
-    ) -> None:
-        self._channel = channel
-        self._session = session
-        self._host = host
-        self._remote = remote
-        self._delivery = settings.delivery
-        self._context = tls
-        self._tls = ""
-        self._idle_end = ""
-        self._used = False
-
-    async def open(self) -> Reply | None:
-        """Await the greeting and introduce ourselves.  None when messages can be sent."""
-        return await self._guarded([], self._delivery.command_timeout_seconds * 4)
-
-    async def send(self, envelope: Envelope) -> AttemptResult:
-        """See core.ports.Connection."""
-        if self._channel.pending:
-            # the host said or did something unasked between two messages: there is no good case of that
-            said = (await self._channel.read()).decode("utf-8", "replace").strip()
-            self._session.lost(said)
-            self._idle_end = said[:200] or self._channel.why
-        if self._session.state is not State.READY:
-            self._channel.abort()
-            text = f"the connection was closed between two messages ({self._idle_end or 'by us'})"
-            return self.result(Reply(code=0, text=text, stage=Stage.CONNECT))
-        longest = self._delivery.lease_seconds * 2 / 3
-        reply = await self._guarded(self._session.send(envelope), longest)
-        assert reply is not None
-        if self._used and reply.code == 0 and reply.stage is Stage.MAIL and self._channel.pending:
-            reply = replace(reply, stage=Stage.CONNECT)  # our MAIL crossed the host's good-bye on the way
-        self._used = True
-        return self.result(reply)
-
-    async def close(self) -> None:
-        """QUIT, if the host still listens, and close."""
-        if self._session.state is State.READY and not self._channel.pending:
-            await self._guarded(self._session.quit(), GOODBYE_SECONDS, expect=False)
-        await self._channel.close(GOODBYE_SECONDS)
-
-    def result(self, reply: Reply) -> AttemptResult:
-        reusable = self._session.state is State.READY
-        return AttemptResult(reply=reply, remote=self._remote, tls=self._tls, reusable=reusable)
-
-    async def _guarded(self, commands: list[Command], longest: float, *, expect: bool = True) -> Reply | None:
-        try:
-            return await self._converse(commands, longest, expect=expect)
-        except BaseException:
-            # cancelled, or an error of ours, in the middle of a dialogue: nobody could go on with it
-            self._channel.abort()
-            raise
-
-    async def _converse(self, commands: list[Command], longest: float, *, expect: bool) -> Reply | None:
-        """Carry out commands and feed replies until the session has an answer, is open, or has hung up."""
-        loop = asyncio.get_running_loop()
-        end = loop.time() + longest
-        waiting_since, state = loop.time(), self._session.state
-        while True:
-            queue = list(commands)
-            reply: Reply | None = None
-            done = False
-            while queue:
-                command = queue.pop(0)
-                if isinstance(command, Write):
-                    queue += await self._write(command, end)
-                elif isinstance(command, StartTls):
-                    queue += await self._shake_hands()
-                elif isinstance(command, Answer):
-                    reply, done = command.reply, True
-                elif isinstance(command, Opened):
-                    done = True
-                elif isinstance(command, HangUp):
-                    self._channel.abort()
-                    done = True
-            if done or (not expect and self._session.state is State.READY):
-                return reply
-            if self._session.state is not state:
-                waiting_since, state = loop.time(), self._session.state
-            # the time-out is over the whole reply: a host that drips bytes gains nothing by it
-            deadline = min(end, waiting_since + self._delivery.command_timeout_seconds)
-            try:
-                async with asyncio.timeout_at(deadline):
-                    data = await self._channel.read()
-            except TimeoutError:
-                commands = self._session.lost(f"no answer within {deadline - waiting_since:.0f} s")
-                continue
-            commands = self._session.receive(data) if data else self._session.lost(self._channel.why)
-
-    async def _write(self, command: Write, end: float) -> list[Command]:
-        self._channel.write(command.chunks)
-        if not command.content:
-            return []
-        size = sum(map(len, command.chunks))
-        loop = asyncio.get_running_loop()
-        allowed = self._delivery.command_timeout_seconds + size / SLOWEST_BYTES_PER_SECOND
-        try:
-            async with asyncio.timeout_at(min(end, loop.time() + allowed)):
-                if await self._channel.flush():
-                    return self._session.flushed()
-        except TimeoutError:
-            return self._session.lost(f"the host took longer than {allowed:.0f} s to read it")
-        said = await self._channel.read()  # a host may refuse a message in mid-stream and close
-        commands = self._session.receive(said) if said else []
-        return commands or self._session.lost(self._channel.why)
-
-    async def _shake_hands(self) -> list[Command]:
-        if self._channel.pending:
-            raise _HandshakeFailed("the host spoke before the handshake")
-        try:
-            await self._channel.start_tls(self._context, self._host, self._delivery.connect_timeout_seconds)
-        except OSError as error:
-            raise _HandshakeFailed(_cause(error)) from error
-        self._tls = self._channel.tls
-        return self._session.tls_up()
 
 
 class SmtpTransport:
-    """Opens connections from our sources.  `providers` tell which hosts must be spoken to under TLS."""
+    """Opens connections from our sources.  `providers` tell which hosts must be spoken to under TLS; without `tlsa`
+    there is no DANE.  Raises InvalidInput when a relay's password or the CA file cannot be read."""
 
-    def __init__(self, settings: Settings, resolver: Resolver, providers: Sequence[ProviderRow], clock: Clock) -> None:
-        self._settings = settings
+    def __init__(
+        self,
+        settings: Settings,
+        resolver: Resolver,
+        providers: Sequence[ProviderRow],
+        clock: Clock,
+        *,
+        tlsa: TlsaSource | None = None,
+        book: SessionBook | None = None,
+    ) -> None:
+        self._delivery = settings.delivery
+        self._setting = Tls(settings.delivery.tls)
         self._resolver = resolver
+        self._tlsa = tlsa
+        self._book = book
         self._clock = clock
         self._sources = {row.name: row for row in settings.sources}
+        self._relays = {relay.name: (relay, _login(relay)) for relay in settings.relays}
         self._encrypted_only = tuple(s.lower().strip(".") for row in providers if row.tls_required for s in row.mx)
         self._plain_until: dict[str, float] = {}
-        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        self._context.check_hostname = False
-        self._context.verify_mode = ssl.CERT_NONE
-        self._context.minimum_version = ssl.TLSVersion.TLSv1_2
+        self._unverified = _context(None, verify=False)
+        self._verified = _context(settings.delivery.ca_file, verify=True)
 
     async def connect(
-        self, source: Source, hosts: Sequence[str], sending_domain: SendingDomain
+        self, source: Source, hosts: Sequence[str], sending_domain: SendingDomain, *, passage: Passage = FREE_PASSAGE
     ) -> SmtpConnection | AttemptResult:
-        """See core.ports.Transport.  Raises InvalidInput for a source that is not configured."""
+        """See core.ports.Transport.  Raises InvalidInput for a source or relay that is not configured."""
         row = self._sources.get(source)
         if row is None:
             raise InvalidInput("source", f"{source!r} is not configured", "Add it under [[sources]]")
+        if passage.relay and passage.relay not in self._relays:
+            raise InvalidInput("relay", f"{passage.relay!r} is not configured", "Add it under [[relays]]")
         best = _no_reply("", "no host to connect to")
         tries = MAX_TRIES
         for host in hosts:
@@ -200,9 +87,13 @@ class SmtpTransport:
             if isinstance(addresses, AttemptResult):
                 best = _better(best, addresses)
                 continue
+            demand = await self._demand(host, passage)
+            if isinstance(demand, AttemptResult):
+                best = _better(best, demand)
+                continue
             for ip in addresses[:tries]:
                 tries -= 1
-                found = await self._call(row, host, ip)
+                found = await self._call(row, host, ip, demand, passage)
                 if isinstance(found, SmtpConnection) or found.reply.is_permanent:
                     return found
                 best = _better(best, found)
@@ -212,7 +103,7 @@ class SmtpTransport:
 
     async def _addresses(self, host: str, row: SourceRow) -> list[str] | AttemptResult:
         try:
-            addresses = await self._resolver.addresses(host)
+            addresses = [host] if _is_ip(host) else await self._resolver.addresses(host)
         except NameMissing:
             return _no_reply(host, f"the mail host {host} does not exist in DNS")
         except ResolverFailed as error:
@@ -222,54 +113,156 @@ class SmtpTransport:
             addresses = [ip for ip in addresses if ipaddress.ip_address(ip).version == version]
         return addresses or _no_reply(host, f"{host} has no address that can be reached from {row.bind or 'here'}")
 
-    def _policy(self, host: str) -> Tls:
-        wanted = Tls(self._settings.delivery.tls)
-        if wanted is Tls.OPPORTUNISTIC:
-            name = host.lower().strip(".")
-            if any(name == s or name.endswith("." + s) for s in self._encrypted_only):
-                return Tls.REQUIRED
-            if self._plain_until.get(name, 0.0) > self._clock.now():
-                return Tls.OFF
-        return wanted
-
-    async def _call(self, row: SourceRow, host: str, ip: str) -> SmtpConnection | AttemptResult:
-        policy = self._policy(host)
+    # --- what the host must offer and prove ------------------------------------------------------
+    async def _demand(self, host: str, passage: Passage) -> Demand | AttemptResult:
+        if passage.relay:
+            return demand_of_relay(self._relays[passage.relay][0])
+        name = host.lower().strip(".")
         try:
-            return await self._open(row, host, ip, policy)
-        except _HandshakeFailed as error:
-            if policy is Tls.REQUIRED:
-                text = f"TLS is required and the handshake failed: {error}"
-                reply = Reply(code=451, status="4.7.5", text=text, stage=Stage.STARTTLS)
-                return AttemptResult(reply=reply, remote=f"{host} [{ip}]", tls="", reusable=False)
+            tlsa = await self._tlsa_of(name, passage)
+        except ResolverFailed as error:
+            # a proof may exist that somebody keeps from us (RFC 7672 section 2.1.2)
+            text = f"the TLSA records of {host} could not be looked up ({error})"
+            refusal = Refusal(policy=PolicyType.TLSA, failure=TlsFailure.DNSSEC_INVALID, text=text[:300])
+            return self._refuse(refusal, host, "", passage)
+        encrypted_only = any(name == s or name.endswith("." + s) for s in self._encrypted_only)
+        found = demand_of(self._setting, passage, name, tlsa, encrypted_only=encrypted_only)
+        if isinstance(found, Refusal):
+            return self._refuse(found, host, "", passage)
+        plain = found.tls is Tls.OPPORTUNISTIC and found.verify is Verified.NONE
+        if plain and self._plain_until.get(name, 0.0) > self._clock.now():
+            return found.weaker(TlsFailure.VALIDATION_FAILURE, "the handshake failed a while ago") or found
+        return found
+
+    async def _tlsa_of(self, host: str, passage: Passage) -> TlsaAnswer:
+        if self._tlsa is None or not passage.authentic or self._setting is Tls.OFF:
+            return TlsaAnswer()
+        return await self._tlsa.tlsa(host, self._delivery.port)
+
+    # --- the call --------------------------------------------------------------------------------
+    async def _call(
+        self, row: SourceRow, host: str, ip: str, demand: Demand, passage: Passage
+    ) -> SmtpConnection | AttemptResult:
+        while True:
+            try:
+                found = await self._open(row, host, ip, demand, passage)
+            except HandshakeFailed as error:
+                weaker = demand.weaker(error.failure, str(error))
+                if weaker is None:
+                    text = f"TLS is required and the handshake failed: {error}"
+                    refusal = Refusal(policy=demand.policy, failure=error.failure, text=text)
+                    return self._refuse(refusal, host, ip, passage)
+                if weaker.tls is Tls.OFF:
+                    self._remember_plain(host)
+                demand = weaker
+                continue
+            self._note_opening(found, demand, host, ip, passage)
+            return found
+
+    def _remember_plain(self, host: str) -> None:
         if len(self._plain_until) >= MAX_REMEMBERED:
             self._plain_until.pop(next(iter(self._plain_until)))
         self._plain_until[host.lower().strip(".")] = self._clock.now() + self._clock.real(PLAIN_SECONDS)
-        return await self._open(row, host, ip, Tls.OFF)
 
-    async def _open(self, row: SourceRow, host: str, ip: str, policy: Tls) -> SmtpConnection | AttemptResult:
+    async def _open(
+        self, row: SourceRow, host: str, ip: str, demand: Demand, passage: Passage
+    ) -> SmtpConnection | AttemptResult:
         remote = f"{host} [{ip}]"
-        port = self._settings.delivery.port
+        relay, login = self._relays.get(passage.relay, (None, None))
+        context = self._verified if demand.verify is Verified.WEBPKI else self._unverified
         try:
-            async with asyncio.timeout(self._settings.delivery.connect_timeout_seconds):
+            async with asyncio.timeout(self._delivery.connect_timeout_seconds):
                 _, channel = await asyncio.get_running_loop().create_connection(
-                    Channel, ip, port, local_addr=(row.bind, 0) if row.bind else None
-                )
+                    Channel, ip, relay.port if relay is not None else self._delivery.port,
+                    local_addr=(row.bind, 0) if row.bind else None,
+                    ssl=context if demand.at_once else None, server_hostname=host if demand.at_once else None,
+                )  # fmt: skip
         except TimeoutError:
             return _no_reply(remote, f"could not connect to {remote}: no answer")
+        except ssl.SSLError as error:
+            raise HandshakeFailed(cause(error), failure_of(error)) from error
         except OSError as error:
             if error.errno == errno.EADDRNOTAVAIL and row.bind:
                 text = f"cannot send from {row.bind} (source {row.name}): this machine does not have that address"
-                return _no_reply(remote, text)
-            return _no_reply(remote, f"could not connect to {remote}: {_cause(error)}")
-        session = SmtpSession(row.ehlo, policy)
-        connection = SmtpConnection(
-            channel, session, host=host, remote=remote, settings=self._settings, tls=self._context
-        )
-        refusal = await connection.open()
+                return _no_reply(remote, text, source_fault=True)
+            return _no_reply(remote, f"could not connect to {remote}: {cause(error)}")
+        names = [name for name in (host.lower().strip("."), passage.domain) if name]
+        peer = Peer(
+            host=host, remote=remote, demand=demand, context=context, names=names, now=self._clock.now()
+        )  # fmt: skip
+        session = SmtpSession(row.ehlo, demand.tls, login, encrypted=demand.at_once)
+        connection = SmtpConnection(channel, session, peer, self._delivery)
+        try:
+            refusal = await connection.open()
+        except HandshakeFailed:
+            await channel.close(GOODBYE_SECONDS)
+            raise
         if refusal is None:
             return connection
         await channel.close(GOODBYE_SECONDS)
         return connection.result(refusal)
+
+    # --- the book --------------------------------------------------------------------------------
+    def _note_opening(
+        self, found: SmtpConnection | AttemptResult, demand: Demand, host: str, ip: str, passage: Passage
+    ) -> None:
+        """A connection that stands, or one that failed for want of TLS; what failed before tells nothing about it."""
+        facts, detail = found.facts, demand.detail
+        if isinstance(found, AttemptResult):
+            if found.reply.stage is not Stage.STARTTLS:
+                return
+            facts, detail = _with_failure(facts, TlsFailure.STARTTLS_NOT_SUPPORTED), found.reply.text
+        elif not facts.protocol and not facts.failure:
+            facts = _with_failure(facts, TlsFailure.STARTTLS_NOT_SUPPORTED)
+        if demand.tls is not Tls.OFF or demand.failure:
+            self._note(host, ip, passage, facts, detail)
+
+    def _refuse(self, refusal: Refusal, host: str, ip: str, passage: Passage) -> AttemptResult:
+        facts = TlsFacts(policy=refusal.policy, failure=refusal.failure)
+        self._note(host, ip, passage, facts, refusal.text)
+        reply = Reply(code=451, status="4.7.5", text=refusal.text, stage=Stage.STARTTLS)
+        return AttemptResult(reply=reply, remote=f"{host} [{ip}]" if ip else host, tls="", reusable=False, facts=facts)
+
+    def _note(self, host: str, ip: str, passage: Passage, facts: TlsFacts, detail: str) -> None:
+        if self._book is not None and not passage.relay:
+            at, text = self._clock.now(), detail[:300]
+            self._book.note(TlsSession(at=at, domain=passage.domain, host=host, ip=ip, facts=facts, detail=text))
+
+
+def _context(ca_file: Path | None, *, verify: bool) -> ssl.SSLContext:
+    context = ssl.create_default_context() if verify else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    if not verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if ca_file is not None:
+        try:
+            context.load_verify_locations(ca_file)
+        except (OSError, ssl.SSLError) as error:
+            problem = f"cannot be used ({error.strerror or type(error).__name__})"
+            raise InvalidInput("delivery.ca_file", problem, "Name a PEM file of certificates") from error
+    return context
+
+
+def _login(relay: Relay) -> Login | None:
+    if not relay.user or relay.password_file is None:
+        return None
+    return Login(
+        user=relay.user, password=read_secret(relay.password_file),
+        in_clear=relay.security == "none" and is_loopback(relay.host),
+    )  # fmt: skip
+
+
+def _is_ip(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _with_failure(facts: TlsFacts, failure: TlsFailure) -> TlsFacts:
+    return facts if facts.failure else TlsFacts(policy=facts.policy, failure=failure)
 
 
 def _better(one: AttemptResult, other: AttemptResult) -> AttemptResult:
@@ -277,11 +270,6 @@ def _better(one: AttemptResult, other: AttemptResult) -> AttemptResult:
     return one if one.reply.code and not other.reply.code else other
 
 
-def _no_reply(remote: str, text: str) -> AttemptResult:
-    return AttemptResult(reply=Reply(code=0, text=text, stage=Stage.CONNECT), remote=remote, tls="", reusable=False)
-
-
-def _cause(error: OSError) -> str:
-    if isinstance(error, ssl.SSLError):
-        return error.reason or "TLS error"
-    return os.strerror(error.errno) if error.errno else str(error)
+def _no_reply(remote: str, text: str, *, source_fault: bool = False) -> AttemptResult:
+    reply = Reply(code=0, text=text, stage=Stage.CONNECT)
+    return AttemptResult(reply=reply, remote=remote, tls="", reusable=False, source_fault=source_fault)

@@ -14,7 +14,8 @@ from core import lane
 from core.clock import FixedClock
 from core.ports import NameMissing
 from core.state import AttemptResult, Envelope, MxHost
-from sender.transport import SmtpConnection, SmtpTransport
+from sender.connection import SmtpConnection
+from sender.transport import SmtpTransport
 
 MAIL = Envelope(mail_from="t@rp.example.com", rcpt_to="ann@example.net", content=b"Subject: x\r\n\r\n.hello\r\n")
 DOMAIN = lane.SendingDomain("example.com")

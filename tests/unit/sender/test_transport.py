@@ -11,8 +11,8 @@ from core.errors import InvalidInput
 from core.ports import Connection, ResolverFailed, Transport
 from core.reply import Reply, Stage
 from core.state import AttemptResult, Envelope
+from sender.connection import SmtpConnection
 from sender.session_table import MAYBE_TAKEN
-from sender.transport import SmtpConnection
 from tests.unit.sender.scripted_host import (
     DOMAIN,
     DROP,

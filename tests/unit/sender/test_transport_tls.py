@@ -15,7 +15,7 @@ from cryptography.x509.oid import NameOID
 
 from config.tables import ProviderRow
 from core.reply import Stage
-from sender.transport import SmtpConnection
+from sender.connection import SmtpConnection
 from tests.unit.sender.scripted_host import (
     DOMAIN,
     MAIL,
