@@ -124,11 +124,11 @@ class GateAdmission:
             return _Fresh(room=fresh, allowances=())
         lane = plan_lane(traffic.lane)
         step = snapshot.steps.get(lane)
-        # a finished lane goes on into the day for which nobody has judged it yet
-        if step is not None and step.finished and step.day >= day_of(now) - 1:
-            return _Fresh(room=fresh, allowances=())
+        # a finished lane too: the day before may have sent it back into the ramp
         if step is None or step.day != day_of(now):
             return _wait(lane, now + ASK_AGAIN, now, DeferReason.NO_PLAN, f"{plan.name} has no step for today yet")
+        if step.finished:
+            return _Fresh(room=fresh, allowances=())
         if traffic.stream in self._transactional:
             return _transactional(step, fresh, snapshot, now)
         if snapshot.monitor_lag > self._max_lag:
