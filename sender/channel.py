@@ -97,6 +97,8 @@ class Channel(asyncio.Protocol):
             transport = await asyncio.get_running_loop().start_tls(
                 self._transport, self, context, server_hostname=host, ssl_handshake_timeout=timeout
             )
+        except ssl.SSLError:
+            raise  # a bad certificate is a ValueError too
         except ValueError as error:  # a host name that cannot be sent as SNI
             raise OSError(str(error)) from error
         if transport is None:

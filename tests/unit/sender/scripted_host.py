@@ -6,13 +6,14 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 
-from config.model import Delivery, SendingDomain, Settings
+from config.model import Delivery, Relay, SendingDomain, Settings
 from config.model import Source as SourceRow
 from config.tables import ProviderRow
 from core import lane
 from core.clock import FixedClock
-from core.ports import NameMissing
+from core.ports import NameMissing, SessionBook, TlsaSource
 from core.state import AttemptResult, Envelope, MxHost
 from sender.connection import SmtpConnection
 from sender.transport import SmtpTransport
@@ -20,6 +21,7 @@ from sender.transport import SmtpTransport
 MAIL = Envelope(mail_from="t@rp.example.com", rcpt_to="ann@example.net", content=b"Subject: x\r\n\r\n.hello\r\n")
 DOMAIN = lane.SendingDomain("example.com")
 OUR = lane.Source("one")
+NOW = 1_800_000_000.0
 
 DROP = "<drop>"
 RESET = "<reset>"
@@ -114,12 +116,12 @@ class Names:
 
 
 @asynccontextmanager
-async def listening(*hosts: Host) -> AsyncIterator[int]:
-    """Hosts at 127.0.0.1, 127.0.0.2 … on one port."""
+async def listening(*hosts: Host, tls: ssl.SSLContext | None = None) -> AsyncIterator[int]:
+    """Hosts at 127.0.0.1, 127.0.0.2 … on one port, with `tls` from the first byte."""
     servers: list[asyncio.Server] = []
     port = 0
     for number, host in enumerate(hosts, 1):
-        servers.append(await asyncio.start_server(host.serve, f"127.0.0.{number}", port))
+        servers.append(await asyncio.start_server(host.serve, f"127.0.0.{number}", port, ssl=tls))
         port = port or servers[0].sockets[0].getsockname()[1]
     try:
         yield port
@@ -137,15 +139,22 @@ def transport(
     bind: str = "",
     seconds: float = 20,
     providers: Sequence[ProviderRow] = (),
+    ca_file: Path | None = None,
+    relays: Sequence[Relay] = (),
+    tlsa: TlsaSource | None = None,
+    book: SessionBook | None = None,
 ) -> SmtpTransport:
     settings = Settings(
         sending_domains=[SendingDomain(name="example.com", return_path="rp.example.com")],
         sources=[SourceRow(name="one", ehlo="out.example.com", bind=bind)],
         delivery=Delivery.model_validate(
-            {"port": port, "tls": tls, "connect_timeout_seconds": seconds, "command_timeout_seconds": seconds}
+            {"port": port, "tls": tls, "connect_timeout_seconds": seconds, "command_timeout_seconds": seconds,
+             "ca_file": ca_file}
         ),
-    )
-    return SmtpTransport(settings, names or Names(mx1=["127.0.0.1"], mx2=["127.0.0.2"]), providers, FixedClock(0.0))
+        relays=list(relays),
+    )  # fmt: skip
+    names = names or Names(mx1=["127.0.0.1"], mx2=["127.0.0.2"])
+    return SmtpTransport(settings, names, providers, FixedClock(NOW), tlsa=tlsa, book=book)
 
 
 async def opened(port: int, **settings: str) -> SmtpConnection:
