@@ -78,7 +78,7 @@ class Postgres:
 
     def stop(self) -> None:
         self._admin.close()
-        self._process.send_signal(signal.SIGINT)  # fast shutdown
+        self._process.send_signal(signal.SIGQUIT)  # at once: nothing is kept
         try:
             self._process.wait(15)
         except subprocess.TimeoutExpired:
