@@ -15,6 +15,7 @@ import re
 from dataclasses import dataclass
 
 from collectors.bounces.diagnostic import find_address, find_addresses
+from collectors.bounces.formats.notification_json import complained
 from collectors.bounces.notice import Notice
 from collectors.mime import Headers
 
@@ -70,6 +71,9 @@ def read_complaint(notice: Notice) -> Complaint | None:
     report = _report(notice)
     if report is not None:
         return _complaint(notice, report)
+    told_of = complained(notice)
+    if told_of:
+        return _complaint(notice, Headers("\n".join(f"original-rcpt-to: {one}" for one in told_of).encode()))
     original = notice.original
     microsoft = original.get("x-hmxmroriginalrecipient")
     told = _OLD_SUBJECT.search(notice.subject) is not None

@@ -67,7 +67,7 @@ _NOT_TEXT = frozenset(
 class Headers:
     """A header block: fields in order, names in lower case."""
 
-    __slots__ = ("_fields", "_index")
+    __slots__ = ("_index", "fields")
 
     def __init__(self, block: bytes) -> None:
         fields: list[tuple[str, bytes]] = []
@@ -80,13 +80,13 @@ class Headers:
             name, colon, value = line.partition(b":")
             if colon and 0 < len(name) <= 80 and b" " not in name.rstrip():
                 fields.append((name.strip().lower().decode("latin-1"), value[:MAX_FIELD]))
-        self._fields = fields
+        self.fields = fields
         self._index: dict[str, bytes] = {}
         for key, raw in fields:
             self._index.setdefault(key, raw)
 
     def __bool__(self) -> bool:
-        return bool(self._fields)
+        return bool(self.fields)
 
     def __contains__(self, name: str) -> bool:
         return name in self._index
@@ -98,10 +98,10 @@ class Headers:
 
     def all(self, name: str) -> list[str]:
         """Every field of that name."""
-        return [_unfold(raw) for key, raw in self._fields if key == name]
+        return [_unfold(raw) for key, raw in self.fields if key == name]
 
     def names(self) -> list[str]:
-        return [key for key, _ in self._fields]
+        return [key for key, _ in self.fields]
 
 
 def _unfold(raw: bytes) -> str:
@@ -131,6 +131,11 @@ class Part:
     def body(self) -> bytes:
         """The body as it stands."""
         return self.buffer[self.start : self.end]
+
+    def with_header(self) -> bytes:
+        """A returned mail from its header on."""
+        block = b"".join(name.encode("latin-1") + b":" + value + b"\n" for name, value in self.headers.fields)
+        return block + b"\n" + self.body
 
     def parameter(self, name: str) -> str:
         """A parameter of Content-Type, '' without it."""
@@ -235,7 +240,7 @@ def _part(buffer: bytes, start: int, end: int, depth: int, counter: list[int]) -
     part = Part(buffer=buffer, start=body, end=end, headers=headers, kind=kind, depth=depth)
     if depth >= MAX_DEPTH:
         return part
-    if kind.startswith("multipart/") or (depth == 0 and not found and b"\n--" in buffer[body : body + 4000]):
+    if kind.startswith("multipart/") or (not found and buffer[body : body + 500].lstrip().startswith(b"--")):
         _split(part, counter)
     elif kind in ("message/rfc822", "message/global", "message/partial") and body < end:
         part.children.append(_original(part, counter))
@@ -261,7 +266,7 @@ def _split(part: Part, counter: list[int]) -> None:
     named = _BOUNDARY.search(part.headers.get("content-type"))
     boundary = (named[1] or named[2]).strip().encode("latin-1", "replace") if named else b""
     if not boundary or part.buffer.find(b"--" + boundary, part.start, part.end) < 0:
-        guess = _GUESS.search(part.buffer, part.start, part.end)
+        guess = _GUESS.search(part.buffer, max(part.start - 1, 0), part.end)
         if guess is None:
             return
         boundary = guess[1].rstrip()

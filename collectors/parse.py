@@ -22,7 +22,7 @@ from collectors.bounces.notice import Notice
 from collectors.mime import Headers, Refused, read_mail
 from config.replies import load_reply_rules
 from core.classify import BounceClass, Classifier, Diagnosis
-from core.reply import Reply
+from core.reply import Reply, Stage
 from core.tokens import TOKEN_LENGTH
 
 _TOKEN = re.compile(rb"(?<![a-z2-7])([bmus][a-z2-7]{%d})(?![a-z2-7])" % (TOKEN_LENGTH - 1), re.IGNORECASE)
@@ -33,6 +33,7 @@ _DMARC_NAME = re.compile(
     r'name\*?0?\*?=\s*"?[^"\n!]{1,255}![^"\n!]{1,255}!\d{9,14}!\d{9,14}[^"\n]{0,100}\.(?:xml|gz|zip)', re.I
 )
 _UNEXPLAINED = frozenset({"status", "code", ""})
+_SPARING = frozenset({BounceClass.MAILBOX_FULL, BounceClass.MAILBOX_INACTIVE})
 _NOT_A_FAILURE = frozenset({Action.DELIVERED, Action.RELAYED, Action.EXPANDED})
 
 
@@ -134,13 +135,27 @@ def _read(notice: Notice, content: bytes, classifier: Classifier) -> ParsedMail:
     machine = automatic(notice) if not notice.statuses else None
     if machine is not None and not looks_like_failure(notice):
         return _automatic(machine, sender, original)
-    findings = read_bounce(notice)
+    findings = read_bounce(_report_inside(notice) or notice)
     if findings:
         recipients = tuple(judge(finding, classifier) for finding in findings)
         return ParsedMail(kind=Kind.BOUNCE, recipients=recipients, original=original, sender=sender)
     if machine is not None:
         return _automatic(machine, sender, original)
     return ParsedMail(kind=Kind.NOT_RECOGNISED, reason="no known form", original=original, sender=sender)
+
+
+def _report_inside(notice: Notice) -> Notice | None:
+    """The report that a gateway or a forwarder wrapped as an attachment."""
+    if notice.statuses:
+        return None
+    for part in notice.parts:
+        if part.kind == "x-original/headers" and "report" in part.headers.get("content-type"):
+            try:
+                inside = Notice(read_mail(part.with_header()))
+            except Refused:
+                return None
+            return inside if inside.statuses else None
+    return None
 
 
 def judge(finding: Finding, classifier: Classifier, provider: str = "") -> ParsedRecipient:
@@ -157,6 +172,10 @@ def judge(finding: Finding, classifier: Classifier, provider: str = "") -> Parse
             explained = classifier.classify(reply, provider)
             if explained.rule not in _UNEXPLAINED:
                 diagnosis = explained
+        elif diagnosis.suppresses and finding.prose:
+            # a report that says two things proves neither: the one that spares the address is believed
+            told = classifier.classify(Reply(code=0, text=finding.prose[:1000], stage=Stage.REPORT), provider)
+            diagnosis = told if told.bounce_class in _SPARING else diagnosis
     return ParsedRecipient(
         address=finding.address, action=str(finding.action), reply=finding.reply, diagnosis=diagnosis
     )

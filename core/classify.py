@@ -139,7 +139,8 @@ class ReplyRule:
     `sentences` (core.sentences): one of them must be said; `unless`: none of these may be.  `pattern` is a regular
     expression searched, without regard to case, in the text after IP addresses were replaced by `<ip>`; it is for
     what words cannot say, and a table that holds one is applied without memory.
-    `codes`: reply code ('550', '5xx'), enhanced status or a beginning of it ('5.7.1', '4.7.', '5.7.606-649').
+    `codes`: reply code ('550', '5xx'), enhanced status or a beginning of it ('5.7.1', '4.7.', '5.7.606-649').  Where a
+    rule names statuses, a reply that has one must have one of these; its code then does not matter.
     """
 
     name: str
@@ -179,8 +180,17 @@ class _Rule:
     rule: ReplyRule
     said: re.Pattern[str] | None
     unless: re.Pattern[str] | None
-    codes: tuple[re.Pattern[str], ...]
+    codes: re.Pattern[str] | None
+    statuses: re.Pattern[str] | None
     answer: Diagnosis
+
+    def fits(self, reply: Reply) -> bool:
+        """True when code and status are among those that the rule names."""
+        if self.statuses is not None and reply.status:
+            return self.statuses.fullmatch(reply.status) is not None
+        if self.codes is not None:
+            return self.codes.fullmatch(str(reply.code)) is not None
+        return self.statuses is None
 
 
 class Classifier:
@@ -217,7 +227,8 @@ class Classifier:
             rule=rule,
             said=self._language.pattern(rule.sentences) if rule.sentences else None,
             unless=self._language.pattern(rule.unless) if rule.unless else None,
-            codes=tuple(_code_pattern(code) for code in rule.codes),
+            codes=_codes([code for code in rule.codes if "." not in code]),
+            statuses=_codes([code for code in rule.codes if "." in code]),
             answer=Diagnosis(bounce_class=rule.bounce_class, rule=rule.name),
         )
 
@@ -229,7 +240,7 @@ class Classifier:
                 continue
             if rule.stages and reply.stage not in rule.stages:
                 continue
-            if ready.codes and not any(c.fullmatch(str(reply.code)) or c.fullmatch(reply.status) for c in ready.codes):
+            if not ready.fits(reply):
                 continue
             if ready.said is not None and not ready.said.search(said):
                 continue
@@ -252,14 +263,18 @@ class Classifier:
 _DELIVERED = Diagnosis(bounce_class=_C.DELIVERED, rule="code")
 
 
-def _code_pattern(code: str) -> re.Pattern[str]:
+def _codes(codes: Sequence[str]) -> re.Pattern[str] | None:
+    return re.compile("|".join(f"(?:{_code_pattern(code)})" for code in codes)) if codes else None
+
+
+def _code_pattern(code: str) -> str:
     """'550', '5xx', '5.7.1', '4.7.' or '5.7.606-649' as a pattern for a whole code or status."""
     span = re.fullmatch(r"([245x]\.\d+\.)(\d+)-(\d+)", code)
     if span:
         numbers = "|".join(str(n) for n in range(int(span[2]), int(span[3]) + 1))
-        return re.compile(span[1].replace(".", r"\.").replace("x", r"\d") + f"(?:{numbers})")
+        return span[1].replace(".", r"\.").replace("x", r"\d") + f"(?:{numbers})"
     body = re.escape(code.rstrip(".")).replace("x", r"\d")
-    return re.compile(body + r"(?:\..*)?" if "." in code else body)
+    return body + r"(?:\..*)?" if "." in code else body
 
 
 def _by_status(reply: Reply) -> BounceClass:

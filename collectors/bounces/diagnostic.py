@@ -20,6 +20,9 @@ _CODE = re.compile(
     r"minutes|hours|days|bytes|kb|mb)\b)"
 )
 _STATUS = re.compile(r"(?<![\w.])([245]\.\d{1,2}\.\d{1,3})(?![\w.]*[\d.]\d)")
+# Cisco's gateways put a category of their own before the reply: it says "Unknown address error" for every refusal
+_WRAPPED = re.compile(r"#?[245]\.\d\.\d - [A-Z][\w ]{3,40} #?([45]\d\d)[- ]'(.*)'")
+_LOOK = MAX_REPLY_TEXT * 2
 _STAGES = (
     (re.compile(r"end of data|after (?:end of )?data|in reply to data|\bdata command|text command", re.I), Stage.FINAL),
     (re.compile(r"rcpt to|rcpt command|in reply to rcpt", re.I), Stage.RCPT),
@@ -56,9 +59,22 @@ def recipient_field(value: str) -> str:
     return found
 
 
+def quoted(text: str, *, status: str = "") -> tuple[Reply, str]:
+    """The reply inside a text, from its code on, and the whole text for when that explains nothing."""
+    line = " ".join(text[:_LOOK].split())
+    marks = [match for match in (_BOTH.search(line), _CODE.search(line)) if match]
+    if not marks:
+        return read_reply(line, status=status), ""
+    first = min(marks, key=lambda match: match.start())
+    return read_reply(line[first.start() :], status=status, stage=stage_of(line)), line[:MAX_REPLY_TEXT]
+
+
 def read_reply(text: str, *, status: str = "", code: int = 0, stage: Stage | None = None) -> Reply:
     """The reply that a diagnostic quotes; `status` and `code` stand in where the text shows none."""
-    line = " ".join(text[: MAX_REPLY_TEXT * 2].split())[: MAX_REPLY_TEXT * 2]
+    line = " ".join(text[:_LOOK].split())
+    wrapped = _WRAPPED.match(line)
+    if wrapped:
+        line = f"{wrapped[1]} {wrapped[2]}"
     both = _BOTH.search(line)
     if both:
         found_code, found_status = int(both[1]), both[2]

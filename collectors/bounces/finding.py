@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
+from collectors.bounces.diagnostic import quoted
 from collectors.bounces.notice import Notice
 from core.reply import Reply
 
@@ -32,6 +33,12 @@ class Finding:
     action: Action
     reply: Reply
     prose: str = ""
+
+
+def prose_finding(address: str, action: Action, block: str) -> Finding:
+    """A finding whose diagnostic is prose that may quote a reply."""
+    reply, whole = quoted(block)
+    return Finding(address=address, action=action, reply=reply, prose=whole)
 
 
 class Format(Protocol):

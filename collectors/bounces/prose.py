@@ -3,7 +3,8 @@
 Contract: a Prose is a Format.  `marks`: any of these patterns in `From`, `Subject` or the text makes the mail its own
 (none: every mail).  `begin` and `end` cut the text down to the list of recipients.  `item` finds one recipient
 (group `address`, and `reason` when it stands on the same line); its diagnostic is the reason and what follows up to
-the next item.  With `whole`, it is the whole text: for programs that explain before they name.
+the next item.  With `whole`, it is the whole text: for programs that explain before they name; with `line`, the reason
+alone.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from collectors.bounces.diagnostic import ADDRESS, clean_address, find_address, read_reply
-from collectors.bounces.finding import Action, Finding
+from collectors.bounces.diagnostic import ADDRESS, clean_address, find_address
+from collectors.bounces.finding import Action, Finding, prose_finding
 from collectors.bounces.notice import Notice
 
 MAX_FINDINGS = 2_001  # one more than a mail may name: the reader refuses it
@@ -55,6 +56,7 @@ class Prose:
     begin: str = ""
     end: str = ""
     whole: bool = False
+    line: bool = False
     uncut: bool = False  # look at the text after the cut as well
     _ready: dict[str, re.Pattern[str]] = field(default_factory=dict, repr=False, compare=False)
 
@@ -86,17 +88,17 @@ class Prose:
         for number, match in enumerate(items):
             address = clean_address(match["address"])
             stop = items[number + 1].start() if number + 1 < len(items) else len(region)
-            block = (
-                region
-                if self.whole
-                else f"{match.groupdict().get('reason') or ''} {region[match.end() : stop][:_BLOCK]}"
-            )
-            reply = read_reply(block)
+            reason = match.groupdict().get("reason") or ""
+            if self.whole:
+                block = region
+            elif self.line:
+                block = reason
+            else:
+                block = f"{reason} {region[match.end() : stop][:_BLOCK]}"
+            one = prose_finding(address, action, block)
             known = found.get(address.lower())
-            if known is None or (
-                not known.reply.code and not known.reply.status and len(block) > len(known.reply.text)
-            ):
-                found[address.lower()] = Finding(address=address, action=action, reply=reply)
+            if known is None or _tells_more(one, known):
+                found[address.lower()] = one
         return list(found.values())
 
     def _region(self, text: str) -> str:
@@ -105,6 +107,13 @@ class Prose:
         region = text[start.end() :] if start else text
         stop = end.search(region) if end else None
         return region[: stop.start()] if stop else region
+
+
+def _tells_more(one: Finding, known: Finding) -> bool:
+    """A later mention of the same recipient counts when the first had no reply to quote."""
+    if known.reply.code or known.reply.status:
+        return False
+    return bool(one.reply.code or one.reply.status) or len(one.reply.text) > len(known.reply.text)
 
 
 def failed_recipients(notice: Notice) -> list[str]:

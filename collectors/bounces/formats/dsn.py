@@ -19,6 +19,7 @@ _FIELD = re.compile(
     r"x-actual-recipient|reporting-mta|x-display-name|x-supplementary-info)[ \t]{0,3}:[ \t]*(.*)$",
     re.I,
 )
+_QUOTED = re.compile(r"^(?:[ \t]?> ?)+")
 _FLAT = re.compile(r"^[ \t>]{0,3}final-recipient[ \t]?:", re.IGNORECASE | re.MULTILINE)
 _STATUS = re.compile(r"([245])[. ]{1,2}(\d{1,3})[. ]{1,2}(\d{1,3})")
 _PLACEHOLDER = re.compile(r"redacted|undisclosed|\bunknown@", re.IGNORECASE)
@@ -54,7 +55,8 @@ class Dsn:
 def _groups(text: str) -> list[dict[str, str]]:
     groups: list[dict[str, str]] = [{}]
     last = ""
-    for line in text.split("\n"):
+    for raw in text.split("\n"):
+        line = _QUOTED.sub("", raw)  # forwarded by a person
         match = _FIELD.match(line)
         if match:
             name, value = match[1].lower(), match[2].strip()
@@ -82,7 +84,9 @@ def _groups(text: str) -> list[dict[str, str]]:
 def _finding(group: dict[str, str]) -> Finding | None:
     fields = [group.get(name, "") for name in ("final-recipient", "x-actual-recipient", "original-recipient")]
     addresses = [found for found in map(recipient_field, fields) if found]
+    # the final form may be internal to the reporting host (user@backend): then what we wrote is the better name
     usable = [address for address in addresses if not _PLACEHOLDER.search(address)]
+    usable.sort(key=lambda address: "." not in address.rpartition("@")[2])
     if not any(fields) and "diagnostic-code" not in group and "action" not in group:
         return None
     marked = _STATUS.search(group.get("status", ""))

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 
-from collectors.bounces.diagnostic import ADDRESS, clean_address, find_address, find_addresses, read_reply
-from collectors.bounces.finding import Action, Finding
+from collectors.bounces.diagnostic import ADDRESS, clean_address, find_address, find_addresses
+from collectors.bounces.finding import Action, Finding, prose_finding
 from collectors.bounces.notice import Notice
 from collectors.bounces.prose import MAX_FINDINGS, address_item, failed_recipients, is_delay
 
@@ -38,12 +38,14 @@ _LINE = re.compile(
     address_item(after=r"(?=[ \t]*(?:$|[:;,.\[(]|\.\.\.|-|on\b|failed|unknown|not|user|invalid|said))"), re.M | re.I
 )
 _LABELLED = re.compile(
-
-        rf"(?:recipient(?:\(s\))?(?: address)?(?:es)?|rcpt ?to|deliver(?:ed|y|ing)?(?: (?:your|the|"
-        rf"this))?(?: (?:mail|message|e-?mail))?(?: has failed)? (?:to|for)|undeliverable to|user(?: unknown)?|"
-        rf"address(?:es)?|mailbox|account|for|to|sent to|errors?)"
-    rf"[ \t]*(?:was|is|were|failed|=|:|-)?[ \t:]*\n?[ \t]*[<\"'(\[]{{0,2}}(?P<address>{ADDRESS})", re.I,
-)  # fmt: skip
+    r"(?<![\w.@-])(?:recipient(?:\(s\))?(?: address)?(?:es)?|rcpt ?to|(?:un)?deliver(?:ed|y|ing|"
+    r"able)?(?: (?:your|the|this))?"
+    r"(?: (?:mail|message|e-?mail))?(?: has failed)? (?:to|for)|user(?: unknown)?|address(?:es)?|mailbox|"
+    r"account|for|to|"
+    r"sent to|errors?)(?=[\s:=<\"'-])[ \t]*(?:was|is|were|failed|=|:|-)?[ \t:]*\n?[ \t]*[<\"'(\[]{0,2}"
+    rf"(?P<address>{ADDRESS})",
+    re.IGNORECASE,
+)
 _CONTACT = re.compile(
     r"(?:contact|postmaster|abuse|help|support|from|sender|reply to|mail from|forward(?:ed)? (?:this|"
     r"it) to|administrator|e-?mail us)[^\n@]{0,50}$",
@@ -93,9 +95,7 @@ class Generic:
         for number, (at, address) in enumerate(found[:MAX_FINDINGS]):
             following = found[number + 1][0] if number + 1 < len(found) else len(text)
             block = text if at < 0 or len({a.lower() for _, a in found}) == 1 else text[at:following]
-            out.setdefault(
-                address.lower(), Finding(address=address, action=action, reply=read_reply(f"{block[:3000]}"))
-            )
+            out.setdefault(address.lower(), prose_finding(address, action, block[:3000]))
         return list(out.values())
 
 

@@ -1,0 +1,18 @@
+"""Postfix without delivery status part (before 2.0, and where a gateway dropped it): `<address>: host … said: …`."""
+
+from __future__ import annotations
+
+from collectors.bounces.diagnostic import ADDRESS
+from collectors.bounces.prose import Prose
+
+FORMAT = Prose(
+    name="postfix",
+    order=25,
+    marks=(
+        r"this is the (?:postfix|mail system|keen mail|smtp mail system)[^\n]{0,30} (?:program|at host)",
+        r"\(in reply to [\w ]+ command\)",
+        r"the (?:postfix|mail) (?:program|system)\s*$",
+    ),
+    begin=r"the (?:\w+ )?(?:postfix|mail) (?:program|system)[ \t]*$",
+    item=rf"^[ \t>]*<(?P<address>{ADDRESS})>(?: \(expanded from[^\n)]*\))?:[ \t]*(?P<reason>[^\n]*)$",
+)
