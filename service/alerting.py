@@ -17,6 +17,7 @@ from core.lane import HOUR
 from core.ports import AlertSink
 from sender.intake import AnswerStatus, Injection, RecipientIn
 from service.parts import Parts
+from warmup.ramp import OTHER, is_other
 
 _LOOK_BACK = 200  # events of a kind that conditions are made of
 _UNVERIFIED_HOURS = 24.0
@@ -86,7 +87,8 @@ class Alerting:
                 for gate in held.gates
                 if gate.state != "open"
             )
-            ramping = any(s.lane.provider == group.provider and not s.finished for s in held.steps.values())
+            plan = OTHER if is_other(group.provider) else group.provider
+            ramping = any(s.lane.provider == plan and not s.finished for s in held.steps.values())
             if waits_by_choice or ramping or now - group.oldest < _STUCK_AFTER:
                 continue
             before = found.get(group.provider)

@@ -106,7 +106,7 @@ class Service:
         )  # fmt: skip
         intake = Intake(
             queue=stores.queue, suppressions=stores.suppressions, idempotency=stores.idempotency, clock=clock,
-            settings=settings,
+            settings=settings, on_accepted=dispatcher.wake,
         )  # fmt: skip
         parts = Parts(
             settings=settings, clock=clock, stores=stores, intake=intake, signer=signer, projector=projector,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import warnings
 
 
 def configure_logging() -> None:
@@ -18,6 +19,9 @@ def configure_logging() -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level if level in logging.getLevelNamesMapping() else "INFO")
+    # submission without TLS is allowed on loopback only and checked at start: no warning at each connection
+    warnings.filterwarnings("ignore", message="Requiring AUTH while not requiring TLS")
+    logging.getLogger("mail.log").setLevel(logging.ERROR)
     # these speak of every connection and every job; their warnings are wanted, their chatter is not
-    for noisy in ("apscheduler", "mail.log", "aiohttp.access", "asyncio"):
+    for noisy in ("apscheduler", "aiohttp.access", "asyncio"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
