@@ -47,6 +47,7 @@ _MARKS = (
     "x-ms-exchange-inbox-rules-loop",
     "x-cron-env-x-autoreply",
 )
+_SYSTEM = re.compile(r"mailer-?daemon|postmaster|mail delivery|mail system|mail administrator", re.IGNORECASE)
 _OUT = re.compile(
     r"^\s*(?:re:\s*)?(?:unsubscribe|opt[- ]?out|remove(?: me)?|отписаться|отписка|отпис\w*|stop|"
     r"désabonnement|abmelden|desuscribir|cancelar suscripci[oó]n)\b[\s.!-]{0,5}",
@@ -68,6 +69,7 @@ def automatic(notice: Notice) -> BounceClass | None:
         or precedence in ("auto_reply", "auto-reply", "junk")
         or headers.get("x-autoreply").lower() == "yes"
     )
+    system = _SYSTEM.search(notice.sender) is not None
     worded = bool(_VACATION.search(notice.subject)) or bool(_VACATION.match(notice.text.lstrip()[:200]))
     answers = (
         "in-reply-to" in headers
@@ -78,7 +80,7 @@ def automatic(notice: Notice) -> BounceClass | None:
         (marked or answers) and _CHALLENGE.search(notice.text[:3000]) and not worded
     ):
         return BounceClass.CHALLENGE_RESPONSE
-    return BounceClass.AUTO_REPLY if marked or worded else None
+    return BounceClass.AUTO_REPLY if worded or (marked and not system) else None
 
 
 def wants_out(notice: Notice) -> bool:

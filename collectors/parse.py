@@ -33,6 +33,8 @@ _DMARC_NAME = re.compile(
     r'name\*?0?\*?=\s*"?[^"\n!]{1,255}![^"\n!]{1,255}!\d{9,14}!\d{9,14}[^"\n]{0,100}\.(?:xml|gz|zip)', re.I
 )
 _UNEXPLAINED = frozenset({"status", "code", ""})
+# statuses that name no cause of their own: the words beside them may
+_UNSPECIFIC = re.compile(r"|[245]\.(?:\d+\.0|4\.\d+|7\.1|5\.\d+|1\.8)")
 _SPARING = frozenset({BounceClass.MAILBOX_FULL, BounceClass.MAILBOX_INACTIVE})
 _NOT_A_FAILURE = frozenset({Action.DELIVERED, Action.RELAYED, Action.EXPANDED})
 
@@ -167,7 +169,7 @@ def judge(finding: Finding, classifier: Classifier, provider: str = "") -> Parse
         diagnosis = Diagnosis(bounce_class=BounceClass.DELIVERED, rule="action")
     else:
         diagnosis = classifier.classify(finding.reply, provider)
-        if diagnosis.rule in _UNEXPLAINED and finding.prose:
+        if diagnosis.rule in _UNEXPLAINED and finding.prose and _UNSPECIFIC.fullmatch(finding.reply.status):
             reply = read_reply(finding.prose, status=finding.reply.status, code=finding.reply.code)
             explained = classifier.classify(reply, provider)
             if explained.rule not in _UNEXPLAINED:

@@ -11,7 +11,7 @@ FORMAT = Prose(
     marks=(
         r"^[ \t]*technical details:",
         r"automatically generated delivery status notification",
-        r"^[ \t]*\* +[^\s@]+@",
+        r"^[ \t]*\* +[^\s@]+@[^\s:]+:? [45]\d\d",
     ),
-    item=rf"^[ \t]*\* +(?P<address>{ADDRESS})[ \t]*$",
+    item=rf"^[ \t]*\* +[\[<]?(?P<address>{ADDRESS})[\]>]?(?::[ \t]*(?P<reason>[^\n]*))?[ \t]*$",
 )

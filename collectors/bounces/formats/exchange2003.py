@@ -10,5 +10,5 @@ FORMAT = Prose(
     order=30,
     marks=(r"did not reach the following recipient", r"MSEXCH", r"internet mail service \(5"),
     begin=r"did not reach the following recipient\(s\):",
-    item=rf"^[ \t]*[<\"']?(?P<address>{ADDRESS})[>\"']? on [A-Z][^\n]*$",
+    item=rf"^[ \t]*(?:[^\n@]{{0,120}}smtp=)?[<\"']?(?P<address>{ADDRESS})[>\"';]{{0,2}} on [A-Z][^\n]*$",
 )

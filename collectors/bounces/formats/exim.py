@@ -19,6 +19,6 @@ FORMAT = Prose(
     begin=r"(?:address(?:es|\(es\))?[^\n]{0,20} failed|could not be delivered to[^:]{0,80}|"
     r"not yet been delivered (?:is|are)|не может быть доставлено[^:]{0,80}):?[ \t]*$",
     end=r"^[*-]{6,}|^рекомендуем|^no action is required|^the following text was generated",
-    item=rf"^[ \t>]{{1,8}}[<\"']?(?P<address>{ADDRESS})[>\"']?(?:[ \t]*:[ \t]*(?P<reason>[^\n]*)|"
-    rf"[ \t]*\([^\n]*\)|[ \t]*)$",
+    item=rf"^[ \t>]{{1,8}}(?:\(generated from )?[<\"']?(?P<address>{ADDRESS})[>\"')]{{0,2}}"
+    r"(?:[ \t]*:[ \t]*(?P<reason>[^\n]*)|[ \t]*\([^\n]*\)|[ \t]*)$",
 )

@@ -15,11 +15,15 @@ from collectors.bounces.prose import MAX_FINDINGS, address_item, failed_recipien
 
 _FAILURE = re.compile(
 
-        r"undeliver|un?able to (?:be )?deliver|returned? (?:mail|to sender|message|e-?mail)|mail (?:delivery|"
+
+            r"undeliver|automatically rejected|rejected mail|un?able to (?:be )?deliver|returned? (?:mail|"
+            r"to sender|message|e-?mail)|mail (?:delivery|"
         r"system|returned)|delivery (?:status|failure|failed|error|report|problem|notif|has failed|incomplete)"
 
         r"|failure (?:notice|notif|delivery)|(?:message|mail|e-?mail|delivery|"
-        r"could)[^\n]{0,30}(?:not (?:be )?(?:delivered|sent)|failed|rejected|bounced|undeliver|refused|"
+
+            r"could)[^\n]{0,30}(?:not (?:be )?(?:delivered|sent)|failed|rejected|bounced|undeliver|"
+            r"automatically rejected|rejected mail|refused|"
         r"expired|blocked|exceeded)"
 
         r"|non ?-?(?:delivery|remis)|user unknown|unknown user|mailbox (?:full|unavailable)|nondeliverable|"

@@ -9,7 +9,7 @@ FORMAT = Prose(
     name="postfix",
     order=25,
     marks=(
-        r"this is the (?:postfix|mail system|keen mail|smtp mail system)[^\n]{0,30} (?:program|at host)",
+        r"this is the [\w ]{1,30}(?:program|system) at host",
         r"\(in reply to [\w ]+ command\)",
         r"the (?:postfix|mail) (?:program|system)\s*$",
     ),
