@@ -14,6 +14,7 @@ from typing import Literal, TypeAlias
 from core.classify import BounceClass
 from core.lane import Attribution, Lane, Scope, Traffic
 from core.reply import Reply
+from core.tls import TlsFacts
 from core.tokens import MessageId
 
 
@@ -328,6 +329,48 @@ class RecordChanged:
     after: str
 
 
+class SourceTrouble(StrEnum):
+    """Why an egress source is taken out."""
+
+    UNBINDABLE = "unbindable"  # this machine does not have its address
+    UNREACHABLE = "unreachable"  # no provider's host can be reached from it
+    REFUSED = "refused"  # every provider refuses it before a message: its address or EHLO name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceRested:
+    """An egress source was taken out until `until`; then it is tried again, for longer if that fails too."""
+
+    at: float
+    source: str
+    trouble: SourceTrouble
+    until: float
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceReturned:
+    """A source that was taken out got an answer again."""
+
+    at: float
+    source: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TlsNegotiated:
+    """One connection that TLS was wanted for, with what came of it: what TLS reports (RFC 8460) count.
+
+    `domain` is the recipient domain for which it was opened; later messages of other domains may share it.
+    """
+
+    at: float
+    domain: str
+    host: str
+    ip: str
+    facts: TlsFacts
+    detail: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GateChanged:
     """The guard, or an operator, moved the gate over a scope.
@@ -392,7 +435,7 @@ Event: TypeAlias = (
     Accepted | IntakeRefused | Held | Delivered | Deferred | Bounced | Dropped
     | BounceReceived | ComplaintReceived | Unsubscribed | ReportUnverified
     | SuppressionAdded | SuppressionRemoved | SeedPlaced | SeedBlind | DmarcReportStored
-    | ListingChanged | RecordChanged
+    | ListingChanged | RecordChanged | SourceRested | SourceReturned | TlsNegotiated
     | GateChanged | StepChanged | AlertChanged | AlertDelivered
 )  # fmt: skip
 

@@ -159,7 +159,9 @@ class Queue(Protocol):
         """Recipient domains of queued mail that nobody has routed yet."""
         ...
 
-    async def route(self, domain: str, provider: Provider, site: Site) -> None: ...
+    async def route(self, domain: str, provider: Provider, site: Site, *, stream: str = "") -> None:
+        """Where this domain's unrouted mail goes; with `stream` only that stream's."""
+        ...
 
     async def fail_domain(self, domain: str, retry_at: float) -> None:
         """Ask for this domain's route again at `retry_at`."""

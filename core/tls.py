@@ -82,7 +82,8 @@ class Passage:
 
     `sts_hosts` are those of the site's hosts that the domain's policy lists; they matter unless `sts` is NONE.
     `authentic`: the MX set is proven by DNSSEC, so the hosts' TLSA records count.  `relay` names a configured relay.
-    `domain` is for whom the passage was found; it is told in reports and makes no difference otherwise.
+    `domain` is for whom the passage was found, `sts_failure` why its policy could not be had: both are told in reports
+    and make no difference otherwise.
     """
 
     sts: StsMode = StsMode.NONE
@@ -90,6 +91,7 @@ class Passage:
     authentic: bool = False
     relay: str = ""
     domain: str = field(default="", compare=False)
+    sts_failure: TlsFailure = field(default=TlsFailure.NONE, compare=False)
 
     def covers(self, other: Passage) -> bool:
         """True when a connection opened under this passage may carry mail whose passage is `other`."""

@@ -12,8 +12,9 @@ import asyncio
 import logging
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
+from config.model import Relay
 from config.tables import ProviderRow
 from core.lane import Provider, Site, Source
 from sender.board import Pile, Place
@@ -103,7 +104,7 @@ class Crew:
 
     def _hire(self, source: Source, place: Place, pile: Pile, *, urgent: bool) -> bool:
         site, provider = pile.group.site, pile.group.provider
-        row = self._rows.get(provider, _OTHER)
+        row = self._rows.get(site) or self._rows.get(provider, _OTHER)
         of_site, of_provider = (self._open[key] for key in self._slots(source, site, provider))
         width = self._tools.rest.width(source, site, row.connections)
         last = width > 1 and (of_site >= width - 1 or of_provider >= row.connections - 1)
@@ -130,4 +131,17 @@ class Crew:
 
     @staticmethod
     def _slots(source: str, site: str, provider: str) -> tuple[tuple[str, str, str], tuple[str, str, str]]:
-        return ("site", source, site), ("provider", source, provider)
+        # a relay stands in for every provider: theirs are counted where they are spoken to
+        counted = site if site.startswith("relay:") else provider
+        return ("site", source, site), ("provider", source, counted)
+
+
+def relay_rows(relays: Iterable[Relay]) -> dict[str, ProviderRow]:
+    """The limits of the relays, by the site that stands for each."""
+    return {
+        f"relay:{relay.name}": ProviderRow(
+            name=relay.name, mx=[relay.host], connections=relay.connections,
+            messages_per_connection=relay.messages_per_connection,
+        )
+        for relay in relays
+    }  # fmt: skip

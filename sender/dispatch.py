@@ -29,13 +29,14 @@ from core.state import Snapshot
 from sender.agenda import Agenda
 from sender.board import Board, Pile
 from sender.compose import Composer
-from sender.crew import MAX_LINES, Crew
+from sender.crew import MAX_LINES, Crew, relay_rows
 from sender.holds import Holds
 from sender.line import Line, Pick
 from sender.route import Router
 from sender.routing import Routing
-from sender.schedule import LaneRest, RetrySchedule, SourceRest
+from sender.schedule import LaneRest, RetrySchedule
 from sender.settler import Settler
+from sender.sources import Sources
 from sender.tools import Bodies, Tools
 
 logger = logging.getLogger("penstock.sender")
@@ -77,9 +78,10 @@ class Dispatcher:
             node=node, delivery=settings.delivery, queue=queue, transport=transport, router=router, composer=composer,
             classifier=classifier, schedule=schedule, clock=clock, snapshot=snapshot, bodies=Bodies(spool),
             board=self._board, holds=Holds(queue, log), settler=self._settler,
-            rest=LaneRest(), sources=SourceRest(),
+            rest=LaneRest(), sources=Sources(),
         )  # fmt: skip
         self._queue = queue
+        self._log = log
         self._clock = clock
         self._admission = admission
         self._snapshot = snapshot
@@ -88,7 +90,7 @@ class Dispatcher:
         self._poll = poll_seconds
         self._rng = rng or random.Random()
         self._wake = asyncio.Event()
-        rows = {row.name: row for row in providers}
+        rows = {row.name: row for row in providers} | relay_rows(settings.relays)
         self._crew = Crew(self._tools, self, rows, self._urgent)
         self._agenda = Agenda()
         # the first instant at which some waiting mail is to be asked about again; found anew at each look, because an
@@ -160,6 +162,7 @@ class Dispatcher:
                 await asyncio.sleep(0)
             self._consider(pile, self._clock.now())
         await self._tools.holds.tell()
+        await self._tools.sources.tell(self._log)
 
     # --- whose turn, and by which source -----------------------------------------------------------------------------
     def _consider(self, pile: Pile, now: float) -> None:

@@ -22,6 +22,7 @@ from core.messages import Leased
 from core.ports import Connection
 from core.reply import Stage
 from core.state import AttemptResult, Claim, Envelope, Settlement
+from core.tls import FREE_PASSAGE, PolicyType
 from sender.board import Pile, Place
 from sender.outcome import attribution, bounce, drop, no_reply, settle
 from sender.route import Route, Unroutable
@@ -70,6 +71,7 @@ class Line:
         self._per_connection = per_connection
         self._connection: Connection | None = None
         self._site_open = ""
+        self._passage = FREE_PASSAGE
         self._sent = 0
         self._call = asyncio.Event()
         self.source = source
@@ -216,7 +218,7 @@ class Line:
             where = attribution(lease, traffic, began)
             return bounce(lease, where, self.place[1], late, BounceClass.EXPIRED, now=began)
         domain = lease.submission.recipient.rpartition("@")[2]
-        route = await tools.router.route(domain, began)
+        route = await tools.router.route(domain, began, lease.submission.stream)
         if isinstance(route, Unroutable):
             return self._unroutable(lease, pick, route, began, deadline)
         try:
@@ -229,6 +231,9 @@ class Line:
             return None
         diagnosis = tools.classifier.classify(result.reply, traffic.lane.provider)
         verdict = judge(result.reply, diagnosis)
+        if result.facts.policy is PolicyType.STS and result.reply.stage is Stage.STARTTLS:
+            # the policy of one recipient domain failed: others at the site have nothing to do with it
+            verdict = Verdict(outcome=verdict.outcome, stops=Stops.NOTHING)
         self._learn(result, diagnosis, verdict)
         # a domain whose hosts changed since its mail was queued is served by a connection of its own
         if not result.reusable or self._sent >= self._per_connection or self._site_open != self.place[1]:
@@ -270,20 +275,20 @@ class Line:
 
     async def _connect(self, route: Route) -> AttemptResult | None:
         """None when a connection to the route's hosts is open, else why there is none."""
-        if self._connection is not None and self._site_open == route.site:
+        if self._connection is not None and self._site_open == route.site and self._passage.covers(route.passage):
             return None
         await self._hang_up()
         tools = self._tools
         try:
             async with asyncio.timeout(tools.delivery.lease_seconds / 2):
-                found = await tools.transport.connect(self.source, route.hosts, self.place[0])
+                found = await tools.transport.connect(
+                    self.source, route.hosts, self.place[0], passage=route.passage
+                )  # fmt: skip
         except TimeoutError:
             found = no_reply("the connection was not open in time", stage=Stage.CONNECT)
         if isinstance(found, AttemptResult):
-            if found.reply.code == 0 and tools.sources.unreachable(self.source, self.provider, tools.clock.now()):
-                logger.warning("source %s reaches nobody and rests: %s", self.source, found.reply.text)
             return found
-        self._connection, self._site_open, self._sent = found, route.site, 0
+        self._connection, self._site_open, self._passage, self._sent = found, route.site, route.passage, 0
         return None
 
     async def _deliver(self, lease: Leased, traffic: Traffic, envelope: Envelope) -> AttemptResult | None:
@@ -306,8 +311,9 @@ class Line:
     def _learn(self, result: AttemptResult, diagnosis: Diagnosis, verdict: Verdict) -> None:
         tools = self._tools
         now, site = tools.clock.now(), self.place[1]
-        if result.reply.code:
-            tools.sources.answered(self.source)
+        whose = site if site.startswith("relay:") else self.provider
+        if tools.sources.learn(self.source, whose, result, diagnosis.group, now):
+            logger.warning("source %s is taken out for a while: %s", self.source, result.reply)
         if verdict.outcome is Outcome.DELIVERED:
             tools.rest.success(self.source, site)
         elif verdict.stops is Stops.SITE:

@@ -5,6 +5,11 @@ recognised only if *every* MX host lies under its names, at a label boundary: a 
 `other:<site>`.  Hosts come in order of preference, equals in random order.  A null MX is final at once.  NXDOMAIN is
 not: it must be seen `PROOF_COUNT` times over `PROOF_SECONDS` without a success between, because names vanish for hours
 by mistake.  The proofs are kept in memory: after a restart they start anew, which only ever waits longer.
+
+A relay whose domains and stream fit takes the mail in place of those hosts: its site is `relay:NAME`, so that
+connections and rests are those of the relay; the provider stays that of the recipient where DNS names one (complaints
+and bounces that come back are theirs), else `relay:NAME`.  Mail for a relay is never Unroutable: the relay may know
+names that DNS does not.  A passage says what a policy (MTA-STS) or proof (DNSSEC, for DANE) asks of the connection.
 """
 
 from __future__ import annotations
@@ -12,15 +17,19 @@ from __future__ import annotations
 import random
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 
+from config.model import Relay
 from config.tables import ProviderRow
 from core.classify import BounceClass
 from core.lane import Provider, Site
 from core.ports import NameMissing, NullMx, Resolver, ResolverFailed
 from core.reply import Reply, Stage
 from core.state import MxHost
+from core.tls import FREE_PASSAGE, Passage, StsMode
+from sender.sts import permitted
+from sender.sts_cache import StsPolicies
 
 MAX_HOSTS = 16  # of one domain: those preferred most
 MAX_REMEMBERED = 50_000  # domains
@@ -38,6 +47,7 @@ class Route:
     provider: Provider
     site: Site
     hosts: tuple[str, ...]
+    passage: Passage = FREE_PASSAGE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,22 +66,48 @@ class _Record:
 
     mx: tuple[MxHost, ...] = ()
     found_at: float = float("-inf")
+    passage: Passage | None = None
     failures: int = 0
     missing: int = 0
     missing_since: float = 0.0
 
 
 class Router:
-    """See the module.  `rng` makes the order among equals repeatable."""
+    """See the module.  `rng` makes the order among equals repeatable; without `policies` MTA-STS is not asked."""
 
-    def __init__(self, resolver: Resolver, providers: Sequence[ProviderRow], rng: random.Random | None = None) -> None:
+    def __init__(
+        self,
+        resolver: Resolver,
+        providers: Sequence[ProviderRow],
+        rng: random.Random | None = None,
+        *,
+        relays: Sequence[Relay] = (),
+        policies: StsPolicies | None = None,
+    ) -> None:
         self._resolver = resolver
+        self._relays = tuple(relays)
+        self._policies = policies
+        self.relayed_streams = tuple(dict.fromkeys(stream for relay in relays for stream in relay.streams))
         self._suffixes = [(Provider(row.name), tuple(name.lower().strip(".") for name in row.mx)) for row in providers]
         self._rng = rng or random.Random()
         self._known: OrderedDict[str, _Record] = OrderedDict()
 
-    async def route(self, domain: str, now: float) -> Route | Unroutable:
-        """The way to a domain (A-labels, lower case); `now` in epoch seconds."""
+    async def route(self, domain: str, now: float, stream: str = "") -> Route | Unroutable:
+        """The way of a stream's mail to a domain (A-labels, lower case); `now` in epoch seconds."""
+        relay = next((relay for relay in self._relays if _fits(relay, domain, stream)), None)
+        record = await self._found(domain, now)
+        if relay is not None:
+            name = f"relay:{relay.name}"
+            provider = Provider(name) if isinstance(record, Unroutable) else self._way(record.mx).provider
+            passage = Passage(relay=relay.name, domain=domain)
+            return Route(provider=provider, site=Site(name), hosts=(relay.host,), passage=passage)
+        if isinstance(record, Unroutable):
+            return record
+        if record.passage is None:
+            record.passage = await self._passage(domain, record.mx)
+        return replace(self._way(record.mx), passage=record.passage)
+
+    async def _found(self, domain: str, now: float) -> _Record | Unroutable:
         record = self._known.setdefault(domain, _Record())
         self._known.move_to_end(domain)
         if len(self._known) > MAX_REMEMBERED:
@@ -89,9 +125,19 @@ class Router:
             if not found:
                 return self._unknown(record, f"{domain} has neither MX nor address records")
             record.mx = tuple(sorted(found, key=lambda m: (m.preference, m.host))[:MAX_HOSTS])
+            record.passage = None
             record.found_at = now
             record.failures = record.missing = 0
-        return self._way(record.mx)
+        return record
+
+    async def _passage(self, domain: str, mx: Sequence[MxHost]) -> Passage:
+        authentic = all(m.authentic for m in mx)
+        if self._policies is None:
+            return Passage(authentic=authentic, domain=domain)
+        found = await self._policies.policy(domain)
+        mode = found.policy.mode
+        hosts = permitted(found.policy, [m.host.lower().rstrip(".") for m in mx]) if mode is not StsMode.NONE else ()
+        return Passage(sts=mode, sts_hosts=hosts, authentic=authentic, domain=domain, sts_failure=found.failure)
 
     def provider_of(self, hosts: Sequence[str]) -> Provider | None:
         """The provider that all hosts belong to, None when there is no such one."""
@@ -131,3 +177,10 @@ class Router:
         record.failures += 1
         reply = Reply(code=0, text=text, stage=Stage.CONNECT)
         return Unroutable(reply=reply, bounce_class=BounceClass.DNS_FAILURE, permanent=False, retry_after=wait)
+
+
+def _fits(relay: Relay, domain: str, stream: str) -> bool:
+    if relay.streams and stream not in relay.streams:
+        return False
+    patterns = [pattern.lower().rstrip(".") for pattern in relay.domains]
+    return not patterns or any(domain == p or (p.startswith("*.") and domain.endswith(p[1:])) for p in patterns)

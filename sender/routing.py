@@ -1,8 +1,9 @@
 """Asks for the routes of domains that queued mail waits for, beside the loop that sends.
 
 Contract: one pass at a time, LOOKUPS questions at once, so that a slow name server delays only the mail for its own
-domains.  A domain without an answer is asked for again when the router says so.  A domain that takes no mail is routed
-to itself: the line that claims its mail asks again and settles it.
+domains.  Streams that have a relay of their own are routed before the rest of a domain.  A domain without an answer is
+asked for again when the router says so.  A domain that takes no mail is routed to itself: the line that claims its
+mail asks again and settles it.
 """
 
 from __future__ import annotations
@@ -56,6 +57,10 @@ class Routing:
         async with slots:
             now = self._clock.now()
             try:
+                for stream in self._router.relayed_streams:
+                    fork = await self._router.route(domain, now, stream)
+                    if not isinstance(fork, Unroutable) and fork.passage.relay:
+                        await self._queue.route(domain, fork.provider, fork.site, stream=stream)
                 found = await self._router.route(domain, now)
                 if not isinstance(found, Unroutable):
                     await self._queue.route(domain, found.provider, found.site)

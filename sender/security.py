@@ -75,12 +75,13 @@ def demand_of(setting: Tls, passage: Passage, host: str, tlsa: TlsaAnswer, *, en
         if not listed:
             return Refusal(policy=PolicyType.STS, failure=TlsFailure.VALIDATION_FAILURE, text=unlisted)
         return Demand(tls=Tls.REQUIRED, verify=Verified.WEBPKI, policy=PolicyType.STS)
-    policy = PolicyType.STS if passage.sts is StsMode.TESTING else PolicyType.NONE
-    failure = TlsFailure.VALIDATION_FAILURE if policy is PolicyType.STS and not listed else TlsFailure.NONE
-    detail = unlisted if failure else ""
+    failure, detail = passage.sts_failure, ""
+    if passage.sts is StsMode.TESTING and not listed:
+        failure, detail = TlsFailure.VALIDATION_FAILURE, unlisted
+    policy = PolicyType.STS if passage.sts is StsMode.TESTING or passage.sts_failure else PolicyType.NONE
     if encrypted_only or setting is Tls.REQUIRED:
         return Demand(tls=Tls.REQUIRED, policy=policy, failure=failure, detail=detail)
-    verify = Verified.WEBPKI if policy is PolicyType.STS else Verified.NONE
+    verify = Verified.WEBPKI if passage.sts is StsMode.TESTING else Verified.NONE
     return Demand(tls=Tls.OPPORTUNISTIC, verify=verify, policy=policy, failure=failure, detail=detail)
 
 

@@ -18,8 +18,9 @@ from sender.board import Board
 from sender.compose import Composer
 from sender.holds import Holds
 from sender.route import Router
-from sender.schedule import LaneRest, RetrySchedule, SourceRest
+from sender.schedule import LaneRest, RetrySchedule
 from sender.settler import Settler
+from sender.sources import Sources
 
 MAX_BODY_BYTES = 32_000_000
 
@@ -66,4 +67,4 @@ class Tools:
     holds: Holds
     settler: Settler
     rest: LaneRest
-    sources: SourceRest
+    sources: Sources

@@ -31,9 +31,12 @@ from core.events import (
     ReportUnverified,
     SeedBlind,
     SeedPlaced,
+    SourceRested,
+    SourceReturned,
     StepChanged,
     SuppressionAdded,
     SuppressionRemoved,
+    TlsNegotiated,
     Unsubscribed,
 )
 from core.lane import Attribution, Lane
@@ -131,9 +134,10 @@ def _attribution(event: Event) -> Attribution | None:
 
 def evidence_text(evidence: Evidence) -> str:
     """`23 of 1,000 (2.30 %), threshold 2.00 %, e-value 310 of 100`."""
+    said = f", newest: “{evidence.samples[0]}”" if evidence.samples else ""
     return (
         f"{evidence.numerator:,} of {evidence.denominator:,} ({evidence.rate:.2%}), "
-        f"threshold {evidence.threshold:.2%}, e-value {evidence.e_value:,.4g} (acts at {evidence.limit:,.4g})"
+        f"threshold {evidence.threshold:.2%}, e-value {evidence.e_value:,.4g} (acts at {evidence.limit:,.4g}){said}"
     )
 
 
@@ -192,6 +196,15 @@ def _text(event: Event) -> str:  # one arm an event: a table of words
         case RecordChanged():
             before, after = event.before.replace("\n", " | "), event.after.replace("\n", " | ")
             return f"{event.type} of {event.name} changed from {before or '(nothing)'} to {after or '(nothing)'}"
+        case SourceRested():
+            return f"source {event.source} is taken out ({event.trouble}) until {iso(event.until)}: {event.detail}"
+        case SourceReturned():
+            return f"source {event.source} gets answers again"
+        case TlsNegotiated():
+            facts = event.facts
+            how = f"{facts.protocol} {facts.cipher}, verified: {facts.verified}" if facts.protocol else "no TLS"
+            failed = f"; {facts.failure}: {event.detail}" if facts.failure else ""
+            return f"connection to {event.host} for {event.domain or 'a relay'}: {how}{failed}"
         case GateChanged():
             figures = f" — {evidence_text(event.evidence)}" if event.evidence else ""
             until = f", until {iso(event.until)}" if event.until else ""

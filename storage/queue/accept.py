@@ -46,6 +46,7 @@ _WAITING = (
     .limit(PORTION)
     .with_for_update(skip_locked=True)
 )  # fmt: skip
+_WAITING_OF_STREAM = _WAITING.where(queue.c.stream == bindparam("of_stream"))
 _MOVE = (
     update(queue)
     .where(queue.c.message_id.in_(bindparam("ids", expanding=True)))
@@ -94,10 +95,12 @@ def unrouted_domains(connection: Connection, limit: int, now: float) -> list[str
     return list(found)
 
 
-def route_portion(connection: Connection, domain: str, provider: Provider, site: Site) -> bool:
-    """Move one portion of a domain's rows to their groups.  True when more may be left."""
+def route_portion(connection: Connection, domain: str, provider: Provider, site: Site, stream: str = "") -> bool:
+    """Move one portion of a domain's rows (of one stream, or all) to their groups.  True when more may be left."""
+    waiting = _WAITING_OF_STREAM if stream else _WAITING
+    of_stream = {"of_stream": stream} if stream else {}
     for priority in _priorities(connection):
-        rows = connection.execute(_WAITING, {"which": priority, "of": domain}).all()
+        rows = connection.execute(waiting, {"which": priority, "of": domain, **of_stream}).all()
         if not rows:
             continue
         by_key: defaultdict[GroupKey, list[str]] = defaultdict(list)
@@ -113,7 +116,8 @@ def route_portion(connection: Connection, domain: str, provider: Provider, site:
             notes.count(UNROUTED_ID, -len(members))
             notes.count(group.id, len(members))
         return True
-    connection.execute(_NO_WAIT, {"of": domain})
+    if not stream:  # else the rest of the domain still waits
+        connection.execute(_NO_WAIT, {"of": domain})
     return False
 
 

@@ -48,8 +48,8 @@ class SqlQueue:
     async def unrouted(self, limit: int = 500) -> list[str]:
         return await self._db.read(lambda connection: unrouted_domains(connection, limit, self._latest))
 
-    async def route(self, domain: str, provider: Provider, site: Site) -> None:
-        while await self._db.transact(lambda connection: route_portion(connection, domain, provider, site)):
+    async def route(self, domain: str, provider: Provider, site: Site, *, stream: str = "") -> None:
+        while await self._db.transact(lambda connection: route_portion(connection, domain, provider, site, stream)):
             pass
 
     async def fail_domain(self, domain: str, retry_at: float) -> None:

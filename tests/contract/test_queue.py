@@ -92,6 +92,16 @@ async def test_a_routed_domain_takes_all_its_rows_along(stores: Stores) -> None:
     assert await stores.queue.depth() == {"": 1, "gmail": 6}
 
 
+async def test_a_stream_of_a_domain_may_be_routed_by_itself(stores: Stores) -> None:
+    await take_in(stores, [submission(f"u{n}@a.test", routed=False, stream=s) for n in range(3) for s in "xy"])
+    await stores.queue.fail_domain("a.test", NOW + 60)
+    await stores.queue.route("a.test", GMAIL, Site("relay:esp"), stream="x")
+    assert [(g.site, g.stream, g.fresh) for g in await stores.queue.groups(NOW)] == [("relay:esp", "x", 3)]
+    assert await stores.queue.unrouted() == [], "the rest still waits for its time"
+    await stores.queue.groups(NOW + 60)
+    assert await stores.queue.unrouted() == ["a.test"]
+
+
 async def test_a_failed_domain_is_asked_for_again_when_its_time_has_come(stores: Stores) -> None:
     await take_in(stores, [submission("u@a.test", routed=False), submission("u@b.test", routed=False)])
     await stores.queue.fail_domain("a.test", NOW + 60)

@@ -251,9 +251,9 @@ class FakeQueue:
         domains = {_domain(r): None for r in self.rows.values() if not r.site and r.route_at <= now}
         return list(domains)[:limit]
 
-    async def route(self, domain: str, provider: Provider, site: Site) -> None:
+    async def route(self, domain: str, provider: Provider, site: Site, *, stream: str = "") -> None:
         for row in self.rows.values():
-            if _domain(row) == domain and not row.site:
+            if _domain(row) == domain and not row.site and stream in ("", row.submission.stream):
                 row.provider, row.site = provider, site
 
     async def fail_domain(self, domain: str, retry_at: float) -> None:

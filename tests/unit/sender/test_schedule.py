@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from config.model import Delivery
 from core.classify import GROUP_OF, BounceClass, Diagnosis, Group
 from core.reply import Reply, Stage
-from sender.schedule import LaneRest, RetrySchedule, SourceRest
+from sender.schedule import LaneRest, RetrySchedule
 from sender.trouble import Outcome, Stops, judge
 from tests.unit.sender.fakes import START
 
@@ -97,19 +97,6 @@ def test_the_memory_of_pairs_is_bounded() -> None:
     for n in range(50_100):
         rest.success("a", f"site{n}")
     assert len(rest._pairs) == 50_000
-
-
-def test_a_source_rests_when_three_known_providers_in_a_row_are_out_of_reach() -> None:
-    rest = SourceRest()
-    assert not any(rest.unreachable("a", f"other:{n}", START) for n in range(50)), "a list of dead hosts proves nothing"
-    assert not any(rest.unreachable("a", "gmail", START) for _ in range(50)), "nor does one provider's outage"
-    assert not rest.unreachable("a", "yahoo", START)
-    assert rest.unreachable("a", "mailru", START)
-    assert rest.until("a") == START + 60
-    assert rest.unreachable("a", "gmail", START + 61)
-    assert rest.until("a") == START + 61 + 120
-    rest.answered("a")
-    assert not rest.unreachable("a", "gmail", START + 500)
 
 
 # --- what a reply stops ----------------------------------------------------------------------------------------------
