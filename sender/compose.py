@@ -21,7 +21,7 @@ from core.messages import Body, BodyId, Leased
 from core.state import Envelope
 from core.tokens import Purpose, TokenSigner
 from sender.headers import Prepared, date, encoded, mailbox, prepare, split_mailbox, text_part
-from sender.template import MailTemplate, template_of
+from sender.template import BUILT_IN, MailTemplate, Rendered, tagged, template_of
 
 MAX_CACHED = 256
 MAX_CACHED_BYTES = 32_000_000
@@ -83,7 +83,13 @@ class Composer:
                     "recipient": to,
                     "unsubscribe_url": f"{self._url}/u/{unsubscribe}",
                 }
-                content = _built(template, values, submission.sending_domain, to, message_id, now)
+                rendered = template.render(values)
+                if template.utm:
+                    rendered = tagged(
+                        rendered, template.utm, source=submission.sending_domain, campaign=submission.campaign,
+                        stream=stream.name, spare=tuple(values[name] for name in BUILT_IN if name.endswith("_url")),
+                    )  # fmt: skip
+                content = _built(rendered, submission.sending_domain, to, message_id, now)
                 ascii_head = True
         message = "".join(added).encode() + content
         return Envelope(
@@ -135,10 +141,7 @@ def _whole(ready: Prepared, stream: StreamSettings, to: str, now: float) -> tupl
     return b"".join((*parts, ready.fields, b"\r\n", ready.body)), ready.ascii_head
 
 
-def _built(
-    template: MailTemplate, values: Mapping[str, str], sending_domain: str, to: str, message_id: str, now: float
-) -> bytes:
-    rendered = template.render(values)
+def _built(rendered: Rendered, sending_domain: str, to: str, message_id: str, now: float) -> bytes:
     name, text = split_mailbox(rendered.sender)
     sender = parse_address(text)
     if sender.domain != sending_domain and not sender.domain.endswith("." + sending_domain):

@@ -1,4 +1,6 @@
-"""Templates of one mail: From, subject, text and HTML with `{{ variables }}` (jinja2, sandboxed).
+"""Templates of one mail: From, subject, preheader, text and HTML with `{{ variables }}` (jinja2, sandboxed).
+
+What can be made of the parts before the values are known is made once: see `sender.preparing.prepared`.
 
 Contract: `MailTemplate.render` gives finished texts or raises InvalidInput; a variable that is missing is named, so a
 person is never greeted as "None".  HTML values are escaped.  A rendered From or subject with a line end or another
@@ -14,7 +16,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from jinja2 import StrictUndefined, Template, TemplateError, meta, nodes
@@ -22,8 +24,11 @@ from jinja2.exceptions import TemplateSyntaxError, UndefinedError
 from jinja2.sandbox import SandboxedEnvironment
 
 from core.errors import InvalidInput, LimitExceeded
+from sender.preparing.prepared import prepared
+from sender.preparing.utm import Choice, Tagger
 
-PARTS = ("from", "subject", "text", "html")
+PARTS = ("from", "subject", "preheader", "text", "html", "utm")
+_RENDERED = ("from", "subject", "text", "html")
 BUILT_IN = ("recipient", "unsubscribe_url")  # variables that the sender itself fills in
 MAX_PART = 1_000_000  # characters of one part's source
 MAX_RENDERED = 2_000_000  # characters of one rendered part
@@ -84,10 +89,19 @@ class MailTemplate:
         unknown = sorted(set(parts) - set(PARTS))
         if unknown:
             raise InvalidInput(unknown[0][:50], "is no part of a message", f"Parts are: {', '.join(PARTS)}")
-        self._parts = {name: _compile(name, parts[name]) for name in PARTS if parts.get(name)}
+        for name in ("preheader", "text", "html"):  # as written, so that an error names the writer's own line
+            if parts.get(name):
+                _parse(name, parts[name])
+        if any(character in parts.get("preheader", "") for character in "\r\n"):
+            raise InvalidInput("preheader", "holds a line end", "Write one line")
+        ready = prepared(parts)
+        sources = {**parts, "text": ready.text, "html": ready.html}
+        self._ready = ready
+        self._parts = {name: _compile(name, sources[name]) for name in _RENDERED if sources.get(name)}
         self._needed = frozenset[str]().union(*(part.names for part in self._parts.values())) - set(BUILT_IN)
         sender, subject = self._parts.get("from"), self._parts.get("subject")
-        self._plain = all(part.plain for part in self._parts.values()) and not (sender and sender.names)
+        plain = all(part.plain for part in self._parts.values())
+        self._plain = plain and not (sender and sender.names) and not ready.waits
         self._subject = subject if subject and subject.names else None
         if sender and not sender.names:
             _header("from", _render(sender, {}))
@@ -112,12 +126,21 @@ class MailTemplate:
         done = {name: _render(part, values) for name, part in self._parts.items()}
         for name in ("from", "subject"):
             _header(name, done.get(name, ""))
-        return Rendered(
-            sender=done.get("from", ""),
-            subject=done.get("subject", ""),
-            text=done.get("text", ""),
-            html=done.get("html", ""),
-        )
+        text, html = self._ready.finish(done.get("text", ""), done.get("html", ""))
+        return Rendered(sender=done.get("from", ""), subject=done.get("subject", ""), text=text, html=html)
+
+    @property
+    def utm(self) -> Choice:
+        """Which links get UTM parameters; false when none do."""
+        return self._ready.utm
+
+
+def tagged(
+    rendered: Rendered, choice: Choice, *, source: str, campaign: str, stream: str, spare: tuple[str, ...]
+) -> Rendered:
+    """The message with UTM parameters on the links of `choice`; `spare`: beginnings of links of our own."""
+    tagger = Tagger(choice, source=source, campaign=campaign, stream=stream, spare=spare)
+    return replace(rendered, text=tagger.text(rendered.text), html=tagger.html(rendered.html))
 
 
 def template_of(parts: Mapping[str, str]) -> MailTemplate:
@@ -130,19 +153,27 @@ def _cached(parts: tuple[tuple[str, str], ...]) -> MailTemplate:
     return MailTemplate(dict(parts))
 
 
-def _compile(name: str, source: str) -> _Part:
+def _parse(name: str, source: str) -> tuple[SandboxedEnvironment, nodes.Template, bool]:
+    """The tree, and whether it is plain."""
     if len(source) > MAX_PART:
         raise LimitExceeded(name, f"is {len(source)} characters long", f"At most {MAX_PART}")
     environment = _HTML if name == "html" else _TEXT
     try:
         tree = environment.parse(source)
-        plain = _examine(name, tree)
+        return environment, tree, _examine(name, tree)
+    except TemplateSyntaxError as error:
+        raise InvalidInput(name, f"line {error.lineno}: {error.message}", "Mend the template") from error
+    except (TemplateError, RecursionError, MemoryError, SyntaxError, ValueError) as error:
+        raise InvalidInput(name, f"cannot be compiled ({type(error).__name__})", "Simplify the template") from error
+
+
+def _compile(name: str, source: str) -> _Part:
+    environment, tree, plain = _parse(name, source)
+    try:
         uses = sum(1 for _ in tree.find_all(nodes.Name))
         loops = tree.find(nodes.For) is not None
         names = frozenset(meta.find_undeclared_variables(tree))
         template = environment.from_string(tree)
-    except TemplateSyntaxError as error:
-        raise InvalidInput(name, f"line {error.lineno}: {error.message}", "Mend the template") from error
     except (TemplateError, RecursionError, MemoryError, SyntaxError, ValueError) as error:
         raise InvalidInput(name, f"cannot be compiled ({type(error).__name__})", "Simplify the template") from error
     return _Part(

@@ -32,8 +32,12 @@ class MessageBody(BodyModel):
     sender: str = Field("", alias="from", max_length=1000)
     sending_domain: str = Field("", max_length=253)
     subject: str = Field("", max_length=2000)
-    text: str = ""
+    preheader: str = Field("", max_length=2000, description="The line beside the subject; hidden in html")
+    text: str = Field("", description="Made from html when empty")
     html: str = ""
+    utm: str = Field(
+        "", max_length=4000, description="Links to tag: off, all, or domains and beginnings of addresses, by spaces"
+    )
     mime: str | None = Field(None, description="A whole RFC 5322 message, base64")
     to: str | None = Field(None, description="Short for one recipient", max_length=1000)
     recipients: list[RecipientBody | str] = Field(default_factory=list, max_length=10_000)
@@ -44,6 +48,7 @@ class MessageBody(BodyModel):
         """The wish in intake's words.  Raises InvalidInput."""
         wished = [*([self.to] if self.to is not None else []), *self.recipients]
         parts = {"from": self.sender, "subject": self.subject, "text": self.text, "html": self.html}
+        parts |= {name: text for name, text in (("preheader", self.preheader), ("utm", self.utm)) if text}
         has_parts = any((self.subject, self.text, self.html))
         return Injection(
             stream=self.stream, campaign=self.campaign, sender=self.sender, sending_domain=self.sending_domain,

@@ -206,10 +206,16 @@ def test_a_template_becomes_a_message_with_both_alternatives() -> None:
     assert _text(html) == "<p>Dear Ann &amp; Co</p>\n"
 
 
-@pytest.mark.parametrize("only", ["text", "html"])
-def test_one_part_alone_needs_no_multipart(only: str) -> None:
-    parts = {k: v for k, v in TEMPLATE.items() if k in ("from", "subject", only)}
+def test_text_alone_needs_no_multipart() -> None:
+    parts = {k: v for k, v in TEMPLATE.items() if k != "html"}
     assert _read(_template(parts, name="Ann")).get_content_maintype() == "text"
+
+
+def test_html_alone_gets_a_text_part_made_from_it() -> None:
+    parts = {k: v for k, v in TEMPLATE.items() if k != "text"}
+    text, html = _read(_template(parts, name="Ann <3")).iter_parts()
+    assert _text(text) == "Dear Ann <3\n"
+    assert _text(html).strip() == "<p>Dear Ann &lt;3</p>"
 
 
 _WORDS = st.text(
