@@ -2,6 +2,7 @@
 
 Besides gates that are not open (`alerts.gates`) these conditions are told:
 - `MonitorLag`: the monitor is behind, so ramping lanes hold;
+- `SourceOut`: an egress source is of no use and was taken out (`alerts.sources`);
 - `SeedBlind`: a seed mailbox cannot be looked into: placement there is unknown, which is not "good";
 - `QueueStuck`: due mail of a provider that no attempt reached for too long, and no gate explains it;
 - `UnmatchedReplies`: refusals that no reply rule knows: texts changed, and the classes may be wrong;
@@ -14,10 +15,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from urllib.parse import quote
 
+from alerts.form import form_alert
 from alerts.gates import gate_alert
+from alerts.sources import source_alert
+from alerts.watching import ActiveListing, BlindZone, StaleFeed, watch_alerts
 from alerts.words import Language, number, sample, span
 from config.tables import Rule
-from core.events import Logged, SeedBlind, SeedPlaced
+from core.events import Logged, RecordChanged, SeedBlind, SeedPlaced, SourceRested
 from core.state import Alert, Gate
 
 BLIND_AFTER = 900.0  # domain seconds: one failed login is no alert
@@ -59,6 +63,7 @@ class Observed:
 
     gates: tuple[Gate, ...] = ()
     blind: tuple[SeedBlind, ...] = ()
+    sources_out: tuple[SourceRested, ...] = ()
     monitor_lag: float = 0.0
     max_lag: float = 60.0
     stuck: tuple[StuckQueue, ...] = ()
@@ -88,6 +93,7 @@ def find_alerts(
                 if english else "Проверьте ошибки 'monitor' в журнале и нагрузку базы данных",
             )
         )  # fmt: skip
+    alerts += [source_alert(rested, language, dashboard) for rested in seen.sources_out]
     alerts += [_blind(blind, language, dashboard) for blind in seen.blind if now - blind.at >= BLIND_AFTER]
     alerts += [_stuck(stuck, now, language, dashboard) for stuck in seen.stuck]
     alerts += [_unmatched(found, language, dashboard) for found in seen.unmatched]

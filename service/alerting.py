@@ -8,13 +8,14 @@ from alerts.alertmanager import AlertmanagerSink
 from alerts.conditions import Observed, StuckQueue, Unverified, blind_now, find_alerts
 from alerts.keeper import AlertKeeper
 from alerts.mail import MailSink
+from alerts.sources import sources_out
 from alerts.webhook import WebhookSink
 from config.secrets import read_secret
 from core.clock import SystemClock
 from core.errors import InvalidInput
-from core.events import Door, ReportUnverified, SeedBlind
+from core.events import Door, ReportUnverified, SeedBlind, SourceRested
 from core.lane import HOUR
-from core.ports import AlertSink
+from core.ports import AlertSink, EventLog
 from sender.intake import AnswerStatus, Injection, RecipientIn
 from service.parts import Parts
 from warmup.ramp import OTHER, is_other
@@ -65,7 +66,7 @@ class Alerting:
         seen = Observed(
             gates=parts.control.snapshot().gates, blind=await self._blind(), monitor_lag=parts.projector.lag(),
             max_lag=parts.settings.monitor.max_lag_seconds, stuck=await self._stuck(now),
-            unverified=await self._unverified(now),
+            unverified=await self._unverified(now), sources_out=await sources_now(parts.stores.log, now),
         )  # fmt: skip
         alerts = find_alerts(
             seen, rules=parts.rules, now=now, language=parts.settings.alerts.language,
@@ -124,3 +125,8 @@ class Alerting:
         )
         if not any(answer.status is AnswerStatus.ACCEPTED for answer in answers):
             raise InvalidInput("alerts.mails", f"nobody was accepted: {answers[0].reason}", "See the suppression list")
+
+
+async def sources_now(log: EventLog, now: float) -> tuple[SourceRested, ...]:
+    """Egress sources that are out now, in any process: by what the log says."""
+    return sources_out(reversed(await log.recent(["SourceRested", "SourceReturned"], _LOOK_BACK)), now)

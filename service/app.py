@@ -33,6 +33,7 @@ from sender.dkim import DkimSigner
 from sender.intake import Intake
 from sender.route import Router
 from sender.schedule import RetrySchedule
+from sender.sts_cache import StsPolicies
 from sender.transport import SmtpTransport
 from service.alerting import Alerting
 from service.clockstore import note_clock
@@ -43,9 +44,11 @@ from service.operator import Operator
 from service.parts import Parts
 from service.resolver import DnsResolver
 from service.seeds import build_seeds
+from service.sts import HttpsPolicyFetcher
 from service.submission import SubmissionServer
 from service.tasks import Supervisor
 from service.timetable import Timetable
+from service.tlsbook import TlsBook
 from service.unsubscribe import Unsubscriber
 from service.web.server import WebServer
 from storage.stores import Stores, open_stores
@@ -65,6 +68,8 @@ class Service:
         self._open: list[SubmissionServer | InboundServer | WebServer] = []
         self._timetable: Timetable | None = None
         self._dispatcher: Dispatcher | None = None
+        self._book: TlsBook | None = None
+        self._fetcher: HttpsPolicyFetcher | None = None
 
     @classmethod
     async def build(
@@ -86,6 +91,11 @@ class Service:
         supervisor = Supervisor()
         node = Node(settings.node)
 
+        fetcher = HttpsPolicyFetcher(resolver, ca_file=settings.delivery.ca_file)
+        sts = settings.delivery.mta_sts and settings.delivery.tls != "off"
+        policies = StsPolicies(resolver, fetcher, stores.meta, clock) if sts else None
+        book = TlsBook(stores.log)
+
         projector = Projector(
             log=stores.log, counters=stores.counters, controls=stores.controls, rules=rules,
             transactional=settings.transactional,
@@ -99,7 +109,11 @@ class Service:
         )  # fmt: skip
         dispatcher = Dispatcher(
             node=node, settings=settings, queue=stores.queue, spool=stores.spool, log=stores.log, clock=clock,
-            router=Router(resolver, providers), transport=SmtpTransport(settings, resolver, providers, clock),
+            router=Router(resolver, providers, relays=settings.relays, policies=policies),
+            transport=SmtpTransport(
+                settings, resolver, providers, clock, tlsa=resolver if isinstance(resolver, DnsResolver) else None,
+                book=book,
+            ),
             admission=StartingAdmission(GateAdmission(plans, settings), control),
             composer=Composer(signer, settings, DkimSigner(settings.sending_domains)), classifier=classifier,
             schedule=RetrySchedule(settings.delivery), providers=providers, snapshot=control.snapshot,
@@ -133,6 +147,7 @@ class Service:
         ]  # fmt: skip
         service._timetable = Timetable(parts, steps, alerting, seeds, Metering(parts))
         service._dispatcher = dispatcher
+        service._book, service._fetcher = book, fetcher
         return service
 
     async def start(self) -> None:
@@ -144,6 +159,8 @@ class Service:
         parts.supervisor.keep("control", parts.control.run)
         assert self._dispatcher is not None
         parts.supervisor.keep("dispatch", self._dispatcher.run)
+        assert self._book is not None
+        parts.supervisor.keep("tls book", self._book.run)
         parts.supervisor.keep("clock", self._keep_clock)
         assert self._timetable is not None
         self._timetable.start()
@@ -159,6 +176,10 @@ class Service:
         if self._timetable is not None:
             self._timetable.stop()
         await self.parts.supervisor.stop()
+        if self._book is not None:
+            await self._book.flush()
+        if self._fetcher is not None:
+            await self._fetcher.close()
         if self._http is not None:
             await self._http.close()
         await note_clock(self.parts.stores.meta, self.parts.clock)

@@ -1,4 +1,7 @@
-"""Points for InfluxDB: today's figures of every lane, the queue, closed gates.  Never read back for a decision."""
+"""Points for InfluxDB: today's figures of every lane, the queue, closed gates, sources that are out.
+
+They are never read back for a decision.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ from config.secrets import read_secret
 from core.ports import MetricsSink
 from core.state import Point
 from monitor import operator as word
+from service.alerting import sources_now
 from service.figures import lane_figures, today
 from service.parts import Parts
 from storage.influx import InfluxSink
@@ -52,6 +56,11 @@ class Metering:
         ]
         closed = sum(word.is_closed(gate) for gate in parts.control.snapshot().gates)
         points.append(Point(measurement="penstock_gates", at=now, tags={}, fields={"closed": float(closed)}))
+        out = {event.source for event in await sources_now(parts.stores.log, now)}
+        points += [
+            Point(measurement="penstock_source", at=now, tags={"source": s.name}, fields={"out": float(s.name in out)})
+            for s in parts.settings.sources
+        ]
         self.sink.write(points)
 
     async def stop(self) -> None:
