@@ -6,7 +6,8 @@ Besides gates that are not open (`alerts.gates`) these conditions are told:
 - `SeedBlind`: a seed mailbox cannot be looked into: placement there is unknown, which is not "good";
 - `QueueStuck`: due mail of a provider that no attempt reached for too long, and no gate explains it;
 - `UnmatchedReplies`: refusals that no reply rule knows: texts changed, and the classes may be wrong;
-- `UnverifiedReports`: many reports that prove nothing: a forger, or a forwarder that strips our tokens.
+- `UnverifiedReports`: many reports that prove nothing: a forger, or a forwarder that strips our tokens;
+- what the watches of DNS, blocklists and postmaster feeds know (`alerts.watching`).
 """
 
 from __future__ import annotations
@@ -69,6 +70,10 @@ class Observed:
     stuck: tuple[StuckQueue, ...] = ()
     unmatched: tuple[Unmatched, ...] = ()
     unverified: tuple[Unverified, ...] = ()
+    listings: tuple[ActiveListing, ...] = ()
+    blind_zones: tuple[BlindZone, ...] = ()
+    records: tuple[RecordChanged, ...] = ()
+    stale_feeds: tuple[StaleFeed, ...] = ()
 
 
 def find_alerts(
@@ -84,7 +89,7 @@ def find_alerts(
     english = language == "en"
     if seen.monitor_lag > seen.max_lag:
         alerts.append(
-            _alert(
+            form_alert(
                 "MonitorLag", "critical", {}, now, dashboard,
                 summary=f"The monitor is {span(seen.monitor_lag, language)} behind; ramping lanes hold"
                 if english else f"Монитор отстаёт на {span(seen.monitor_lag, language)}; прогрев ждёт",
@@ -98,6 +103,9 @@ def find_alerts(
     alerts += [_stuck(stuck, now, language, dashboard) for stuck in seen.stuck]
     alerts += [_unmatched(found, language, dashboard) for found in seen.unmatched]
     alerts += [_unverified(found, language, dashboard) for found in seen.unverified]
+    alerts += watch_alerts(
+        seen.listings, seen.blind_zones, seen.records, seen.stale_feeds, now=now, language=language, dashboard=dashboard
+    )
     return alerts
 
 
@@ -117,7 +125,7 @@ def blind_now(events: Iterable[Logged]) -> tuple[SeedBlind, ...]:
 
 def _blind(blind: SeedBlind, language: Language, dashboard: str) -> Alert:
     english = language == "en"
-    return _alert(
+    return form_alert(
         "SeedBlind", "warning", {"mailbox": blind.mailbox, "provider": blind.provider}, blind.at, dashboard,
         summary=f"Seed mailbox {blind.mailbox} ({blind.provider}) cannot be looked into: placement there is unknown"
         if english else f"Ящик {blind.mailbox} ({blind.provider}) недоступен: размещение там неизвестно",
@@ -131,7 +139,7 @@ def _stuck(stuck: StuckQueue, now: float, language: Language, dashboard: str) ->
     english = language == "en"
     where = stuck.provider or ("not yet routed domains" if english else "ещё не найденные домены")
     count, age = number(stuck.queued, language), span(now - stuck.oldest, language)
-    return _alert(
+    return form_alert(
         "QueueStuck", "warning", {"provider": stuck.provider} if stuck.provider else {}, stuck.oldest, dashboard,
         summary=f"{count} messages to {where} are due and wait, the oldest for {age}"
         if english else f"Писем к отправке на {where}: {count}; старшее ждёт {age}",
@@ -144,7 +152,7 @@ def _stuck(stuck: StuckQueue, now: float, language: Language, dashboard: str) ->
 def _unmatched(found: Unmatched, language: Language, dashboard: str) -> Alert:
     english = language == "en"
     count = number(found.count, language)
-    return _alert(
+    return form_alert(
         "UnmatchedReplies", "warning", {"provider": found.provider}, found.since, dashboard,
         summary=f"{count} refusals of {found.provider} match no reply rule" if english
         else f"{found.provider}: отказов без подходящего правила: {count}",
@@ -157,7 +165,7 @@ def _unmatched(found: Unmatched, language: Language, dashboard: str) -> Alert:
 def _unverified(found: Unverified, language: Language, dashboard: str) -> Alert:
     english = language == "en"
     count = number(found.count, language)
-    return _alert(
+    return form_alert(
         "UnverifiedReports", "warning", {"kind": found.kind}, found.since, dashboard,
         summary=f"{count} reports ({found.kind}) carried no valid token; they have no effect" if english
         else f"Отчётов ({found.kind}) без действительного токена: {count}; они не действуют",
@@ -165,13 +173,6 @@ def _unverified(found: Unverified, language: Language, dashboard: str) -> Alert:
         remedy="If they are real, check that the return path and the token keys did not change" if english
         else "Если они настоящие, проверьте, не сменились ли обратный адрес и ключи токенов",
     )  # fmt: skip
-
-
-def _alert(name: str, severity: str, parts: dict[str, str], since: float, dashboard: str, **said: str) -> Alert:
-    scope = ",".join(f"{key}={value}" for key, value in parts.items()) or "all"
-    labels = {"alertname": name, "severity": severity, "scope": scope, "service": "penstock", **parts}
-    said.setdefault("description", f"{said['summary']}. {said['remedy']}")
-    return Alert(labels=labels, annotations=said, starts_at=since, ends_at=0.0, link=_link(dashboard, ""))
 
 
 def _link(dashboard: str, pause_id: str) -> str:

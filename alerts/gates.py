@@ -41,6 +41,7 @@ _SIGNAL = {
     "ru": {"complaint_rate": "доля жалоб", "hard_bounce_rate": "доля жёстких отказов"},
 }
 OPERATOR = "operator"  # label `rule` of a gate that a person closed
+LISTING = "listing"  # rule of a gate that a blocklist closed
 
 
 def gate_alert(gate: Gate, rules: Mapping[str, Rule], *, language: Language, link: str) -> Alert | None:
@@ -135,6 +136,12 @@ def _action(gate: Gate, language: Language) -> str:
                 f"Sending is paused until {end}; then a probe decides"
                 if english
                 else f"Отправка приостановлена до {end}; затем решит проба"
+            )
+        case GateState.PAUSED if gate.rule == LISTING:
+            return (
+                "Sending is paused until the listing ends; then a probe decides"
+                if english
+                else "Отправка приостановлена до конца блокировки; затем решит проба"
             )
         case GateState.PAUSED:
             return "Sending is paused until a person resumes it" if english else "Отправка приостановлена до решения"

@@ -70,13 +70,24 @@ async def connect_out(host: str, port: int, bind: str) -> str:
 
 async def examine(settings: Settings, resolver: Resolver, *, connect_port25: Connect = connect_out) -> list[Finding]:
     """Everything that was found, good things too, by subject."""
-    keys, wanted = _keys(settings)
-    findings = [*_files(settings), *keys, *_edges(settings)]
+    findings = [*_files(settings), *_edges(settings)]
+    async with asyncio.TaskGroup() as group:
+        tasks = [
+            group.create_task(examine_dns(settings, resolver)),
+            group.create_task(_way_out(settings, resolver, connect_port25)),
+        ]
+    for task in tasks:
+        findings += task.result()
+    return list(dict.fromkeys(findings))
+
+
+async def examine_dns(settings: Settings, resolver: Resolver) -> list[Finding]:
+    """Keys and DNS records alone: what requirement sheets are judged by, without a connection to anybody."""
+    findings, wanted = _keys(settings)
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(_domain(settings, domain, resolver)) for domain in settings.sending_domains]
         tasks += [group.create_task(check_dkim(resolver, one)) for one in wanted]
         tasks += [group.create_task(check_source(resolver, s.name, s.bind, s.ehlo)) for s in settings.sources]
-        tasks.append(group.create_task(_way_out(settings, resolver, connect_port25)))
     for task in tasks:
         findings += task.result()
     return list(dict.fromkeys(findings))  # two selectors of one domain see the same wildcard
@@ -140,6 +151,10 @@ def _secret_files(settings: Settings) -> Iterator[tuple[str, Path]]:
         yield f"seeds.{seed.mailbox}", seed.password_file
     if settings.metrics.influx_token_file is not None:
         yield "metrics.influx_token_file", settings.metrics.influx_token_file
+    for feed in settings.feeds:
+        yield f"feeds.{feed.name}", feed.secret_file
+    for zone_key in settings.blocklists.keys:
+        yield f"blocklists.keys.{zone_key.name}", zone_key.key_file
 
 
 def _keys(settings: Settings) -> tuple[list[Finding], list[DkimWanted]]:

@@ -125,6 +125,11 @@ class DnsResolver:
             ),
         )
 
+    async def ipv4(self, host: str) -> list[str]:
+        """The A records alone: what blocklists answer with.  Raises as `addresses` does."""
+        records = await self._ask(host, dns.rdatatype.A)
+        return [record.to_text() for record in records.rdatas]
+
     async def txt(self, name: str) -> list[str]:
         """See core.ports.Resolver."""
         records = await self._ask(name, dns.rdatatype.TXT)

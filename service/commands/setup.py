@@ -9,6 +9,8 @@ import secrets
 import tomllib
 from pathlib import Path
 
+from collectors.dns.sheets import Standing
+from collectors.dns.sheets import render as render_sheets
 from config.load import load_plans, load_providers, load_rules, load_settings, read_settings
 from config.replies import load_reply_rules
 from config.schema import settings_schema
@@ -18,8 +20,9 @@ from core.clock import SystemClock
 from core.errors import InvalidInput
 from sender.dkim import new_key
 from service.commands.common import DEFAULT_CONFIG, add_config
-from service.doctor import examine, exit_code, render
+from service.doctor import examine, examine_dns, exit_code, render
 from service.resolver import DnsResolver
+from service.sheets import judged, stored_evidence
 
 
 def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -31,6 +34,9 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
     doctor = commands.add_parser("doctor", help="say what is missing before real sending, with the remedy for each")
     doctor.add_argument("--lang", choices=["en", "ru"], default="en")
+    doctor.add_argument(
+        "--sheets", action="store_true", help="what Gmail, Yahoo, Microsoft and Mail.ru ask of senders, row by row"
+    )
     add_config(doctor)
     doctor.set_defaults(run=run_doctor)
 
@@ -82,7 +88,14 @@ def _write_secret(path: Path, content: bytes) -> None:
 async def run_doctor(arguments: argparse.Namespace) -> int:
     """Examine; exit code 1 when something stands in the way of sending."""
     settings = load_settings(arguments.config)
-    findings = await examine(settings, DnsResolver(settings.dns, SystemClock()))
+    clock = SystemClock()
+    resolver = DnsResolver(settings.dns, clock)
+    if arguments.sheets:
+        counters, observations = await stored_evidence(settings, clock.now())
+        results = judged(settings, await examine_dns(settings, resolver), counters, observations)
+        print(render_sheets(results, arguments.lang))
+        return int(any(result.count(Standing.FAIL) for result in results))
+    findings = await examine(settings, resolver)
     print(render(findings, arguments.lang))
     return exit_code(findings)
 

@@ -1,0 +1,134 @@
+"""Requirement sheets: what a provider asks of senders, row by row, against what is known of us.  Pure.
+
+Contract: a row is Fail when anything that decides it is bad, Unknown when anything is not known, Pass only when
+everything is known and good.  Findings come from the DNS checks, facts from the settings, the counters and the
+postmaster feeds (`service.requirements` makes them); a row that names neither cannot be seen from here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from collectors.dns.finding import Finding, Language, Level
+from config.tables import Requirement, Sheet
+
+MAX_EVIDENCE = 5
+_FAILED_LOOKUP = "dns.failed"
+
+
+class Standing(StrEnum):
+    """How we stand against a row."""
+
+    PASS = "pass"  # noqa: S105 -- the word, no secret
+    FAIL = "fail"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """Something known of us: good, bad (False) or not known (None), and what shows it, as (English, Russian)."""
+
+    good: bool | None
+    shows: tuple[str, str]
+
+    def words(self, language: Language) -> str:
+        return self.shows[0 if language == "en" else 1]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowResult:
+    """A row with its standing.  `evidence` as (English, Russian) pairs."""
+
+    row: Requirement
+    standing: Standing
+    evidence: tuple[tuple[str, str], ...] = ()
+
+    def what(self, language: Language) -> str:
+        return self.row.what_en if language == "en" else self.row.what_ru
+
+    def remedy(self, language: Language) -> str:
+        """'' when the row passes."""
+        if self.standing is Standing.PASS:
+            return ""
+        return self.row.remedy_en if language == "en" else self.row.remedy_ru
+
+    def shown(self, language: Language) -> list[str]:
+        return [pair[0 if language == "en" else 1] for pair in self.evidence]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SheetResult:
+    """A provider's sheet, judged."""
+
+    sheet: Sheet
+    rows: tuple[RowResult, ...]
+
+    def count(self, standing: Standing) -> int:
+        return sum(row.standing is standing for row in self.rows)
+
+    def title(self, language: Language) -> str:
+        return self.sheet.title_en if language == "en" else self.sheet.title_ru
+
+
+def judge(sheet: Sheet, findings: Sequence[Finding], facts: Mapping[str, Fact]) -> SheetResult:
+    """Every row of a sheet.  A fact that nobody made is unknown."""
+    failed = [finding for finding in findings if finding.text.id == _FAILED_LOOKUP]
+    return SheetResult(sheet=sheet, rows=tuple(_row(row, findings, failed, facts) for row in sheet.rows))
+
+
+def _row(
+    row: Requirement, findings: Sequence[Finding], failed: Sequence[Finding], facts: Mapping[str, Fact]
+) -> RowResult:
+    bad: list[tuple[str, str]] = []
+    unknown: list[tuple[str, str]] = []
+    good: list[tuple[str, str]] = []
+    for beginning in row.findings:
+        mine = [finding for finding in findings if finding.text.id.startswith(beginning)]
+        broken = [f for f in mine if f.level is Level.PROBLEM or (row.warnings_fail and f.level is Level.WARNING)]
+        bad += [_told(finding) for finding in broken]
+        good += [_told(finding) for finding in mine if finding not in broken]
+    if row.findings and not good and not bad:
+        unknown.append(("nothing was found about it", "об этом ничего не найдено"))
+    if row.findings:
+        # which record a failed look-up was about is not said by its id, so every DNS row is in doubt
+        unknown += [_told(finding) for finding in failed]
+    for name in row.facts:
+        fact = facts.get(name)
+        if fact is None or fact.good is None:
+            unknown.append(fact.shows if fact else ("it cannot be seen from here", "отсюда не видно"))
+        else:
+            (good if fact.good else bad).append(fact.shows)
+    if not row.findings and not row.facts:
+        unknown.append(("it cannot be seen from here", "отсюда не видно"))
+    for standing, evidence in ((Standing.FAIL, bad), (Standing.UNKNOWN, unknown), (Standing.PASS, good)):
+        if evidence:
+            kept = tuple(dict.fromkeys(evidence))[:MAX_EVIDENCE]
+            return RowResult(row=row, standing=standing, evidence=kept)
+    raise AssertionError("a row has good, bad or unknown evidence")
+
+
+def _told(finding: Finding) -> tuple[str, str]:
+    english, russian = finding.words("en")[0], finding.words("ru")[0]
+    return f"{finding.subject}: {english}", f"{finding.subject}: {russian}"
+
+
+_MARKS = {Standing.PASS: "✓", Standing.FAIL: "✗", Standing.UNKNOWN: "?"}
+_SUMMARY = {"en": "{p} pass, {f} fail, {u} unknown", "ru": "выполнено {p}, нарушено {f}, неизвестно {u}"}
+
+
+def render(results: Sequence[SheetResult], language: Language) -> str:
+    """For a terminal: each sheet with its rows, evidence and remedy below."""
+    lines: list[str] = []
+    for result in results:
+        counts = {"p": Standing.PASS, "f": Standing.FAIL, "u": Standing.UNKNOWN}
+        summary = _SUMMARY[language].format(**{key: result.count(standing) for key, standing in counts.items()})
+        lines += [f"{result.title(language)} — {summary}"]
+        for row in result.rows:
+            lines.append(f"  {_MARKS[row.standing]} {row.what(language)}")
+            lines += [f"      {text}" for text in row.shown(language)]
+            if remedy := row.remedy(language):
+                lines.append(f"      → {remedy}")
+        lines.append("")
+    return "\n".join(lines).rstrip()
