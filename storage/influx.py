@@ -83,6 +83,7 @@ class InfluxSink:
                     self._change.wait()
                 if not self._line:
                     return
+                last_try = self._closing
                 batch = [self._line.popleft() for _ in range(min(_BATCH, len(self._line)))]
             if self._send(batch):
                 pause = _FIRST_PAUSE
@@ -90,11 +91,11 @@ class InfluxSink:
             with self._change:
                 self._line.extendleft(reversed(batch))
                 self._cut()
-                if not self._closing:
-                    self._change.wait_for(lambda: self._closing, pause)
-                elif self._line:
+                if last_try:
                     self._dropped += len(self._line)
+                    self._line.clear()
                     return
+                self._change.wait_for(lambda: self._closing, pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
 
     def _send(self, batch: list[str]) -> bool:
@@ -126,7 +127,7 @@ def _line_of(point: Point) -> str:
         line.tag(name, value)
     for name, number in point.fields.items():
         if math.isfinite(number):
-            line.field(name, number)
+            line.field(name, float(number))  # an int would fix the field's type for ever
     if point.at:
         line.time(int(point.at * 1e9))
     return str(line.to_line_protocol())
