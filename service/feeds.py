@@ -32,7 +32,7 @@ from core.address import normal_domain
 from core.events import RecordChanged
 from core.lane import DAY, HOUR, cohort_of
 from core.metrics import Metric
-from core.ports import Clock, Counters, Resolver, ResolverFailed
+from core.ports import Clock, Counters, Observations, Resolver, ResolverFailed
 from core.state import CounterKey
 from service.doctor import examine_dns
 from service.listings import ListingDesk
@@ -78,6 +78,11 @@ class Feeds:
         self._records = records
         self._feeds = feeds
         self._findings: tuple[float, list[Finding]] | None = None
+
+    @property
+    def observations(self) -> Observations:
+        """Figures of the postmaster feeds."""
+        return self._stores.observations
 
     @property
     def jobs(self) -> list[Job]:

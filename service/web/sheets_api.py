@@ -11,7 +11,6 @@ from core.errors import InvalidInput
 from core.lane import DAY
 from service.feeds import Feeds
 from service.sheets import sheet_json
-from service.web.keys import PARTS
 
 FEEDS = web.AppKey("feeds", Feeds)
 
@@ -19,7 +18,7 @@ FEEDS = web.AppKey("feeds", Feeds)
 async def get_requirements(request: web.Request) -> web.Response:
     """Every sheet row by row: pass, fail or unknown, with evidence and remedy in both languages."""
     results = await request.app[FEEDS].sheets()
-    return web.json_response({"now": iso(request.app[PARTS].clock.now()), "sheets": [sheet_json(r) for r in results]})
+    return web.json_response({"sheets": [sheet_json(result) for result in results]})
 
 
 async def get_listings(request: web.Request) -> web.Response:
@@ -54,7 +53,7 @@ async def get_observations(request: web.Request) -> web.Response:
         since = int(query.get("since_day", "0"))
     except ValueError as error:
         raise InvalidInput("limit, since_day", "is no number", "Give whole numbers") from error
-    found = await request.app[PARTS].stores.observations.page(
+    found = await request.app[FEEDS].observations.page(
         feed=query.get("feed", ""), subject=query.get("subject", ""), metric=query.get("metric", ""),
         since_day=since, limit=limit,
     )  # fmt: skip

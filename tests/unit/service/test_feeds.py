@@ -7,6 +7,8 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
 
 from alerts.conditions import Observed, find_alerts
 from collectors.dns.sheets import Standing
@@ -22,6 +24,8 @@ from core.state import CounterKey, Gate, Observation
 from monitor import operator
 from service.feeds import Feeds, Volumes, build_feeds
 from service.requirements import FACTS, facts_of
+from service.web.auth import errors_as_json
+from service.web.sheets_api import FEEDS, get_listings, get_observations, get_requirements
 from storage.stores import Stores, open_stores
 from tests.unit.collectors.watch_zone import Zone
 
@@ -283,3 +287,33 @@ def test_a_rate_is_judged_by_its_interval(complained: int, delivered: int, good:
         CounterKey(attribution=attribution("mailru", NOW), metric=Metric.COMPLAINED): 9_000,
     }
     assert facts_of(settings, counters, [])["yahoo_complaints"].good is good
+
+
+async def test_the_api_shows_sheets_listings_and_figures(lab: Lab) -> None:
+    await lab.look(LISTED + "\n1.0.0.127.mild.example A 127.0.0.2")
+    await lab.stores.observations.put(
+        [
+            Observation(feed="gpt", subject="news.example", metric="spam_rate", day=20_416, value=0.004),
+            Observation(feed="snds", subject="192.0.2.10", metric="trap_hits", day=20_415, value=1.0),
+        ]
+    )
+    app = web.Application(middlewares=[errors_as_json])
+    app[FEEDS] = lab.feeds()
+    for handler in (get_requirements, get_listings, get_observations):
+        app.router.add_get(f"/{handler.__name__}", handler)
+    async with TestClient(TestServer(app)) as client:
+        answer = await (await client.get("/get_requirements")).json()
+        rows = {row["id"]: row for sheet in answer["sheets"] for row in sheet["rows"] if sheet["provider"] == "gmail"}
+        assert (rows["spf"]["standing"], rows["visible_unsubscribe"]["standing"]) == ("fail", "unknown")
+        assert rows["spf"]["remedy"]["en"]
+        assert rows["spf"]["evidence"]["ru"]
+        answer = await (await client.get("/get_listings")).json()
+        assert [(row["subject"], row["zone"], row["codes"]) for row in answer["listings"]] == [
+            ("192.0.2.10", "bl.example", ["127.0.0.2"])
+        ]
+        assert {row["zone"]: row["trusted"] for row in answer["zones"]} == {
+            "bl.example": True, "mild.example": False, "dbl.example": True,
+        }  # fmt: skip
+        answer = await (await client.get("/get_observations?since_day=20416")).json()
+        assert [(row["feed"], row["date"]) for row in answer["observations"]] == [("gpt", "2025-11-24")]
+        assert (await client.get("/get_observations?limit=x")).status == 422

@@ -165,6 +165,15 @@ async def test_addresses_ipv4_first_also_through_an_alias(server: NameServer) ->
     assert await resolver(server).addresses("text.test") == []
 
 
+async def test_the_a_records_alone_cost_one_question(server: NameServer) -> None:
+    ours = resolver(server)
+    assert await ours.ipv4("mx1.mail.test") == ["192.0.2.1"]
+    assert await ours.ipv4("text.test") == []
+    assert server.asked["mx1.mail.test.", "AAAA"] == 0
+    with pytest.raises(NameMissing):
+        await ours.ipv4("none.test")
+
+
 async def test_strings_of_a_text_record_are_joined(server: NameServer) -> None:
     assert sorted(await resolver(server).txt("text.test")) == ["second", "v=spf1 -all"]
     assert await resolver(server).txt("bare.test") == []
