@@ -130,6 +130,11 @@ class MailTemplate:
         return Rendered(sender=done.get("from", ""), subject=done.get("subject", ""), text=text, html=html)
 
     @property
+    def names(self) -> frozenset[str]:
+        """The variables in it, without those that the sender fills in."""
+        return self._needed
+
+    @property
     def utm(self) -> Choice:
         """Which links get UTM parameters; false when none do."""
         return self._ready.utm

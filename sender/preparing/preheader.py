@@ -2,11 +2,14 @@
 
 In HTML it is the first text of the body and hidden there, followed by characters without ink, so that the client does
 not fill its line with "View in browser".  In the text part it is the first line.
-Contract: works on jinja sources as on finished pages; pure.  `preheader` is escaped as HTML by whoever renders it.
+Contract: takes and gives jinja sources: what is written is escaped here, values are escaped when rendered.  Pure.
 """
 
 from __future__ import annotations
 
+from html import escape
+
+from sender.preparing.holes import Holes
 from sender.preparing.markup import Kind, pieces
 
 _HIDE = (
@@ -18,17 +21,23 @@ _PAD = "&#847;&zwnj;&nbsp;" * 40
 
 def in_html(html: str, preheader: str) -> str:
     """The page with the preheader at the beginning of its body."""
-    line = f'<div style="{_HIDE}">{preheader}{_PAD}</div>'
+    page, line = Holes.of(html), Holes.of(preheader)
+    at = _place(page.marked)
+    shown = line.restore(escape(line.marked, quote=False))
+    return f'{page.restore(page.marked[:at])}<div style="{_HIDE}">{shown}{_PAD}</div>{page.restore(page.marked[at:])}'
+
+
+def _place(html: str) -> int:
     at = behind = 0
     for piece in pieces(html):
         at += len(piece.source)
         if piece.kind is Kind.OPEN and piece.name == "body":
-            return html[:at] + line + html[at:]
+            return at
         if (piece.kind is Kind.CLOSE and piece.name == "head") or (
             piece.kind is Kind.COMMENT and piece.source[:9].lower() == "<!doctype"
         ):
             behind = at
-    return html[:behind] + line + html[behind:]
+    return behind
 
 
 def in_text(text: str, preheader: str) -> str:

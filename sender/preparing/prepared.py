@@ -65,8 +65,7 @@ def prepared(parts: Mapping[str, str]) -> Prepared:
             inline_each = not done
             html = done or html
     if line and html:
-        holes = Holes.of(html)
-        html = holes.restore(preheader.in_html(holes.marked, line))
+        html = preheader.in_html(html, line)
     if line and (text or text_each):
         text = preheader.in_text(text, line)
     return Prepared(
