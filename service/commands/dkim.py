@@ -34,7 +34,7 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     new = _action(actions, "new", "make a key and print its DNS record; nothing signs with it yet", run_new)
     new.add_argument("--selector", required=True)
     new.add_argument("--algorithm", choices=["rsa-sha256", "ed25519-sha256"], default="rsa-sha256")
-    _action(actions, "list", "every key: in use or prepared, where it lies, since when", run_list)
+    _action(actions, "list", "every key: in use or not, where it lies, since when", run_list)
     publish = _action(actions, "publish", "print records and check that DNS answers with them", run_publish)
     publish.add_argument("--selector", default="", help="only this key (default: all)")
     rotate = _action(actions, "rotate", "prepare the next key of a selector, and say what to do", run_rotate)
@@ -69,7 +69,7 @@ async def run_list(arguments: argparse.Namespace) -> int:
     """Print all keys."""
     ring = KeyRing(load_settings(arguments.config), arguments.keys)
     for key in ring.keys(arguments.domain):
-        state = "in use  " if key.active else "prepared"
+        state = "in use    " if key.active else "not in use"
         print(f"{state}  {key.name:<48} {key.algorithm:<15} since {iso(key.path.stat().st_mtime)}  {key.path}")
     return 0
 
@@ -113,7 +113,11 @@ async def rotate(ring: KeyRing, domain: str, selector: str, config: Path, resolv
     old = ring.key(name, selector)
     if not old.active:
         raise InvalidInput("--selector", f"{selector} is not in use", "Name a selector of the settings")
-    waiting = [k for k in ring.keys(name) if not k.active and k.algorithm == old.algorithm]
+    # an older key that is not in use is one that was rotated out: it never comes back
+    made = old.path.stat().st_mtime
+    waiting = [
+        k for k in ring.keys(name) if not k.active and k.algorithm == old.algorithm and k.path.stat().st_mtime > made
+    ]
     new = waiting[-1] if waiting else ring.prepare(name, ring.next_selector(name, selector), old.algorithm)
     findings = await _findings(new, resolver)
     if not _is_published(findings):

@@ -229,3 +229,30 @@ async def test_a_cancelled_transaction_leaves_no_open_connection() -> None:
                 await connection.send(MAIL)
         await ended.wait()
         await connection.close()
+
+
+# --- which address -------------------------------------------------------------------------------
+async def test_the_addresses_of_a_host_are_tried_in_their_order() -> None:
+    host = Host(PLAIN)
+    async with listening(host) as port:
+        found = await transport(port, Names(mx1=["127.0.0.77", "127.0.0.1"])).connect(OUR, ["mx1.test"], DOMAIN)
+        assert isinstance(found, SmtpConnection)
+        await found.close()
+    assert len(host.heard) == 1
+
+
+@pytest.mark.parametrize("bind", ["", "::1"])
+async def test_ipv6_is_used_where_ipv4_cannot_be_or_the_source_has_no_other(bind: str) -> None:
+    host = Host(PLAIN)
+    try:
+        server = await asyncio.start_server(host.serve, "::1", 0)
+    except OSError:
+        print("NOT TESTED: IPv6, which this machine does not have")
+        return
+    port = server.sockets[0].getsockname()[1]
+    found = await transport(port, Names(mx1=["127.0.0.77", "::1"]), bind=bind).connect(OUR, ["mx1.test"], DOMAIN)
+    assert isinstance(found, SmtpConnection)
+    await found.close()
+    server.close()
+    await server.wait_closed()
+    assert host.peers == ["::1"]

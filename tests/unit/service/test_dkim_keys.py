@@ -174,6 +174,16 @@ def test_a_key_takes_over_only_when_its_record_is_published(config: Path, capsys
     assert not list(config.parent.glob("*.new"))
 
 
+def test_a_key_that_was_rotated_out_never_comes_back(config: Path) -> None:
+    keys = ring(config)
+    old = keys.prepare("example.com", "p0", "ed25519-sha256")
+    os.utime(old.path, (NOW - 900_000_000, NOW - 900_000_000))
+    zone = Zone()
+    zone.texts[old.name] = old.record
+    assert turn(config, zone, write=True) == 1
+    assert {k.selector for k in ring(config).keys("example.com")} == {"p0", "p1", "p2", "p3"}
+
+
 def report(selector: str, end: float, domain: str = "example.com") -> DmarcReport:
     row = DmarcRecord(
         source_ip="192.0.2.1", count=1, disposition="none", dkim="pass", spf="pass", header_from=domain,
