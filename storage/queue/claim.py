@@ -24,6 +24,7 @@ from storage.queue.rows import RowState, remove_rows, submission_of
 from storage.statements import CHUNK, chunks
 from storage.tables import queue, suppressions
 
+_PORTION = 100
 _DROPS = 8  # portions of suppressed rows that one claim clears away; the next claim goes on
 _MATCHES = and_(
     suppressions.c.address == queue.c.normal, or_(suppressions.c.stream == "", suppressions.c.stream == queue.c.stream)
@@ -113,8 +114,9 @@ def _take(
 def _sendable_rows(connection: Connection, claim: Claim, group: Group, state: RowState, wanted: int) -> list[Any]:
     """The front of the line, after suppressed rows were dropped from it."""
     rows: list[Any] = []
+    portion = wanted
     for _ in range(_DROPS if wanted > 0 else 0):
-        parameters = {"group": group.id, "in_state": int(state), "now": claim.now, "rows": wanted}
+        parameters = {"group": group.id, "in_state": int(state), "now": claim.now, "rows": portion}
         rows = list(connection.execute(_FRONT, parameters))
         suppressed = [row for row in rows if row.suppressed is not None]
         if not suppressed:
@@ -122,7 +124,8 @@ def _sendable_rows(connection: Connection, claim: Claim, group: Group, state: Ro
         remove_rows(connection, suppressed)
         append_events(connection, [_dropped(row, claim.now) for row in suppressed])
         rows = [row for row in rows if row.suppressed is None]
-    return rows
+        portion = max(wanted, _PORTION)  # where one is suppressed a whole list may be: a claim of one must get past it
+    return rows[:wanted]
 
 
 def _dropped(row: Any, now: float) -> Dropped:

@@ -105,7 +105,8 @@ def test_nobody_relays_without_credentials(world: World) -> None:
 
 
 def test_dead_addresses_close_the_gate_within_a_second_and_spare_receipts(world: World) -> None:
-    world.inject("bulk", [f"dead{n}@beta.test" for n in range(120)], campaign="bought-list")
+    dead = [f"dead{n}@beta.test" for n in range(60)]
+    world.inject("bulk", dead, campaign="bought-list")
     wait_until(lambda: "paused" in states(world), f"a pause: {world.penstock.tail()}")
     pause = next(p for p in beta_pauses(world) if p["state"] == "paused")
     assert pause["until"], "an automatic pause expires"
@@ -136,8 +137,10 @@ def test_dead_addresses_close_the_gate_within_a_second_and_spare_receipts(world:
 
     lines = penstock(world, "explain", "pause", pause["id"])
     assert "→ paused" in lines
-    assert "does not exist" in lines or "hard" in lines
+    assert "does not exist" in lines, "the story shows a reply"
 
+    # the operator takes the bad list out, which also ends what still waits of it, and opens the gates
+    world.call("POST", "/v1/suppressions", {"addresses": dead, "note": "bought list"}, expect=201)
     for scope in {p["scope"] for p in beta_pauses(world)}:
         world.call("POST", "/v1/pauses/resume", {"scope": scope, "reason": "list removed"})
     world.wait_for(news, "Delivered")
