@@ -37,6 +37,8 @@ from core.errors import InvalidInput
 from core.ports import NameMissing, NullMx, Resolver, ResolverFailed
 from sender.dkim import public_record
 from service import doctor_texts as say
+from service.doctor_probes import probe
+from service.probes import Probes
 
 Connect = Callable[[str, int, str], Awaitable[str]]  # host, port, local address → '' or what went wrong
 PROBES = ("gmail.com", "outlook.com", "yahoo.com", "mail.ru", "yandex.ru")
@@ -68,14 +70,18 @@ async def connect_out(host: str, port: int, bind: str) -> str:
     return "" if greeting.startswith(b"220") else f"{host}: {greeting[:80].decode('ascii', 'replace').strip()!r}"
 
 
-async def examine(settings: Settings, resolver: Resolver, *, connect_port25: Connect = connect_out) -> list[Finding]:
-    """Everything that was found, good things too, by subject."""
+async def examine(
+    settings: Settings, resolver: Resolver, *, connect_port25: Connect = connect_out, probes: Probes | None = None
+) -> list[Finding]:
+    """Everything that was found, good things too, by subject.  Pages and mailboxes of ours only with `probes`."""
     findings = [*_files(settings), *_edges(settings)]
     async with asyncio.TaskGroup() as group:
         tasks = [
             group.create_task(examine_dns(settings, resolver)),
             group.create_task(_way_out(settings, resolver, connect_port25)),
         ]
+        if probes is not None:
+            tasks.append(group.create_task(probe(settings, resolver, probes)))
     for task in tasks:
         findings += task.result()
     return list(dict.fromkeys(findings))

@@ -126,3 +126,69 @@ NO_SEEDS = Text(
         "Добавьте [[seeds.mailboxes]] у каждого крупного провайдера",
     ),
 )
+UNSUBSCRIBE_OK = Text(
+    "unsubscribe.ok", OK, ("unsubscribe links lead to this service", "ссылки отписки ведут на этот сервис")
+)
+UNSUBSCRIBE_UNREACHABLE = Text(
+    "unsubscribe.unreachable",
+    WARNING,
+    (
+        "{subject}, where unsubscribe links lead, does not answer as Penstock: {problem}",
+        "{subject}, куда ведут ссылки отписки, не отвечает как Penstock: {problem}",
+    ),
+    (
+        "Start the service, and let the proxy pass /u/ and /healthz on to [http]",
+        "Запустите сервис и передавайте в прокси /u/ и /healthz на [http]",
+    ),
+)
+ROLES_OK = Text("roles.ok", OK, ("{host} takes mail for {addresses}", "{host} принимает почту для {addresses}"))
+ROLE_REFUSED = Text(
+    "roles.refused",
+    PROBLEM,
+    ("{host} refuses mail for {address}: {reply}", "{host} не принимает почту для {address}: {reply}"),
+    (
+        "Make the mailbox and read it: RFC 2142, and every large provider, asks for it",
+        "Заведите ящик и читайте его: этого требуют RFC 2142 и все крупные провайдеры",
+    ),
+)
+ROLES_UNKNOWN = Text(
+    "roles.unknown",
+    WARNING,
+    (
+        "whether postmaster@ and abuse@ take mail is not known: {problem}",
+        "принимают ли postmaster@ и abuse@ почту, неизвестно: {problem}",
+    ),
+    ("Send both a mail by hand and see that it arrives", "Отправьте на оба адреса письмо и проверьте, что оно дошло"),
+)
+STS_SERVED = Text(
+    "mta_sts.served",
+    OK,
+    (
+        "the MTA-STS policy is served ({mode}) and lists every MX",
+        "политика MTA-STS отдаётся ({mode}), все MX в ней есть",
+    ),
+)
+STS_UNSERVED = Text(
+    "mta_sts.unserved",
+    PROBLEM,
+    (
+        "an MTA-STS policy is announced but {url} gives none: {problem}",
+        "политика MTA-STS объявлена, но {url} её не отдаёт: {problem}",
+    ),
+    (
+        "Serve the policy there over HTTPS with a valid certificate, or remove the _mta-sts record",
+        "Отдавайте политику по этому адресу по HTTPS с действительным сертификатом или уберите запись _mta-sts",
+    ),
+)
+STS_MX = Text(
+    "mta_sts.mx",
+    PROBLEM,
+    (
+        "the MTA-STS policy does not list the MX {hosts}: senders that honour it will not deliver",
+        "в политике MTA-STS нет MX {hosts}: отправители, которые её соблюдают, не доставят почту",
+    ),
+    (
+        "Add a line 'mx: {hosts}' to the policy and change the record's id",
+        "Добавьте в политику 'mx: {hosts}' и смените id записи",
+    ),
+)

@@ -106,9 +106,8 @@ def _held(scope: Scope, before: Gate | None, marks: list[Mark], now: float) -> t
 
 
 def _outcome(counters: Mapping[CounterKey, int], scope: Scope, since: int) -> Outcome:
-    sums = {Metric.ATTEMPTED: 0, Metric.BLOCKED: 0}
+    sums: dict[str, int] = {Metric.ATTEMPTED: 0, Metric.BLOCKED: 0}
     for key, n in counters.items():
-        metric = Metric(key.metric)
-        if metric in sums and key.attribution.cohort >= since and scope.covers(key.attribution.traffic):
-            sums[metric] += n
+        if key.metric in sums and key.attribution.cohort >= since and scope.covers(key.attribution.traffic):
+            sums[key.metric] += n
     return Outcome(attempted=sums[Metric.ATTEMPTED], blocked=sums[Metric.BLOCKED])

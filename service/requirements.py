@@ -136,11 +136,10 @@ def _feed_rate(observations: Sequence[Observation], metric: str, limit: float) -
 
 
 def _complaints(counters: Mapping[CounterKey, int], provider: Provider) -> Fact:
-    sums = {Metric.COMPLAINED: 0, Metric.DELIVERED: 0}
+    sums: dict[str, int] = {Metric.COMPLAINED: 0, Metric.DELIVERED: 0}
     for key, n in counters.items():
-        metric = Metric(key.metric)
-        if metric in sums and key.attribution.traffic.lane.provider == provider:
-            sums[metric] += n
+        if key.metric in sums and key.attribution.traffic.lane.provider == provider:
+            sums[key.metric] += n
     return _rate(sums[Metric.COMPLAINED], sums[Metric.DELIVERED], COMPLAINT_LIMIT)
 
 

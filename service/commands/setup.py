@@ -21,6 +21,7 @@ from core.errors import InvalidInput
 from sender.dkim import new_key
 from service.commands.common import DEFAULT_CONFIG, add_config
 from service.doctor import examine, examine_dns, exit_code, render
+from service.probes import NetworkProbes
 from service.resolver import DnsResolver
 from service.sheets import judged, stored_evidence
 
@@ -95,7 +96,7 @@ async def run_doctor(arguments: argparse.Namespace) -> int:
         results = judged(settings, await examine_dns(settings, resolver), counters, observations)
         print(render_sheets(results, arguments.lang))
         return int(any(result.count(Standing.FAIL) for result in results))
-    findings = await examine(settings, resolver)
+    findings = await examine(settings, resolver, probes=NetworkProbes())
     print(render(findings, arguments.lang))
     return exit_code(findings)
 

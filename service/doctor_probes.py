@@ -1,0 +1,94 @@
+"""The part of `penstock doctor` that speaks to our own pages and mailboxes, through injected probes.
+
+Unsubscribe links must lead to this service, postmaster@ and abuse@ of every sending domain must take mail (RFC 2142),
+and an announced MTA-STS policy must be served and list every MX (RFC 8461 section 3.3): else honest senders cannot
+deliver.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from collectors.dns import Finding
+from collectors.dns.finding import found
+from config.model import Settings
+from core.address import normal_domain
+from core.errors import InvalidInput
+from core.ports import NameMissing, NullMx, Resolver, ResolverFailed
+from core.tls import StsMode, StsProblem
+from sender.sts import parse_policy, parse_record
+from service import doctor_texts as say
+from service.probes import Probes
+
+ROLES = ("postmaster", "abuse")
+
+
+async def probe(settings: Settings, resolver: Resolver, probes: Probes) -> list[Finding]:
+    """Findings about everything that has to be spoken to."""
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(_unsubscribe(settings, probes))]
+        for domain in settings.sending_domains:
+            try:
+                name, return_path = normal_domain(domain.name), normal_domain(domain.return_path)
+            except InvalidInput:
+                continue  # the configuration's own check names it
+            tasks.append(group.create_task(_roles(settings, resolver, probes, name)))
+            tasks.append(group.create_task(_policy(resolver, probes, return_path)))
+    return [finding for task in tasks for finding in task.result()]
+
+
+async def _unsubscribe(settings: Settings, probes: Probes) -> list[Finding]:
+    url = settings.http.public_url
+    if not any(stream.unsubscribe for stream in settings.streams) or not url.startswith("https://"):
+        return []  # not needed, or told already
+    status, text = await probes.page(f"{url}/healthz")
+    if status == 200:
+        return [found(say.UNSUBSCRIBE_OK, url)]
+    return [found(say.UNSUBSCRIBE_UNREACHABLE, url, problem=text if not status else f"HTTP {status}")]
+
+
+async def _roles(settings: Settings, resolver: Resolver, probes: Probes, domain: str) -> list[Finding]:
+    try:
+        hosts = await resolver.mx(domain)
+    except (NameMissing, NullMx, ResolverFailed):
+        return []
+    if not hosts:
+        return []  # the check of the MX says so
+    addresses = [f"{role}@{domain}" for role in ROLES]
+    problem = ""
+    for mx in hosts[:3]:
+        answers = await probes.refusals(mx.host, settings.delivery.port, settings.sources[0].ehlo, addresses)
+        if "" in answers:
+            problem = answers[""]
+            continue
+        refused = [
+            found(say.ROLE_REFUSED, domain, host=mx.host, address=address, reply=reply)
+            for address, reply in answers.items()
+            if reply.startswith("5")
+        ]
+        waiting = next((reply for reply in answers.values() if reply and not reply.startswith("5")), "")
+        if waiting:
+            refused.append(found(say.ROLES_UNKNOWN, domain, problem=waiting))  # a deferral, such as greylisting
+        return refused or [found(say.ROLES_OK, domain, host=mx.host, addresses=", ".join(addresses))]
+    return [found(say.ROLES_UNKNOWN, domain, problem=problem)]
+
+
+async def _policy(resolver: Resolver, probes: Probes, domain: str) -> list[Finding]:
+    try:
+        if not parse_record(await resolver.txt(f"_mta-sts.{domain}")):
+            return []
+        hosts = [mx.host for mx in await resolver.mx(domain)]
+    except (NameMissing, NullMx, ResolverFailed):
+        return []
+    url = f"https://mta-sts.{domain}/.well-known/mta-sts.txt"
+    status, text = await probes.page(url)
+    try:
+        if status != 200:
+            raise StsProblem(text if not status else f"HTTP {status}")
+        policy = parse_policy(text)
+    except StsProblem as error:
+        return [found(say.STS_UNSERVED, domain, url=url, problem=error)]
+    missing = [host for host in hosts if not policy.permits(host)]
+    if missing and policy.mode is not StsMode.NONE:
+        return [found(say.STS_MX, domain, hosts=", ".join(missing))]
+    return [found(say.STS_SERVED, domain, mode=policy.mode)]

@@ -1,0 +1,164 @@
+"""What doctor learns by speaking to our own pages and mailboxes; and the probes against small servers on loopback."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+
+import pytest
+from aiohttp import web
+
+from collectors.dns import Level
+from config.model import Http, SendingDomain, Settings, Source
+from service.doctor import examine
+from service.doctor_probes import probe
+from service.probes import NetworkProbes
+from tests.unit.collectors.watch_zone import Zone
+
+SETTINGS = Settings(
+    sending_domains=[SendingDomain(name="news.example", return_path="b.news.example")],
+    sources=[Source(name="s1", ehlo="mta.news.example")],
+    http=Http(public_url="https://mail.news.example"),
+)
+ZONE = """
+news.example MX 10 mx.news.example
+b.news.example MX 10 mta.news.example
+_mta-sts.b.news.example TXT v=STSv1; id=1
+"""
+POLICY = "version: STSv1\nmode: enforce\nmx: mta.news.example\nmax_age: 86400\n"
+STS_URL = "https://mta-sts.b.news.example/.well-known/mta-sts.txt"
+
+
+class Scripted:
+    """Probes that answer from a script."""
+
+    def __init__(self, pages: dict[str, tuple[int, str]], refusals: dict[str, str]) -> None:
+        self.pages = {"https://mail.news.example/healthz": (200, "ok"), STS_URL: (200, POLICY), **pages}
+        self.answers = refusals
+
+    async def page(self, url: str) -> tuple[int, str]:
+        return self.pages[url]
+
+    async def refusals(self, host: str, port: int, ehlo: str, recipients: Sequence[str]) -> dict[str, str]:
+        assert (host, port, ehlo) == ("mx.news.example", 25, "mta.news.example")
+        return self.answers or dict.fromkeys(recipients, "")
+
+
+@pytest.mark.parametrize(
+    ("pages", "refusals", "bad"),
+    [
+        ({}, {}, []),
+        ({"https://mail.news.example/healthz": (502, "x")}, {}, ["unsubscribe.unreachable"]),
+        ({"https://mail.news.example/healthz": (0, "no answer")}, {}, ["unsubscribe.unreachable"]),
+        ({STS_URL: (404, "")}, {}, ["mta_sts.unserved"]),
+        ({STS_URL: (0, "certificate verify failed")}, {}, ["mta_sts.unserved"]),
+        ({STS_URL: (200, "<html>")}, {}, ["mta_sts.unserved"]),
+        ({STS_URL: (200, POLICY.replace("mta.", "old."))}, {}, ["mta_sts.mx"]),
+        ({}, {"postmaster@news.example": "", "abuse@news.example": "550 5.1.1 no such user"}, ["roles.refused"]),
+        ({}, {"postmaster@news.example": "451 greylisted", "abuse@news.example": ""}, ["roles.unknown"]),
+        ({}, {"": "mx.news.example: no answer"}, ["roles.unknown"]),
+    ],
+)
+async def test_pages_and_mailboxes_of_ours(
+    pages: dict[str, tuple[int, str]], refusals: dict[str, str], bad: list[str]
+) -> None:
+    findings = await probe(SETTINGS, Zone(ZONE), Scripted(pages, refusals))
+    assert [f.text.id for f in findings if f.level is not Level.OK] == bad
+    assert len(findings) == 3
+    assert all(f.remedy for f in findings if f.level is not Level.OK)
+
+
+async def test_what_other_checks_tell_is_not_told_twice() -> None:
+    settings = SETTINGS.model_copy(update={"http": Http()})
+    assert await probe(settings, Zone(""), Scripted({}, {})) == []
+
+
+async def test_doctor_takes_them_in_only_when_asked() -> None:
+    async def closed(host: str, port: int, bind: str) -> str:
+        return ""
+
+    without = await examine(SETTINGS, Zone(ZONE), connect_port25=closed)
+    with_probes = await examine(SETTINGS, Zone(ZONE), connect_port25=closed, probes=Scripted({}, {}))
+    more = {f.text.id for f in with_probes} - {f.text.id for f in without}
+    assert more == {"unsubscribe.ok", "roles.ok", "mta_sts.served"}
+
+
+@asynccontextmanager
+async def speaking(*replies: bytes) -> AsyncIterator[tuple[int, list[bytes]]]:
+    """A server that gives its replies in turn, one a line that it hears."""
+    heard: list[bytes] = []
+    done = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
+            for reply in replies:
+                writer.write(reply)
+                line = await reader.readline()
+                if not line:
+                    break
+                heard.append(line)
+        writer.close()
+        done.set()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        yield server.sockets[0].getsockname()[1], heard
+        await done.wait()
+
+
+async def test_recipients_are_asked_about_and_no_message_is_sent() -> None:
+    replies = [
+        b"220 mx\r\n",
+        b"250-mx\r\n250 PIPELINING\r\n",
+        b"250 ok\r\n",
+        b"250 ok\r\n",
+        b"550 5.1.1 no\r\n",
+        b"221 bye\r\n",
+    ]
+    async with speaking(*replies) as (port, heard):
+        answers = await NetworkProbes().refusals("127.0.0.1", port, "me.example", ["a@x.example", "b@x.example"])
+    assert answers == {"a@x.example": "", "b@x.example": "550 5.1.1 no"}
+    assert heard == [
+        b"EHLO me.example\r\n", b"MAIL FROM:<>\r\n", b"RCPT TO:<a@x.example>\r\n", b"RCPT TO:<b@x.example>\r\n",
+        b"QUIT\r\n",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("replies", "problem"),
+    [
+        ([b"554 go away\r\n", b"250 x\r\n", b"250 x\r\n"], "554 go away"),
+        ([b"hello\r\n"], "does not speak SMTP"),
+        ([b"220 mx\r\n"], "closed the connection"),
+        ([b"220-more\r\n" * 60], "no end"),
+        ([b"2" * 10_000], "limit"),
+    ],
+)
+async def test_a_host_that_cannot_be_asked_is_unknown(replies: list[bytes], problem: str) -> None:
+    async with speaking(*replies) as (port, _):
+        answers = await NetworkProbes().refusals("127.0.0.1", port, "me.example", ["a@x.example"])
+    assert list(answers) == [""]
+    assert problem in answers[""]
+
+
+async def test_a_page_is_fetched_bounded_and_without_redirects() -> None:
+    async def large(request: web.Request) -> web.Response:
+        return web.Response(text="x" * 1_000_000)
+
+    async def moved(request: web.Request) -> web.Response:
+        raise web.HTTPFound("/large")
+
+    app = web.Application()
+    app.router.add_get("/large", large)
+    app.router.add_get("/moved", moved)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    port = runner.addresses[0][1]
+    probes = NetworkProbes()
+    status, text = await probes.page(f"http://127.0.0.1:{port}/large")
+    assert (status, len(text) <= 65_536) == (200, True)
+    assert (await probes.page(f"http://127.0.0.1:{port}/moved"))[0] == 302
+    await runner.cleanup()
+    assert (await probes.page(f"http://127.0.0.1:{port}/large"))[0] == 0
