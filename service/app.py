@@ -53,6 +53,7 @@ from service.unsubscribe import Unsubscriber
 from service.web.server import WebServer
 from storage.stores import Stores, open_stores
 from warmup.admission import GateAdmission
+from warmup.ramp import OTHER
 from warmup.steps import Steps
 
 logger = logging.getLogger("penstock.service")
@@ -99,7 +100,7 @@ class Service:
         projector = Projector(
             log=stores.log, counters=stores.counters, controls=stores.controls, rules=rules,
             transactional=settings.transactional,
-            no_feedback=frozenset(row.name for row in providers if not row.complaint_feedback),
+            no_feedback=frozenset({OTHER, *(row.name for row in providers if not row.complaint_feedback)}),
             clock=clock, on_change=lambda: control.gates_changed(),
         )  # fmt: skip
         steps = Steps(plans=plans, allowances=stores.allowances, counters=stores.counters, log=stores.log, clock=clock)
