@@ -123,6 +123,18 @@ language = "en"                 # en or ru
 # user = "penstock.seed1@gmail.com"
 # password_file = "keys/seed1.password"
 
+# --- What others say about you (docs/feeds.md) -----------------------------------------------
+# Blocklists and our own DNS records are watched without further settings; use a resolver of your own under [dns].
+# [[blocklists.keys]]
+# name = "spamhaus_dqs"
+# key_file = "keys/spamhaus.key"
+
+# [[feeds]]
+# name = "gpt"
+# kind = "google"               # google, snds or mailru
+# secret_file = "keys/google-postmaster.json"
+# subjects = ["@domain@"]
+
 # --- Time series (optional, never needed for a decision) -------------------------------------
 # [metrics]
 # influx_url = "http://127.0.0.1:8086"

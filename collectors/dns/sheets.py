@@ -16,6 +16,11 @@ from config.tables import Requirement, Sheet
 
 MAX_EVIDENCE = 5
 _FAILED_LOOKUP = "dns.failed"
+# what the `name` of a failed look-up holds when it was about findings of this beginning
+_ABOUT = {
+    "spf.": "SPF", "dkim.": "_domainkey", "dmarc.": "DMARC", "mx.": "MX", "from.": "MX", "ptr.": "PTR", "ehlo.": "PTR",
+    "address.": "PTR", "mta_sts.": "_mta-sts", "tls_rpt.": "_smtp._tls",
+}  # fmt: skip
 
 
 class Standing(StrEnum):
@@ -89,11 +94,9 @@ def _row(
         broken = [f for f in mine if f.level is Level.PROBLEM or (row.warnings_fail and f.level is Level.WARNING)]
         bad += [_told(finding) for finding in broken]
         good += [_told(finding) for finding in mine if finding not in broken]
-    if row.findings and not good and not bad:
+    unknown += [_told(finding) for finding in failed if any(_is_about(finding, given) for given in row.findings)]
+    if row.findings and not good and not bad and not unknown:
         unknown.append(("nothing was found about it", "об этом ничего не найдено"))
-    if row.findings:
-        # which record a failed look-up was about is not said by its id, so every DNS row is in doubt
-        unknown += [_told(finding) for finding in failed]
     for name in row.facts:
         fact = facts.get(name)
         if fact is None or fact.good is None:
@@ -107,6 +110,12 @@ def _row(
             kept = tuple(dict.fromkeys(evidence))[:MAX_EVIDENCE]
             return RowResult(row=row, standing=standing, evidence=kept)
     raise AssertionError("a row has good, bad or unknown evidence")
+
+
+def _is_about(failed: Finding, beginning: str) -> bool:
+    """Was this look-up one that findings of this beginning come from?  One that says nothing may be about any."""
+    name = dict(failed.values).get("name", "")
+    return _ABOUT.get(beginning, "") in name or not any(word in name for word in _ABOUT.values())
 
 
 def _told(finding: Finding) -> tuple[str, str]:

@@ -16,6 +16,8 @@ from service.requirements import FACTS
 GOOD = found(texts_auth.SPF_OK, "b.news.example", lookups=1)
 NEAR = found(texts_auth.SPF_NEAR_LIMIT, "b.news.example", lookups=9)
 BAD = found(texts_auth.SPF_MISSING, "b.news.example", record="v=spf1 -all")
+OTHER_FAILED = found(texts_auth.DNS_FAILED, "news.example", name="MX of news.example", problem="SERVFAIL")
+WHICH_FAILED = found(texts_auth.DNS_FAILED, "news.example", name="news.example", problem="SERVFAIL")
 FAILED = found(texts_auth.DNS_FAILED, "news.example", name="SPF", problem="SERVFAIL")
 YES = Fact(True, ("it is so", "так и есть"))
 NO = Fact(False, ("it is not so", "это не так"))
@@ -42,6 +44,8 @@ def row(findings: list[str], facts: list[str], *, strict: bool = False) -> Sheet
         ([NEAR], {}, row(["spf."], [], strict=True), Standing.FAIL),
         ([GOOD, BAD], {}, row(["spf."], []), Standing.FAIL),
         ([GOOD, FAILED], {}, row(["spf."], []), Standing.UNKNOWN),
+        ([GOOD, OTHER_FAILED], {}, row(["spf."], []), Standing.PASS),
+        ([GOOD, WHICH_FAILED], {}, row(["spf."], []), Standing.UNKNOWN),
         ([BAD, FAILED], {}, row(["spf."], []), Standing.FAIL),
         ([], {}, row(["spf."], []), Standing.UNKNOWN),
         ([], {"a": YES}, row([], ["a"]), Standing.PASS),
