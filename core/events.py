@@ -8,7 +8,6 @@ events are `Delivered`, `Bounced` and `Dropped`: each accepted recipient gets ex
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Literal, TypeAlias
 
 from core.classify import BounceClass
@@ -17,82 +16,12 @@ from core.reply import Reply
 from core.tls import TlsFacts
 from core.tokens import MessageId
 
-
-class Door(StrEnum):
-    """How a message came in."""
-
-    HTTP = "http"
-    SMTP = "smtp"
-    INTERNAL = "internal"  # our own alerts and placement tests
-
-
-class SuppressionReason(StrEnum):
-    """Why an address must not be mailed."""
-
-    HARD_BOUNCE = "hard_bounce"
-    COMPLAINT = "complaint"
-    UNSUBSCRIBE = "unsubscribe"
-    MANUAL = "manual"
-
-
-class DropReason(StrEnum):
-    """Why an accepted message ended without an attempt to send."""
-
-    SUPPRESSED = "suppressed"
-    CANCELLED = "cancelled"
-    UNRENDERABLE = "unrenderable"
-
-
-class GateState(StrEnum):
-    """State of the gate over one scope."""
-
-    OPEN = "open"
-    SLOWED = "slowed"
-    PAUSED = "paused"
-    PROBING = "probing"
-    HARD_STOPPED = "hard_stopped"
-
-
-class Placement(StrEnum):
-    """Where a seed mail was found."""
-
-    INBOX = "inbox"
-    TAB = "tab"
-    SPAM = "spam"
-    MISSING = "missing"
-
-
-class StepMove(StrEnum):
-    """What a day did to a lane's warm-up step."""
-
-    STARTED = "started"
-    ADVANCED = "advanced"
-    HELD = "held"
-    STEPPED_BACK = "stepped_back"
-    FINISHED = "finished"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Evidence:
-    """Figures behind a decision: `numerator` bad events in `denominator`, since cohort `since`.
-
-    `e_value` is the evidence against "rate <= threshold" (see monitor.evidence); `limit` is the value at
-    which the rule acts; `samples` are up to five SMTP replies or report lines, newest first.
-    """
-
-    rule: str
-    numerator: int
-    denominator: int
-    threshold: float
-    e_value: float
-    limit: float
-    since: int
-    samples: tuple[str, ...] = ()
-
-    @property
-    def rate(self) -> float:
-        """numerator / denominator; 0 when nothing was counted."""
-        return self.numerator / self.denominator if self.denominator else 0.0
+# isort: off -- one line a word would be longer than the words
+from core.terms import (
+    Door as Door, DropReason as DropReason, Evidence as Evidence, GateState as GateState, Placement as Placement,
+    SourceTrouble as SourceTrouble, StepMove as StepMove, SuppressionReason as SuppressionReason,
+)  # fmt: skip
+# isort: on
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -327,14 +256,6 @@ class RecordChanged:
     type: str  # TXT, MX or PTR
     before: str
     after: str
-
-
-class SourceTrouble(StrEnum):
-    """Why an egress source is taken out."""
-
-    UNBINDABLE = "unbindable"  # this machine does not have its address
-    UNREACHABLE = "unreachable"  # no provider's host can be reached from it
-    REFUSED = "refused"  # every provider refuses it before a message: its address or EHLO name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

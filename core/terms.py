@@ -1,0 +1,94 @@
+"""The words that events are made of: closed sets of states and reasons, and the figures behind a decision.
+
+Importers take them from `core.events`, which is the vocabulary; they lie here because a file has a length.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Door(StrEnum):
+    """How a message came in."""
+
+    HTTP = "http"
+    SMTP = "smtp"
+    INTERNAL = "internal"  # our own alerts and placement tests
+
+
+class SuppressionReason(StrEnum):
+    """Why an address must not be mailed."""
+
+    HARD_BOUNCE = "hard_bounce"
+    COMPLAINT = "complaint"
+    UNSUBSCRIBE = "unsubscribe"
+    MANUAL = "manual"
+
+
+class DropReason(StrEnum):
+    """Why an accepted message ended without an attempt to send."""
+
+    SUPPRESSED = "suppressed"
+    CANCELLED = "cancelled"
+    UNRENDERABLE = "unrenderable"
+
+
+class GateState(StrEnum):
+    """State of the gate over one scope."""
+
+    OPEN = "open"
+    SLOWED = "slowed"
+    PAUSED = "paused"
+    PROBING = "probing"
+    HARD_STOPPED = "hard_stopped"
+
+
+class Placement(StrEnum):
+    """Where a seed mail was found."""
+
+    INBOX = "inbox"
+    TAB = "tab"
+    SPAM = "spam"
+    MISSING = "missing"
+
+
+class StepMove(StrEnum):
+    """What a day did to a lane's warm-up step."""
+
+    STARTED = "started"
+    ADVANCED = "advanced"
+    HELD = "held"
+    STEPPED_BACK = "stepped_back"
+    FINISHED = "finished"
+
+
+class SourceTrouble(StrEnum):
+    """Why an egress source is taken out."""
+
+    UNBINDABLE = "unbindable"  # this machine does not have its address
+    UNREACHABLE = "unreachable"  # no provider's host can be reached from it
+    REFUSED = "refused"  # every provider refuses it before a message: its address or EHLO name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """Figures behind a decision: `numerator` bad events in `denominator`, since cohort `since`.
+
+    `e_value` is the evidence against "rate <= threshold" (see monitor.evidence); `limit` is the value at
+    which the rule acts; `samples` are up to five SMTP replies or report lines, newest first.
+    """
+
+    rule: str
+    numerator: int
+    denominator: int
+    threshold: float
+    e_value: float
+    limit: float
+    since: int
+    samples: tuple[str, ...] = ()
+
+    @property
+    def rate(self) -> float:
+        """numerator / denominator; 0 when nothing was counted."""
+        return self.numerator / self.denominator if self.denominator else 0.0
