@@ -16,7 +16,8 @@ from core.reply import Reply
 from core.tls import TlsFacts
 from core.tokens import MessageId
 
-# isort: off -- one line a word would be longer than the words
+# sorted, it would be a statement a word
+# isort: off
 from core.terms import (
     Door as Door, DropReason as DropReason, Evidence as Evidence, GateState as GateState, Placement as Placement,
     SourceTrouble as SourceTrouble, StepMove as StepMove, SuppressionReason as SuppressionReason,
