@@ -24,7 +24,8 @@ MAX_PARTS = 200
 MAX_DEPTH = 10
 MAX_HEADER_BYTES = 100_000  # of one header block
 MAX_FIELD = 4_000  # characters of one field
-MAX_TEXT = 100_000  # characters of one decoded text
+MAX_TEXT = 300_000  # characters of one decoded text
+MAX_STATUS = 1_000_000  # of one machine-readable part
 MAX_LINE = 2_000  # characters of one line of text
 
 
@@ -46,13 +47,14 @@ class Refused(Exception):
         self.reason = reason
 
 
+_FIELD = re.compile(r"^([!-9;-~]{1,80}[ \t]{0,3}):([^\n]*(?:\n[ \t][^\n]*)*)", re.MULTILINE)
 _TYPE = re.compile(r"\s*([\w.+-]{1,60})/([\w.+-]{1,80})")
 _BOUNDARY = re.compile(r'boundary\*?0?\*?\s*=\s*(?:"([^"\n]{1,200})"|([^\s;"]{1,200}))', re.IGNORECASE)
 _PARAMETER = re.compile(r';\s*([\w*-]{1,40})\s*=\s*(?:"([^"\n]{0,500})"|([^\s;"]{0,500}))')
 _GUESS = re.compile(rb"(?:\A|\n)--([^\s-][^\n]{0,100}|-{0,60}[^\s-][^\n]{0,100})\n(?i:content-)")
 _TAG = re.compile(r"<(?:br|/p|/div|/tr|/li|/h\d)\b[^<>]{0,200}>", re.IGNORECASE)
 _ANY_TAG = re.compile(r"<[^<>]{1,1000}>")
-_HIDDEN = re.compile(r"<(style|script|head)\b.{0,20000}?</\1>", re.IGNORECASE | re.DOTALL)
+_HIDDEN = ("style", "script", "head")
 _ENTITIES = {"&lt;": "<", "&gt;": ">", "&quot;": '"', "&nbsp;": " ", "&#39;": "'", "&#64;": "@", "&amp;": "&"}
 _CHARSETS = {
     "ks_c_5601-1987": "cp949", "gb2312": "gb18030", "gbk": "gb18030", "x-gbk": "gb18030", "iso-8859-8-i": "iso-8859-8",
@@ -65,25 +67,15 @@ _NOT_TEXT = frozenset(
 
 
 class Headers:
-    """A header block: fields in order, names in lower case."""
+    """A header block: fields in order, names in lower case; values as they came, each byte one character."""
 
-    __slots__ = ("_index", "fields")
+    __slots__ = ("_index", "_seen", "fields")
 
     def __init__(self, block: bytes) -> None:
-        fields: list[tuple[str, bytes]] = []
-        for line in block[:MAX_HEADER_BYTES].split(b"\n"):
-            first = line[:1]
-            if first in (b" ", b"\t"):
-                if fields and len(fields[-1][1]) < MAX_FIELD:
-                    fields[-1] = (fields[-1][0], fields[-1][1] + b"\n" + line[:MAX_FIELD])
-                continue
-            name, colon, value = line.partition(b":")
-            if colon and 0 < len(name) <= 80 and b" " not in name.rstrip():
-                fields.append((name.strip().lower().decode("latin-1"), value[:MAX_FIELD]))
-        self.fields = fields
-        self._index: dict[str, bytes] = {}
-        for key, raw in fields:
-            self._index.setdefault(key, raw)
+        found = _FIELD.findall(block[:MAX_HEADER_BYTES].decode("latin-1"))
+        self.fields: list[tuple[str, str]] = [(name.rstrip().lower(), value[:MAX_FIELD]) for name, value in found]
+        self._index = dict(reversed(self.fields))  # the first of a name wins
+        self._seen: dict[str, str] = {}
 
     def __bool__(self) -> bool:
         return bool(self.fields)
@@ -93,8 +85,11 @@ class Headers:
 
     def get(self, name: str) -> str:
         """The first field of that name, unfolded and decoded; '' without one."""
-        raw = self._index.get(name)
-        return "" if raw is None else _unfold(raw)
+        known = self._seen.get(name)
+        if known is None:
+            raw = self._index.get(name)
+            known = self._seen[name] = "" if raw is None else _unfold(raw)
+        return known
 
     def all(self, name: str) -> list[str]:
         """Every field of that name."""
@@ -104,8 +99,8 @@ class Headers:
         return [key for key, _ in self.fields]
 
 
-def _unfold(raw: bytes) -> str:
-    text = " ".join(_text(raw, "").split())
+def _unfold(raw: str) -> str:
+    text = " ".join((raw if raw.isascii() and "\x1b" not in raw else _text(raw.encode("latin-1"), "")).split())
     if "=?" not in text:
         return text
     try:
@@ -134,8 +129,8 @@ class Part:
 
     def with_header(self) -> bytes:
         """A returned mail from its header on."""
-        block = b"".join(name.encode("latin-1") + b":" + value + b"\n" for name, value in self.headers.fields)
-        return block + b"\n" + self.body
+        block = "".join(f"{name}:{value}\n" for name, value in self.headers.fields)
+        return block.encode("latin-1") + b"\n" + self.body
 
     def parameter(self, name: str) -> str:
         """A parameter of Content-Type, '' without it."""
@@ -150,7 +145,7 @@ class Part:
         for child in self.children:
             yield from child.walk()
 
-    def data(self, limit: int = MAX_TEXT * 4) -> bytes:
+    def data(self, limit: int = WINDOW) -> bytes:
         """The body with its transfer encoding undone."""
         raw = self.buffer[self.start : min(self.end, self.start + limit)]
         match self.headers.get("content-transfer-encoding").strip().lower():
@@ -160,20 +155,39 @@ class Part:
                 return binascii.a2b_qp(raw)
         return raw
 
-    def text(self) -> str:
+    def text(self, limit: int = MAX_TEXT) -> str:
         """The body as text; HTML loses its tags."""
-        text = _text(self.data(), self.parameter("charset"))[:MAX_TEXT]
+        text = _text(self.data(limit * 4), self.parameter("charset"))[:limit]
         return plain_of_html(text) if self.kind == "text/html" else text
 
 
 def plain_of_html(text: str) -> str:
     """What a reader of the page sees, roughly."""
-    text = _ANY_TAG.sub(
-        lambda m: m[0] if "@" in m[0] and " " not in m[0] else "", _TAG.sub("\n", _HIDDEN.sub("", text))
-    )
+    for name in _HIDDEN:
+        text = _without(text, f"<{name}", f"</{name}>")
+    text = _ANY_TAG.sub(_address_tag, _TAG.sub("\n", text))
     for entity, character in _ENTITIES.items():
         text = text.replace(entity, character)
     return text
+
+
+def _address_tag(match: re.Match[str]) -> str:
+    """An address in angle brackets that nobody escaped is no tag."""
+    return match[0] if "@" in match[0] and " " not in match[0] else ""
+
+
+def _without(text: str, begin: str, end: str) -> str:
+    """The text without what lies between; one pass, whatever the text is."""
+    low = text.lower()
+    kept: list[str] = []
+    at = 0
+    while (start := low.find(begin, at)) >= 0:
+        kept.append(text[at:start])
+        stop = low.find(end, start)
+        if stop < 0:
+            return "".join(kept)
+        at = stop + len(end)
+    return "".join(kept) + text[at:]
 
 
 def _base64(raw: bytes) -> bytes:

@@ -17,7 +17,6 @@ from typing import Any, Protocol
 from core.classify import BounceClass, ReplyRule
 from core.errors import InvalidInput
 from core.reply import Stage
-from core.sentences import Language
 
 _GROUP = re.compile(r"\{([^{}]*)\}")
 _KEYS = {"name", "class", "say", "unless", "codes", "stages", "only"}
@@ -43,12 +42,6 @@ def load_reply_rules(folder: Path | None = None) -> list[ReplyRule]:
         if rule.name in seen:
             raise InvalidInput("replies", f"two rules are called {rule.name!r}", "Give each a name of its own")
         seen.add(rule.name)
-    language = Language(sentence for rule in rules for sentence in (*rule.sentences, *rule.unless))
-    for rule in rules:
-        try:
-            language.pattern([*rule.sentences, *rule.unless])
-        except InvalidInput as error:
-            raise InvalidInput("replies", f"rule {rule.name!r}: {error.problem}", error.remedy) from error
     return rules
 
 

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from core.errors import InvalidInput
 from core.reply import Reply, Stage
 from core.sentences import Language
 
@@ -223,6 +224,12 @@ class Classifier:
         return found
 
     def _ready(self, rule: ReplyRule) -> _Rule:
+        try:
+            return self._compiled(rule)
+        except InvalidInput as error:
+            raise InvalidInput("replies", f"rule {rule.name!r}: {error.problem}", error.remedy) from error
+
+    def _compiled(self, rule: ReplyRule) -> _Rule:
         return _Rule(
             rule=rule,
             said=self._language.pattern(rule.sentences) if rule.sentences else None,

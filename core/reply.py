@@ -51,6 +51,12 @@ class Reply:
         return self.code >= 500
 
 
+def _status(kind: str, subject: str, detail: str) -> str:
+    if subject[0] == "0" or detail[0] == "0":
+        return f"{kind}.{int(subject)}.{int(detail)}"
+    return f"{kind}.{subject}.{detail}"
+
+
 def parse_reply(lines: list[str] | str, stage: Stage = Stage.FINAL) -> Reply:
     """Build a Reply from its lines (with or without the leading code).
 
@@ -60,12 +66,12 @@ def parse_reply(lines: list[str] | str, stage: Stage = Stage.FINAL) -> Reply:
     rows = lines.splitlines() if isinstance(lines, str) else lines
     code, status, texts = 0, "", []
     for row in rows[:100]:
-        text = "".join(c if c.isprintable() else " " for c in row).strip()
+        text = row.strip() if row.isprintable() else "".join(c if c.isprintable() else " " for c in row).strip()
         if len(text) >= 3 and text[:3].isdigit() and (len(text) == 3 or text[3] in " -") and 200 <= int(text[:3]) < 600:
             code, text = code or int(text[:3]), text[4:].strip()
         match = _ENHANCED.match(text)
         if match:
-            status = status or ".".join(str(int(part)) for part in match.groups())
+            status = status or _status(*match.groups())
             text = text[match.end() :].lstrip(" :-")
         if text:
             texts.append(text)

@@ -26,13 +26,14 @@ from core.errors import InvalidInput
 
 MAX_TEXT = 2000  # characters of a text that are looked at
 MAX_REMEMBERED = 20_000  # words beyond the rules' own whose symbol is kept
-OTHER, ADDRESS, IP, HOST, NUMBER = " ", "@", "I", "H", "#"
+OTHER, ADDRESS, IP, HOST, NUMBER = " ", "@", "I", "H", "N"
 _CLASSES = {"<address>": ADDRESS, "<ip>": IP, "<host>": HOST, "<n>": NUMBER}
 _FIRST_SYMBOL = 0x100
 _SEPARATE = bytes(i if i > 127 or chr(i).isalnum() or chr(i) in ".@" else 32 for i in range(256))
 _APOSTROPHE = b"'`"
 _LEXEMES = re.compile(r"\(|\)|\||\?|\.\.\.?(?=\s|$|\))|\^|\$|[^\s()|?^$]+")
 _DOTTED = re.compile(r"\d{1,3}(?:\.\d{1,3}){3}")
+_ONE = re.compile(r"\[[^\[\]]+\]|[@IHN\u0100-\U0010ffff]")
 _GAPS = {"..": "[^\n]{0,4}?", "...": "[^\n]{0,12}?"}
 
 
@@ -44,30 +45,32 @@ class _Symbols(dict[str, str]):
         self.stems: dict[str, str] = {}
         self.names: dict[str, str] = {}
         self.lengths: tuple[int, ...] = ()
+        self.heads: frozenset[str] = frozenset()  # first two letters of the stems: most ids have others
 
     def __missing__(self, word: str) -> str:
-        if "@" in word:
-            return ADDRESS
-        bare = word.strip(".")
-        if bare != word and bare in self:
-            return self[bare]
-        if bare.isdigit():
-            return NUMBER
-        if "." in bare:
+        if "." in word:
+            bare = word.strip(".")
+            if bare in self:
+                return self[bare]
             if _DOTTED.fullmatch(bare):
                 return IP
-            for label in bare.split(".")[:20]:
-                if label in self.names:
-                    return self.names[label]
-            return HOST if bare[-1].isalpha() else OTHER
+            if "." in bare:
+                for label in bare.split(".")[:20]:
+                    if label in self.names:
+                        return self.names[label]
+                return HOST if bare[-1].isalpha() else OTHER
+            word = bare
+        if word.isdigit():
+            return NUMBER
         found = OTHER
-        for length in self.lengths:  # longest first
-            stem = self.stems.get(bare[:length])
-            if stem is not None and len(bare) >= length:
-                found = stem
-                break
-        if len(bare) <= 24 and bare.isalpha() and len(self) < MAX_REMEMBERED:
-            self[bare] = found
+        if word[:2] in self.heads:
+            for length in self.lengths:  # longest first
+                stem = self.stems.get(word[:length])
+                if stem is not None and len(word) >= length:
+                    found = stem
+                    break
+        if len(word) <= 24 and word.isalpha() and len(self) < MAX_REMEMBERED:
+            self[word] = found
         return found
 
 
@@ -97,6 +100,8 @@ class Language:
             number += 1
         self._symbols.names = {w[1:]: self._symbols[w[1:]] for w in words if w.startswith("~")}
         self._symbols.lengths = tuple(sorted({len(stem) for stem in stems}, reverse=True))
+        self._symbols.heads = frozenset(stem[:2] for stem in stems)
+        self._symbols[ADDRESS] = ADDRESS
         # words of scripts without spaces are looked for inside a run of letters
         unspaced = sorted((w for w in plain if any("\u3000" <= c <= "\uffef" for c in w)), key=len, reverse=True)
         self._unspaced_words = re.compile("|".join(map(re.escape, unspaced))) if unspaced else None
@@ -115,38 +120,56 @@ class Language:
 
     def pattern(self, sentences: Sequence[str]) -> re.Pattern[str]:
         """Finds any of the sentences in an encoded text."""
-        return re.compile("|".join(f"(?:{self._compile(sentence)})" for sentence in sentences))
+        compiled = [self._compile(sentence) for sentence in sentences]
+        try:
+            return re.compile("|".join(f"(?:{one})" for one in compiled))
+        except re.error as error:
+            raise InvalidInput(
+                "sentence", f"one of {sentences!r} cannot be read ({error})", "See core.sentences"
+            ) from error
 
     def _compile(self, sentence: str) -> str:
-        out: list[str] = []
-        depth = 0
-        for lexeme in _lexemes(sentence):
-            match lexeme:
-                case "(":
-                    out.append("(?:")
-                    depth += 1
-                case ")":
-                    out.append(")")
-                    depth -= 1
-                case "|" | "?" | "^" | "$":
-                    out.append(lexeme)
-                case ".." | "...":
-                    out.append(_GAPS[lexeme])
-                case _:
-                    out.append(self._word(lexeme))
-            if depth < 0:
-                break
-        if depth:
+        lexemes = _lexemes(sentence)
+        found, rest = self._alternatives(lexemes, 0)
+        if rest != len(lexemes):
             raise InvalidInput("sentence", f"{sentence!r} has unbalanced brackets", "Close every ( with )")
-        try:
-            re.compile("".join(out))
-        except re.error as error:
-            raise InvalidInput("sentence", f"{sentence!r} cannot be read ({error})", "See core.sentences") from error
-        return "".join(out)
+        return found
+
+    def _alternatives(self, lexemes: Sequence[str], at: int) -> tuple[str, int]:
+        """Alternatives up to a closing bracket or the end.  Those of one symbol each become a class: a tenth of the
+        time to compile, and faster to match."""
+        classes: list[str] = []
+        longer: list[str] = []
+        while True:
+            items: list[str] = []
+            while at < len(lexemes) and lexemes[at] not in ("|", ")"):
+                lexeme = lexemes[at]
+                at += 1
+                if lexeme == "(":
+                    inner, at = self._alternatives(lexemes, at)
+                    if at >= len(lexemes):
+                        raise InvalidInput("sentence", "a ( is not closed", "Close every ( with )")
+                    at += 1
+                    items.append(inner if _ONE.fullmatch(inner) else f"(?:{inner})")
+                elif lexeme in _GAPS:
+                    items.append(_GAPS[lexeme])
+                elif lexeme in ("?", "^", "$"):
+                    items.append(lexeme)
+                else:
+                    items.append(self._word(lexeme))
+            joined = "".join(items)
+            (classes if len(items) == 1 and _ONE.fullmatch(joined) else longer).append(joined)
+            if at >= len(lexemes) or lexemes[at] == ")":
+                break
+            at += 1
+        if classes:
+            symbols = sorted(set("".join(one.strip("[]") for one in classes)))
+            longer.insert(0, f"[{''.join(symbols)}]")
+        return "|".join(dict.fromkeys(longer)), at
 
     def _word(self, lexeme: str) -> str:
         if lexeme in _CLASSES:
-            return re.escape(_CLASSES[lexeme])
+            return _CLASSES[lexeme]
         if not lexeme.endswith("*"):
             return self._symbols[lexeme.removeprefix("~")]
         stem = lexeme[:-1]

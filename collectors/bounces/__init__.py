@@ -18,6 +18,7 @@ from collectors.mime import Refusal, Refused
 
 __all__ = ["FORMATS", "MAX_RECIPIENTS", "Action", "Finding", "Format", "Notice", "read_bounce"]
 MAX_RECIPIENTS = 2_000
+MAX_EXPLAINED = 50  # recipients for whom the human text is searched
 
 
 def _load() -> tuple[Format, ...]:
@@ -45,7 +46,7 @@ def read_bounce(notice: Notice) -> list[Finding]:
 def _explained(notice: Notice, found: list[Finding]) -> list[Finding]:
     """Structured findings with what the human text says about each."""
     text = notice.text
-    if not text.strip():
+    if not text.strip() or len(found) > MAX_EXPLAINED:
         return found
     out: list[Finding] = []
     low = text.lower()

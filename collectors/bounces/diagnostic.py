@@ -24,18 +24,21 @@ _STATUS = re.compile(r"(?<![\w.])([245]\.\d{1,2}\.\d{1,3})(?![\w.]*[\d.]\d)")
 _WRAPPED = re.compile(r"#?[245]\.\d\.\d - [A-Z][\w ]{3,40} #?([45]\d\d)[- ]'(.*)'")
 # what every program says around the reason, in words that would explain another failure
 _PREAMBLE = re.compile(
-    r"(?:this (?:message|report|mail|e-?mail) (?:was|is|has been) (?:created|generated|an?)\b|this is (?:an? )?(?:permanent|auto)|"
-    r"(?:a |your |the )?(?:message|mail|e-?mail|delivery)\b[^.:\n]{0,60}(?:could not be|was not|has not been|cannot be|not be|"
+    r"(?:this (?:message|report|mail|e-?mail) (?:was|is|has been) (?:created|generated|an?)\b|"
+    r"this is (?:an? )?(?:permanent|auto)|"
+    r"(?:a |your |the )?(?:message|mail|e-?mail|delivery)\b[^.:\n]{0,60}(?:could not be|was not|"
+    r"has not been|cannot be|not be|"
     r"did not|failed to be|to (?:the |one )?[^.:\n]{0,40}fail)|delivery (?:to|of)\b[^.:\n]{0,60}(?:failed|aborted)|"
     r"i'm (?:afraid|sorry)|sorry[, ]+we were unable to deliver\b|we (?:were|are) (?:unable|sorry)|it'?s attached|"
     r"i(?:'ve| have) given up|for further (?:assistance|information)|if you do so|delete your own text|"
     r"please (?:contact|include|"
     r"do not reply|note|forward|send)|do not reply|google tried to deliver|we recommend contacting|technical details|"
     r"(?:the )?following (?:address|recipient|message|is)[^:\n]{0,60}|each of the following|recommend|contact your)"
-    r"[^.:\n]{0,200}(?:[.:]+(?=\s|$)|\n\s*\n|$)",
+    r"[^.:\n]{0,200}+(?:[.:]+(?=\s|$)|\n\s*\n|$)",
     re.IGNORECASE,
 )
 _LOOK = MAX_REPLY_TEXT * 2
+_LEADING = re.compile(r"(?<= )[245]\.\d{1,2}\.\d{1,3}(?= )")  # a status before its text, not one in brackets behind it
 _STAGES = (
     (re.compile(r"end of data|after (?:end of )?data|in reply to data|\bdata command|text command", re.I), Stage.FINAL),
     (re.compile(r"rcpt to|rcpt command|in reply to rcpt", re.I), Stage.RCPT),
@@ -75,7 +78,7 @@ def recipient_field(value: str) -> str:
 def quoted(text: str, *, status: str = "") -> tuple[Reply, str]:
     """The reply inside a text, from its code on, and the whole text for when that explains nothing."""
     line = " ".join(_PREAMBLE.sub("\n", text[: _LOOK * 2])[:_LOOK].split())
-    marks = [match for match in (_BOTH.search(line), _CODE.search(line)) if match]
+    marks = [match for match in (_BOTH.search(line), _CODE.search(line), _LEADING.search(line)) if match]
     if not marks:
         return read_reply(line, status=status), ""
     first = min(marks, key=lambda match: match.start())

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from functools import cached_property
 
-from collectors.mime import MAX_LINE, MAX_TEXT, Headers, Part
+from collectors.mime import MAX_LINE, MAX_STATUS, MAX_TEXT, Headers, Part, Refusal, Refused
 
 _STATUS = frozenset({"message/delivery-status", "message/global-delivery-status"})
 _ORIGINAL = frozenset(
@@ -38,7 +38,7 @@ _CUT = re.compile(
     r"|(?:below|included|enclosed|here) is a copy of (?:the|your) [^\n]{0,60}$"
     r"|-+ ?(?:text of|message header|message text|begin|start)[^\n]{0,60}$"
     r"|original (?:mail|message) (?:header|text|follows|body)[^\n]{0,40}$"
-    rf"|(?:(?:{_HEADER_NAMES}):[^\n]{{0,400}}\n(?:[ \t>]+[^\n]{{0,400}}\n){{0,12}}[ \t>]*[A-Za-z][A-Za-z-]{{1,40}}: ?)"
+    rf"|(?:(?:{_HEADER_NAMES}):[^\n]{{0,400}}\n(?:[ \t>][^\n]{{0,400}}\n){{0,12}}[ \t>]*[A-Za-z][A-Za-z-]{{1,40}}: ?)"
     r")",
     re.IGNORECASE | re.MULTILINE,
 )
@@ -67,8 +67,11 @@ class Notice:
 
     @cached_property
     def statuses(self) -> list[str]:
-        """Texts of the machine-readable parts."""
-        return [part.text() for part in self.parts if part.kind in _STATUS]
+        """Texts of the machine-readable parts.  Raises Refused when one is larger than any honest report."""
+        for part in self.parts:
+            if part.kind in _STATUS and part.end - part.start > MAX_STATUS:
+                raise Refused(Refusal.TOO_LARGE, f"a status part of more than {MAX_STATUS} bytes")
+        return [part.text(MAX_STATUS) for part in self.parts if part.kind in _STATUS]
 
     @cached_property
     def whole_text(self) -> str:

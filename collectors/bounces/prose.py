@@ -19,6 +19,7 @@ from collectors.bounces.notice import Notice
 MAX_FINDINGS = 2_001  # one more than a mail may name: the reader refuses it
 _MARK_TEXT = 6_000
 _BLOCK = 3_000
+_LONG_BLOCKS = 100  # recipients whose whole block is read; of further ones the beginning
 _DELAYED = re.compile(
 
         r"\bwarning\b[^\n]{0,60}\b(?:still|not yet|could not send|delayed|undelivered)|\b(?:delivery|message|"
@@ -94,7 +95,7 @@ class Prose:
             elif self.line:
                 block = reason
             else:
-                block = f"{reason} {region[match.end() : stop][:_BLOCK]}"
+                block = f"{reason} {region[match.end() : stop][: _BLOCK if number < _LONG_BLOCKS else 300]}"
             one = prose_finding(address, action, block)
             known = found.get(address.lower())
             if known is None or _tells_more(one, known):
