@@ -94,9 +94,11 @@ class Board:
         """Due rows of one place."""
         return sum(pile.rows for pile in self._places.get(place, ()))
 
-    def took(self, pile: Pile, fresh: int, retries: int, claimed: int) -> None:
+    def took(self, pile: Pile, source: str, fresh: int, retries: int, claimed: int) -> None:
         """Rows were claimed; when fewer than asked for, the pile counts as empty until the next look."""
         self.worked_off = self.worked_off or claimed > 0
+        if claimed:
+            pile.quiet.pop(source, None)  # mail flows: an earlier dry claim is history
         pile.served += max(1, claimed)
         if claimed < fresh + retries:
             pile.fresh = 0 if fresh else pile.fresh

@@ -37,7 +37,7 @@ from sender.routing import Routing
 from sender.schedule import LaneRest, RetrySchedule
 from sender.settler import Settler
 from sender.sources import Sources
-from sender.tools import Bodies, Tools
+from sender.tools import Bodies, Spent, Tools, not_told
 
 logger = logging.getLogger("penstock.sender")
 STOP_SECONDS = 12.0  # real seconds for the messages in flight when the service stops
@@ -69,6 +69,7 @@ class Dispatcher:
         schedule: RetrySchedule,
         providers: Sequence[ProviderRow],
         snapshot: Callable[[], Snapshot],
+        spent: Spent = not_told,
         poll_seconds: float = 1.0,
         rng: random.Random | None = None,
     ) -> None:
@@ -78,7 +79,7 @@ class Dispatcher:
             node=node, delivery=settings.delivery, queue=queue, transport=transport, router=router, composer=composer,
             classifier=classifier, schedule=schedule, clock=clock, snapshot=snapshot, bodies=Bodies(spool),
             board=self._board, holds=Holds(queue, log), settler=self._settler,
-            rest=LaneRest(), sources=Sources(),
+            rest=LaneRest(), spent=spent, sources=Sources(),
         )  # fmt: skip
         self._queue = queue
         self._log = log

@@ -137,7 +137,9 @@ class Line:
             lease_until=now + tools.clock.real(tools.delivery.lease_seconds), allowances=pick.allowances,
             retry_allowances=pick.retry_allowances,
         ))  # fmt: skip
-        tools.board.took(pick.pile, fresh, retries, len(leases))
+        tools.board.took(pick.pile, self.source, fresh, retries, len(leases))
+        tools.spent(pick.allowances, sum(lease.attempts == 0 for lease in leases))
+        tools.spent(pick.retry_allowances, sum(lease.attempts > 0 for lease in leases))
         if not leases:
             self._foreman.nothing_claimed(pick, self.source)
             return

@@ -6,8 +6,9 @@ Contract: plain collaborators without behaviour of their own; `Bodies` keeps tho
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from config.model import Delivery
 from core.classify import Classifier
@@ -48,6 +49,16 @@ class Bodies:
         return body
 
 
+class Spent(Protocol):
+    """Hears how much of which allowances was just reserved, so that the next decision knows before storage is read."""
+
+    def __call__(self, allowances: Sequence[tuple[str, int, int]], units: int) -> None: ...
+
+
+def not_told(allowances: Sequence[tuple[str, int, int]], units: int) -> None:
+    """Nobody listens: decisions go by what storage says, and a claim that finds nothing left waits a little."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tools:
     """See the module."""
@@ -68,3 +79,4 @@ class Tools:
     settler: Settler
     rest: LaneRest
     sources: Sources
+    spent: Spent = not_told

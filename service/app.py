@@ -118,6 +118,7 @@ class Service:
             admission=StartingAdmission(GateAdmission(plans, settings), control),
             composer=Composer(signer, settings, DkimSigner(settings.sending_domains)), classifier=classifier,
             schedule=RetrySchedule(settings.delivery), providers=providers, snapshot=control.snapshot,
+            spent=control.spent,
         )  # fmt: skip
         intake = Intake(
             queue=stores.queue, suppressions=stores.suppressions, idempotency=stores.idempotency, clock=clock,

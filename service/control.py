@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from core.decision import Decision, Defer, DeferReason
 from core.events import GateState
@@ -56,6 +56,12 @@ class Control:
         """Mail waits for a lane that has no warm-up state: start it."""
         self._wanted.add(lane)
         self._wake.set()
+
+    def spent(self, allowances: Sequence[tuple[str, int, int]], units: int) -> None:
+        """This process reserved so much: known here before storage is read again."""
+        used = self._snapshot.used
+        for key, period, _cap in allowances:
+            used[key, period] = used.get((key, period), 0) + units
 
     def gates_changed(self) -> None:
         """The monitor of this process moved a gate: take it over at once, before the next look at storage."""
