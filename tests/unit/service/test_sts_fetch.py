@@ -11,11 +11,16 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
+from core.clock import FixedClock
 from core.ports import NameMissing
 from core.state import MxHost
-from core.tls import StsProblem, TlsFailure
+from core.tls import PolicyType, StsProblem, TlsFailure
+from sender.connection import SmtpConnection
+from sender.route import Route, Router
+from sender.sts_cache import StsPolicies
 from service.sts import HttpsPolicyFetcher
 from tests.unit.sender.authority import Issued, issue, server_context
+from tests.unit.sender.scripted_host import DOMAIN, MAIL, NOW, OFFERING, OUR, TAKES, TLS, Host, listening, transport
 
 ROOT = issue("Test Root", authority=True)
 GOOD = issue("mta-sts.example.net", ROOT)
@@ -123,3 +128,50 @@ async def test_a_name_that_is_not_there_is_a_failed_fetch(tmp_path: Path) -> Non
         with pytest.raises(StsProblem) as caught:
             await fetcher.fetch("example.org")
     assert caught.value.failure is TlsFailure.STS_POLICY_FETCH_ERROR
+
+
+# --- all of it together --------------------------------------------------------------------------
+class Domain(Names):
+    """example.net with its policy host and one mail host, all on loopback."""
+
+    async def addresses(self, host: str) -> list[str]:
+        return ["127.0.0.1"]
+
+    async def mx(self, domain: str) -> list[MxHost]:
+        return [MxHost(preference=10, host="mx1.test")]
+
+    async def txt(self, name: str) -> list[str]:
+        return ["v=STSv1; id=1"] if name == "_mta-sts.example.net" else []
+
+
+class Store:
+    """core.ports.Meta in memory."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, str] = {}
+
+    async def get(self, name: str) -> str | None:
+        return self.values.get(name)
+
+    async def put(self, name: str, value: str) -> None:
+        self.values[name] = value
+
+
+async def enforcing(_request: web.Request) -> web.StreamResponse:
+    return web.Response(text="version: STSv1\nmode: enforce\nmx: *.test\nmax_age: 86400\n")
+
+
+@pytest.mark.parametrize(("certificate", "code"), [(issue("mx1.test", ROOT), 250), (issue("mx1.test"), 451)])
+async def test_from_the_announced_policy_to_the_mail_host(tmp_path: Path, certificate: Issued, code: int) -> None:
+    names, clock = Domain(), FixedClock(NOW)
+    host = Host([*OFFERING, TLS, "250 mx", *TAKES], context=server_context(tmp_path, certificate, ROOT))
+    async with serving(tmp_path, enforcing) as fetcher, listening(host) as port:
+        router = Router(names, [], policies=StsPolicies(names, fetcher, Store(), clock))
+        route = await router.route("example.net", NOW)
+        assert isinstance(route, Route)
+        sender = transport(port, ca_file=tmp_path / "ca.pem")
+        found = await sender.connect(OUR, route.hosts, DOMAIN, passage=route.passage)
+        if isinstance(found, SmtpConnection):
+            connection, found = found, await found.send(MAIL)
+            await connection.close()
+    assert (found.reply.code, found.facts.policy) == (code, PolicyType.STS)

@@ -55,6 +55,7 @@ def test_the_first_plan_that_covers_a_lane_is_its_plan() -> None:
     assert plan_for([narrow, wide], lane()) == wide
     assert plan_for([narrow, wide], lane(source="b")) == narrow
     assert plan_for([narrow], lane()) is None
+    assert plan_for([wide], lane(provider="relay:esp")) is None, "a relay knows us by our login"
     assert plan_for([plan(sending_domains=["x.example"])], lane()) is None
 
 
