@@ -12,7 +12,8 @@ from core.clock import FixedClock
 from core.errors import InvalidInput, LimitExceeded
 from core.events import Accepted, Door, IntakeRefused
 from sender.intake import AnswerStatus, Injection, Intake, Overloaded, RecipientAnswer, RecipientIn
-from tests.unit.sender.fakes import START, FakeLog, FakeQueue, make_settings
+from tests.unit.sender.fake_queue import FakeLog, FakeQueue
+from tests.unit.sender.fakes import START, make_settings
 
 PARTS = {"subject": "Hello {{ name }}", "text": "Hi {{ name }}"}
 MIME = b"From: Shop <news@example.com>\r\nSubject: hi\r\n\r\nhello\r\n"

@@ -10,7 +10,8 @@ from core.events import Event, SourceRested, SourceReturned, SourceTrouble
 from core.reply import Reply, Stage
 from core.state import AttemptResult
 from sender.sources import LONGEST_SECONDS, Sources
-from tests.unit.sender.fakes import START, FakeLog
+from tests.unit.sender.fake_queue import FakeLog
+from tests.unit.sender.fakes import START
 
 SILENT = AttemptResult(reply=Reply(code=0, text="no answer", stage=Stage.CONNECT), remote="", tls="", reusable=False)
 NOT_OURS = AttemptResult(
