@@ -4,8 +4,8 @@ Contract: `hold` closes the scope while it is listed, `step` moves a gate of thi
 the guard's table, so that no state exists that the guard does not know; the caller stores gate and event together
 (core.ports.Controls.put).  A paused scope opens into a probe of `limit` messages; refusals for reputation in the probe
 close it again for twice as long, a good probe slows it with growing hourly limits, then it is open.  A hard stop waits
-for a person.  `until` of a closed or slowed gate is 0: only this rule, or an operator, ends it; a probe carries a far
-end, so that a watch that was switched off does not hold mail for ever.
+for a person.  `until` is 0 in every state: only this rule, or an operator, ends it, and the projector passes its gates
+by (they are of no rule in the rules file, which must not be read as "its rule was removed").
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from core.events import GateChanged, GateState
-from core.lane import DAY, HOUR, Scope, cohort_of
+from core.lane import HOUR, Scope, cohort_of
 from core.state import Gate
 from monitor import guard
 from monitor.guard import Alarm, Calm, Eased, HardLimit, Input, PauseExpired, ProbeBad, ProbeGood, changed, first, move
@@ -24,7 +24,6 @@ SLOW_LIMITS = (100, 400, 1600)  # messages an hour, each for SLOW_HOURS, before 
 SLOW_HOURS = 1.0
 PROBE_HOURS = 1.0  # outcomes of a probe are awaited at least so long
 PATIENCE_HOURS = 48.0  # a probe with few outcomes is judged by them after so long
-PROBE_ENDS = 30 * DAY
 RELAPSE_HOURS = 6.0  # wait after the first bad probe; doubles with each further one
 MAX_RELAPSE_HOURS = 72.0
 BLOCKED_SHARE = 0.1  # of a probe, refused for reputation, that is still good
@@ -80,7 +79,7 @@ def step(
         case GateState.PAUSED if now - gate.since >= _relapse_wait(gate):
             after = replace(
                 _moved(gate, PauseExpired(), now, reason=f"{why}; {limit} messages probe"),
-                limit=limit, until=now + PROBE_ENDS, epoch=cohort_of(now),
+                limit=limit, epoch=cohort_of(now),
                 base_bad=this_hour.blocked, base_total=this_hour.attempted,
             )  # fmt: skip
         case GateState.PROBING:

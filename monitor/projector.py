@@ -25,7 +25,7 @@ from core.events import Bounced, BounceReceived, ComplaintReceived, Event, Evide
 from core.lane import DAY, cohort_of, day_of
 from core.ports import Clock, Controls, Counters, EventLog
 from core.state import CounterKey, Gate
-from monitor import guard, operator
+from monitor import guard, listing, operator
 from monitor.counters import counted, fold
 from monitor.evidence import DelayEnvelope
 from monitor.rules import SIGNALS, Level, RuleTally, Verdict
@@ -203,6 +203,8 @@ class Projector:
         """Moves of every gate that new counts or the time may have changed."""
         moves: list[tuple[Gate, Event]] = []
         for key, gate in self._gates.items():
+            if gate.rule == listing.RULE:
+                continue  # the watch of blocklists moves it: service.listings
             if gate.rule == operator.RULE or gate.rule not in self._tallies:
                 why = "the operator's pause ran out" if gate.rule == operator.RULE else "its rule was removed"
                 moved = guard.lapse(gate, now, why)

@@ -17,6 +17,7 @@ from core.events import Door, ReportUnverified, SeedBlind, SourceRested
 from core.lane import HOUR
 from core.ports import AlertSink, EventLog
 from sender.intake import AnswerStatus, Injection, RecipientIn
+from service.feeds import Feeds
 from service.parts import Parts
 from warmup.ramp import OTHER, is_other
 
@@ -29,8 +30,9 @@ _STUCK_AFTER = 2 * HOUR  # domain seconds that due mail may wait before somebody
 class Alerting:
     """`tick()` once a second.  Raises InvalidInput at once when a secret cannot be read."""
 
-    def __init__(self, parts: Parts, session: aiohttp.ClientSession) -> None:
+    def __init__(self, parts: Parts, session: aiohttp.ClientSession, feeds: Feeds) -> None:
         self._parts = parts
+        self._feeds = feeds
         settings = parts.settings.alerts
         sinks: list[AlertSink] = []
         if settings.alertmanagers:
@@ -68,6 +70,7 @@ class Alerting:
             max_lag=parts.settings.monitor.max_lag_seconds, stuck=await self._stuck(now),
             unverified=await self._unverified(now), sources_out=await sources_now(parts.stores.log, now),
         )  # fmt: skip
+        seen = await self._feeds.complete(seen, now)
         alerts = find_alerts(
             seen, rules=parts.rules, now=now, language=parts.settings.alerts.language,
             dashboard=parts.settings.http.public_url,

@@ -16,6 +16,7 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from collectors.placement import SeedWatcher
 from core.messages import Node
 from service.alerting import Alerting
+from service.feeds import Feeds
 from service.metering import Metering
 from service.parts import Parts
 from warmup.steps import Steps
@@ -28,7 +29,13 @@ class Timetable:
     """See the module."""
 
     def __init__(
-        self, parts: Parts, steps: Steps, alerting: Alerting, seeds: SeedWatcher | None, metering: Metering
+        self,
+        parts: Parts,
+        steps: Steps,
+        alerting: Alerting,
+        seeds: SeedWatcher | None,
+        metering: Metering,
+        feeds: Feeds,
     ) -> None:
         self._parts = parts
         self._failing: set[str] = set()
@@ -46,6 +53,8 @@ class Timetable:
             watcher = seeds
             self._every("seeds", parts.settings.seeds.poll_seconds, watcher.look)
             self._every("missing seeds", max(1.0, 600 / hurry), lambda: watcher.missing(clock.now()))
+        for job in feeds.jobs:
+            self._every(job.name, job.seconds, job.work)
 
     def start(self) -> None:
         """Begin."""

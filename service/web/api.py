@@ -20,6 +20,7 @@ from service.figures import LaneFigures, lane_figures, today
 from service.web.auth import caller_of, problem
 from service.web.bodies import BodyModel, MessageBody, PauseBody, ResumeBody, SuppressBody
 from service.web.keys import PARTS
+from service.web.sheets_api import get_listings, get_observations, get_requirements
 
 
 async def post_messages(request: web.Request) -> web.Response:
@@ -197,6 +198,12 @@ ROUTES: tuple[RouteDoc, ...] = (
     RouteDoc(method="DELETE", path="/v1/suppressions/{address}", handler=delete_suppression,
              summary="Lift a suppression"),
     RouteDoc(method="GET", path="/v1/dmarc", handler=get_dmarc, summary="Stored DMARC reports and their sources"),
+    RouteDoc(method="GET", path="/v1/requirements", handler=get_requirements,
+             summary="The requirement sheets of the providers, row by row, with evidence and remedy"),
+    RouteDoc(method="GET", path="/v1/listings", handler=get_listings,
+             summary="What blocklists list now, and which of them cannot be trusted"),
+    RouteDoc(method="GET", path="/v1/observations", handler=get_observations,
+             summary="Figures of postmaster feeds, newest day first"),
 )  # fmt: skip
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from aiohttp import web
 
 from alerts.keeper import AlertKeeper
+from service.feeds import Feeds
 from service.parts import Parts
 from service.unsubscribe import Unsubscriber
 from service.web.api import ROUTES
@@ -17,11 +18,12 @@ from service.web.keys import PARTS, UNSUBSCRIBER
 from service.web.openapi import openapi_document
 from service.web.page import GATHERER, Gatherer, dashboard
 from service.web.recipient import unsubscribe_now, unsubscribe_page
+from service.web.sheets_api import FEEDS
 
 STATIC = Path(__file__).parent / "static"
 
 
-def build_web(parts: Parts, unsubscriber: Unsubscriber, keeper: AlertKeeper) -> web.Application:
+def build_web(parts: Parts, unsubscriber: Unsubscriber, keeper: AlertKeeper, feeds: Feeds) -> web.Application:
     """The application with every route.  Raises InvalidInput when the API would be open to the network."""
     http = parts.settings.http
     app = web.Application(
@@ -30,6 +32,7 @@ def build_web(parts: Parts, unsubscriber: Unsubscriber, keeper: AlertKeeper) -> 
     app[PARTS] = parts
     app[UNSUBSCRIBER] = unsubscriber
     app[GATHERER] = Gatherer(parts, keeper)
+    app[FEEDS] = feeds
     for route in ROUTES:
         app.router.add_route(route.method, route.path, route.handler)
     app.router.add_get("/healthz", healthz)
@@ -50,10 +53,10 @@ async def _openapi(_request: web.Request) -> web.Response:
 class WebServer:
     """The listener."""
 
-    def __init__(self, parts: Parts, unsubscriber: Unsubscriber, keeper: AlertKeeper) -> None:
+    def __init__(self, parts: Parts, unsubscriber: Unsubscriber, keeper: AlertKeeper, feeds: Feeds) -> None:
         http = parts.settings.http
         self._host, self._port = http.host, http.port
-        self._runner = web.AppRunner(build_web(parts, unsubscriber, keeper), access_log=None, shutdown_timeout=5)
+        self._runner = web.AppRunner(build_web(parts, unsubscriber, keeper, feeds), access_log=None, shutdown_timeout=5)
 
     async def start(self) -> None:
         """Listen.  OSError names the address that is taken."""

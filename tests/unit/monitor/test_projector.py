@@ -10,7 +10,7 @@ from core.clock import FixedClock
 from core.errors import Unavailable
 from core.events import Event, GateChanged, GateState
 from core.lane import HOUR, Scope
-from monitor import operator
+from monitor import listing, operator
 from monitor.counters import fold
 from monitor.projector import BATCH, Projector
 from tests.unit.monitor.world import NOON, Memory, bounced, complaint, delivered, rule
@@ -144,6 +144,18 @@ async def test_a_gate_whose_rule_was_removed_opens_when_its_pause_is_over() -> N
     after.clock.advance(6 * HOUR)
     await after.projector.step()
     assert after.state() is GateState.OPEN
+
+
+async def test_a_gate_of_a_listing_is_never_taken_for_one_whose_rule_was_removed() -> None:
+    memory = Memory()
+    watched = Watched(memory)
+    held = listing.hold(Scope(source="mta1"), None, now=NOON, reason="listed", hard=False)
+    assert held
+    gate = replace(held[0], until=NOON + HOUR)
+    await memory.put(gate, held[1], None)
+    watched.clock.advance(2 * HOUR)
+    await watched.projector.step()
+    assert watched.state() is GateState.PAUSED
 
 
 async def test_a_lost_race_is_read_again_and_counts_nothing_twice() -> None:
