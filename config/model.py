@@ -54,6 +54,8 @@ class StreamSettings(Part):
     max_age_hours: float = Field(
         72, gt=0, le=24 * 14, description="Older mail ends as an expired bounce; own waits do not count"
     )
+    per_day: int = Field(2, ge=0, description="Mails to one address in a UTC day; 0: no cap; transactional: none ever")
+    per_week: int = Field(3, ge=0, description="Mails to one address in any seven days; 0: no cap")
 
 
 class ApiToken(Part):

@@ -24,6 +24,14 @@ class LimitExceeded(InvalidInput):
     """Input from outside that is larger, deeper or more numerous than its bound."""
 
 
+class OverFrequency(PenstockError):
+    """Addresses (normal forms) that have had their share of a stream's mail for now."""
+
+    def __init__(self, addresses: frozenset[str]) -> None:
+        super().__init__(f"{len(addresses)} addresses have had their share of this stream's mail for now")
+        self.addresses = addresses
+
+
 class Unavailable(PenstockError):
     """Something we depend on cannot answer now; the same call may go through later."""
 

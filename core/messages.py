@@ -35,6 +35,18 @@ class Submission:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FrequencyCap:
+    """How much mail of a stream an address may get: on `day` (days since the epoch, UTC) and in any seven days around
+    it.  0 is no cap.  `addresses` in normal form: each is to be counted once."""
+
+    stream: str
+    day: int
+    per_day: int
+    per_week: int
+    addresses: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Leased:
     """A queue row in our hands until `lease_until`.
 

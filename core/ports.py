@@ -12,7 +12,7 @@ from typing import Protocol
 from core.decision import Decision
 from core.events import Event, GateState, Logged
 from core.lane import Provider, SendingDomain, Site, Source, Traffic
-from core.messages import Body, BodyId, Leased, Node, QueueGroup, Submission
+from core.messages import Body, BodyId, FrequencyCap, Leased, Node, QueueGroup, Submission
 from core.state import (
     Alert,
     AttemptResult,
@@ -148,11 +148,17 @@ class Queue(Protocol):
         events: Sequence[Event],
         *,
         idempotency: tuple[str, str] | None = None,
+        cap: FrequencyCap | None = None,
     ) -> None:
         """Durable when it returns.
 
         `idempotency` is (key, answer): stored in the same transaction.  Raises StorageConflict, storing nothing,
-        when the key is known already."""
+        when the key is known already.  `cap` counts its addresses in the same transaction.  Raises OverFrequency,
+        storing nothing, when one of them has had its share."""
+        ...
+
+    async def over_frequency(self, cap: FrequencyCap) -> frozenset[str]:
+        """Addresses of `cap` that have had their share already: a look, without a promise."""
         ...
 
     async def unrouted(self, limit: int = 500) -> list[str]:

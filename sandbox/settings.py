@@ -80,8 +80,9 @@ def sample_settings(
         lines += _table("[sources]", {"name": source, "bind": bind, "ehlo": ehlo_of(source)})
     transactional = {"name": "transactional", "kind": "transactional", "priority": 0, "unsubscribe": False}
     lines += _table("[streams]", transactional)
-    lines += _table("[streams]", {"name": "triggered", "priority": 3})
-    lines += _table("[streams]", {"name": "bulk", "priority": 5})
+    # the audience is small and a day short: with the usual caps the story would run out of people
+    lines += _table("[streams]", {"name": "triggered", "priority": 3, "per_day": 0, "per_week": 0})
+    lines += _table("[streams]", {"name": "bulk", "priority": 5, "per_day": 0, "per_week": 0})
     lines += _table("http", {"port": http_port, "public_url": f"http://127.0.0.1:{http_port}"})
     lines += _table("submission", {"host": "127.0.0.1", "port": submission_port, "require_tls": False})
     user = {"name": SMTP_USER, "password_file": str(folder / "smtp-user.password"), "sending_domain": DOMAIN}

@@ -29,6 +29,7 @@ class AnswerStatus(StrEnum):
 
     ACCEPTED = "accepted"
     SUPPRESSED = "suppressed"
+    OVER_FREQUENCY = "over_frequency"  # has had its share of this stream's mail for now
     INVALID = "invalid"
 
 

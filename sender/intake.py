@@ -1,8 +1,8 @@
 """Intake: what may come in, and the moment it becomes ours.
 
 Contract: `submit` returns only after the durable commit.  Each recipient is answered for itself: accepted,
-suppressed (and why), or invalid (and why); one bad recipient never fails the others.  Nothing is accepted
-from a sender domain that is not ours.  An idempotency key that was seen answers as it did the first time.
+suppressed (and why), over frequency, or invalid (and why); one bad recipient never fails the others.  Nothing is
+accepted from a sender domain that is not ours.  An idempotency key that was seen answers as it did the first time.
 Whatever would make a message impossible to compose later (a missing variable, a header that cannot be read, a line
 that SMTP cannot carry) is refused here, where the caller still listens.
 Raises InvalidInput when the message itself cannot be taken, Unavailable when storage cannot commit.
@@ -13,17 +13,19 @@ from __future__ import annotations
 import asyncio
 import json
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
 from typing import Protocol
 
 from config.model import Settings, StreamSettings
 from core.address import Address, normal_domain, parse_address
-from core.errors import InvalidInput, LimitExceeded, StorageConflict, Unavailable
+from core.errors import InvalidInput, LimitExceeded, OverFrequency, StorageConflict, Unavailable
 from core.events import Accepted, Event, IntakeRefused
-from core.lane import Campaign, SendingDomain, Stream
-from core.messages import Body, Submission
+from core.lane import Campaign, SendingDomain, Stream, day_of
+from core.messages import Body, FrequencyCap, Submission
 from core.ports import Clock, Idempotency, Queue, Suppressions
+from core.state import Suppression
 from core.tokens import new_message_id
 from sender.compose import check_template
 from sender.headers import split_mailbox
@@ -87,6 +89,14 @@ class Intake:
         self._backlog = backlog
         self._on_accepted = on_accepted
         self._max_queued = max_queued
+        # a placement test is no reader to be tired
+        self._uncapped = frozenset(seed.mailbox.lower() for seed in settings.seeds.mailboxes)
+        self._refusals: Counter[tuple[str, AnswerStatus]] = Counter()
+
+    @property
+    def refusals(self) -> dict[tuple[str, AnswerStatus], int]:
+        """Recipients that were not taken over since the start, by stream and why."""
+        return dict(self._refusals)
 
     async def submit(self, injection: Injection) -> list[RecipientAnswer]:
         """Take over what can be taken over.  See the module for the contract."""
@@ -105,16 +115,44 @@ class Intake:
         addresses, answers = await self._addresses(injection, body)
         suppressed = await self._suppressions.check({a.normal for a in addresses if a is not None}, stream.name)
         now = self._clock.now()
+        cap = self._cap(injection, stream, [a for a in addresses if a is not None and a.normal not in suppressed], now)
+        over = await self._queue.over_frequency(cap) if cap is not None else frozenset()
+        while True:
+            try:
+                return await self._take_over(
+                    injection, stream, sending_domain, body, list(zip(addresses, answers, strict=True)), suppressed,
+                    over, cap, now,
+                )  # fmt: skip
+            except OverFrequency as error:
+                # somebody else mailed them since the look: each turn refuses at least one more
+                over |= error.addresses
+
+    async def _take_over(
+        self,
+        injection: Injection,
+        stream: StreamSettings,
+        sending_domain: SendingDomain,
+        body: Body,
+        checked: Sequence[tuple[Address | None, RecipientAnswer | None]],
+        suppressed: Mapping[str, Suppression],
+        over: frozenset[str],
+        cap: FrequencyCap | None,
+        now: float,
+    ) -> list[RecipientAnswer]:
         submissions: list[Submission] = []
         events: list[Event] = []
-        for index, (recipient, address) in enumerate(zip(injection.recipients, addresses, strict=True)):
+        done: list[RecipientAnswer] = []
+        for index, (recipient, (address, answer)) in enumerate(zip(injection.recipients, checked, strict=True)):
             if index % _YIELD_EVERY == _YIELD_EVERY - 1:
                 await asyncio.sleep(0)
-            answer = answers[index]
             entry = suppressed.get(address.normal) if address is not None else None
             if answer is None and entry is not None:
                 answer = RecipientAnswer(
                     address=recipient.address, status=AnswerStatus.SUPPRESSED, reason=str(entry.reason)
+                )
+            if answer is None and address is not None and address.normal in over:
+                answer = RecipientAnswer(
+                    address=recipient.address, status=AnswerStatus.OVER_FREQUENCY, reason=_share(stream)
                 )
             if answer is None and address is not None:
                 submission = self._submission(injection, stream, sending_domain, body, address, recipient, now)
@@ -124,11 +162,16 @@ class Intake:
                     address=recipient.address, status=AnswerStatus.ACCEPTED, message_id=submission.message_id
                 )
             assert answer is not None
-            answers[index] = answer
+            done.append(answer)
             if answer.status is not AnswerStatus.ACCEPTED:
                 events.append(_refused(injection, answer, now))
-        done = [answer for answer in answers if answer is not None]
-        return await self._commit(injection, body, submissions, events, done)
+        if cap is not None:
+            cap = replace(cap, addresses=cap.addresses - over)
+        answers = await self._commit(injection, body, submissions, events, done, cap)
+        self._refusals.update(
+            (stream.name, answer.status) for answer in answers if answer.status is not AnswerStatus.ACCEPTED
+        )
+        return answers
 
     async def _commit(
         self,
@@ -137,11 +180,14 @@ class Intake:
         submissions: Sequence[Submission],
         events: Sequence[Event],
         answers: list[RecipientAnswer],
+        cap: FrequencyCap | None,
     ) -> list[RecipientAnswer]:
         key = injection.idempotency_key
         remembered = (key, json.dumps([asdict(a) for a in answers])) if key else None
         try:
-            await self._queue.accept([body] if submissions else [], submissions, events, idempotency=remembered)
+            await self._queue.accept(
+                [body] if submissions else [], submissions, events, idempotency=remembered, cap=cap
+            )
         except StorageConflict:
             # the same key was committed by a call that ran beside this one: its answer is the answer
             before = await self._idempotency.get(key)
@@ -151,6 +197,18 @@ class Intake:
         if submissions:
             self._on_accepted()
         return answers
+
+    def _cap(
+        self, injection: Injection, stream: StreamSettings, addresses: Sequence[Address], now: float
+    ) -> FrequencyCap | None:
+        """What counts these addresses, on the day on which they are to be mailed; None when nothing does."""
+        counted = frozenset(address.normal for address in addresses) - self._uncapped
+        if stream.kind == "transactional" or not (stream.per_day or stream.per_week) or not counted:
+            return None
+        day = day_of(max(now, injection.not_before or now))
+        return FrequencyCap(
+            stream=stream.name, day=day, per_day=stream.per_day, per_week=stream.per_week, addresses=counted
+        )
 
     def _stream(self, injection: Injection) -> StreamSettings:
         found = self._settings.stream(injection.stream)
@@ -257,7 +315,7 @@ def _accepted(submission: Submission, injection: Injection, size: int) -> Accept
 
 
 def _refused(injection: Injection, answer: RecipientAnswer, now: float) -> IntakeRefused:
-    prefix = "suppressed:" if answer.status is AnswerStatus.SUPPRESSED else ""
+    prefix = "" if answer.status is AnswerStatus.INVALID else f"{answer.status}:"
     return IntakeRefused(
         at=now,
         recipient=answer.address,
@@ -266,6 +324,11 @@ def _refused(injection: Injection, answer: RecipientAnswer, now: float) -> Intak
         door=injection.door,
         reason=prefix + answer.reason,
     )
+
+
+def _share(stream: StreamSettings) -> str:
+    parts = ((stream.per_day, "a day"), (stream.per_week, "in seven days"))
+    return f"{stream.name}: at most " + ", ".join(f"{n} {span}" for n, span in parts if n)
 
 
 def _shown(address: str) -> str:

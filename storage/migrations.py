@@ -14,6 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from core.errors import Unavailable
 from storage import tables
 from storage.database import public_text
+from storage.frequency import create_frequency
 from storage.observations import create_observations
 
 _version = Table("schema_version", MetaData(), Column("number", Integer, primary_key=True))
@@ -30,7 +31,7 @@ def _first(connection: Connection) -> None:
     connection.execute(insert(tables.queue_groups).values(UNROUTED_GROUP))
 
 
-MIGRATIONS: tuple[Callable[[Connection], None], ...] = (_first, create_observations)
+MIGRATIONS: tuple[Callable[[Connection], None], ...] = (_first, create_observations, create_frequency)
 
 
 def migrate(engine: Engine) -> int:

@@ -15,6 +15,7 @@ from storage.counters import SqlCounters
 from storage.database import Database
 from storage.dmarc import SqlDmarcReports
 from storage.events import SqlEventLog
+from storage.frequency import SqlFrequency
 from storage.idempotency import SqlIdempotency
 from storage.leases import SqlLeases
 from storage.meta import SqlMeta
@@ -42,6 +43,7 @@ class Stores:
     meta: SqlMeta
     dmarc: SqlDmarcReports
     observations: SqlObservations
+    frequency: SqlFrequency
 
     async def close(self) -> None:
         """Finish what waits to be committed, then close every connection."""
@@ -66,7 +68,7 @@ async def open_stores(url: str, *, inline: bool = False) -> Stores:
         db=db, log=SqlEventLog(db), queue=SqlQueue(db), spool=SqlSpool(db), idempotency=SqlIdempotency(db),
         suppressions=SqlSuppressions(db), controls=SqlControls(db), counters=SqlCounters(db),
         allowances=SqlAllowances(db), leases=SqlLeases(db), meta=SqlMeta(db), dmarc=SqlDmarcReports(db),
-        observations=SqlObservations(db),
+        observations=SqlObservations(db), frequency=SqlFrequency(db),
     )  # fmt: skip
 
 

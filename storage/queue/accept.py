@@ -13,8 +13,9 @@ from sqlalchemy import Connection, bindparam, delete, func, insert, literal_colu
 
 from core.events import Event
 from core.lane import UNROUTED, Provider, Site
-from core.messages import Body, Submission
+from core.messages import Body, FrequencyCap, Submission
 from storage.events import append_events
+from storage.frequency import take_shares
 from storage.pending import pending
 from storage.queue.groups import Group, GroupKey, ensure_groups
 from storage.queue.rows import UNROUTED_ID, new_row
@@ -62,11 +63,14 @@ def accept(
     submissions: Sequence[Submission],
     events: Sequence[Event],
     remember: tuple[str, str] | None,
+    cap: FrequencyCap | None = None,
 ) -> None:
-    """Take over.  IntegrityError when the key or a message id is known already."""
+    """Take over.  IntegrityError when the key or a message id is known already; OverFrequency."""
     now = max((s.accepted_at for s in submissions), default=events[0].at if events else 0.0)
     if remember is not None:
         connection.execute(_ADD_KEY, {"key": remember[0], "answer": remember[1], "at": now})
+    if cap is not None and cap.addresses:
+        take_shares(connection, cap)
     if new_bodies:
         connection.execute(
             _ADD_BODY, [{"body_id": b.body_id, "kind": b.kind, "content": b.content} for b in new_bodies]

@@ -15,10 +15,11 @@ from sqlalchemy import Connection
 
 from core.events import Event
 from core.lane import Provider, Site
-from core.messages import Body, Leased, Node, QueueGroup, Submission
+from core.messages import Body, FrequencyCap, Leased, Node, QueueGroup, Submission
 from core.state import Claim, Settlement
 from core.tokens import MessageId
 from storage.database import Database
+from storage.frequency import addresses_over
 from storage.pending import pending
 from storage.queue.accept import accept, put_off, route_portion, unrouted_domains
 from storage.queue.claim import claim_rows, is_sendable
@@ -42,8 +43,15 @@ class SqlQueue:
         events: Sequence[Event],
         *,
         idempotency: tuple[str, str] | None = None,
+        cap: FrequencyCap | None = None,
     ) -> None:
-        await self._db.transact(lambda connection: accept(connection, bodies, submissions, events, idempotency))
+        await self._db.transact(
+            lambda connection: accept(connection, bodies, submissions, events, idempotency, cap),
+            alone=cap is not None and len(cap.addresses) > 1,  # it locks the counts of many
+        )
+
+    async def over_frequency(self, cap: FrequencyCap) -> frozenset[str]:
+        return await self._db.read(lambda connection: addresses_over(connection, cap))
 
     async def unrouted(self, limit: int = 500) -> list[str]:
         return await self._db.read(lambda connection: unrouted_domains(connection, limit, self._latest))

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from core.classify import BounceClass
-from core.errors import StorageConflict
+from core.errors import OverFrequency, StorageConflict
 from core.events import (
     Bounced,
     Deferred,
@@ -33,7 +33,7 @@ from core.lane import (
 )
 from core.lane import SendingDomain as Domain
 from core.lane import Source as SourceName
-from core.messages import Body, BodyId, Leased, Node, QueueGroup, Submission
+from core.messages import Body, BodyId, FrequencyCap, Leased, Node, QueueGroup, Submission
 from core.ports import Clock
 from core.reply import Reply
 from core.state import Claim, Settlement, Suppression
@@ -109,6 +109,8 @@ class FakeQueue:
         self.settle_sizes: list[int] = []
         self.failing = 0  # how many settles fail before one goes through
         self.looks = 0
+        self.shares: Counter[tuple[str, int, str]] = Counter()
+        self.rivals: set[str] = set()  # addresses that somebody else mails just before the next accept
 
     # intake
     async def accept(
@@ -118,15 +120,26 @@ class FakeQueue:
         events: Sequence[Event],
         *,
         idempotency: tuple[str, str] | None = None,
+        cap: FrequencyCap | None = None,
     ) -> None:
+        if idempotency is not None and idempotency[0] in self.answers:
+            raise StorageConflict("the key is known")
+        if cap is not None:
+            for address in self.rivals:
+                self.shares[cap.stream, cap.day, address] += cap.per_day
+            self.rivals = set()
+            if over := await self.over_frequency(cap):
+                raise OverFrequency(over)
+            self.shares.update((cap.stream, cap.day, address) for address in cap.addresses)
         if idempotency is not None:
-            if idempotency[0] in self.answers:
-                raise StorageConflict("the key is known")
             self.answers[idempotency[0]] = idempotency[1]
         self.bodies.update({body.body_id: body for body in bodies})
         for s in submissions:
             self.rows[s.message_id] = Row(s, s.not_before, s.expires_at, s.provider, s.site)
         await self.log.append(events)
+
+    async def over_frequency(self, cap: FrequencyCap) -> frozenset[str]:
+        return frozenset(a for a in cap.addresses if self.shares[cap.stream, cap.day, a] >= cap.per_day)
 
     async def get(self, key: str) -> str | None:
         return self.answers.get(key)
