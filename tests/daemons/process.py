@@ -82,9 +82,10 @@ def accepts(host: str, port: int, *, greets: bool = False) -> Callable[[], bool]
     return ready
 
 
-def wait_until(ready: Callable[[], object], what: str, seconds: float = 30.0) -> None:
-    """Look every 50 ms until `ready()` is true; fails with `what`."""
+def wait_until(ready: Callable[[], object], what: str | Callable[[], str], seconds: float = 30.0) -> None:
+    """Look every 50 ms until `ready()` is true; fails with `what`, asked for at the end when it is a callable."""
     end = time.monotonic() + seconds
     while not ready():
-        assert time.monotonic() < end, f"not within {seconds:.0f} s: {what}"
+        if time.monotonic() > end:
+            raise AssertionError(f"not within {seconds:.0f} s: {what if isinstance(what, str) else what()}")
         time.sleep(0.05)

@@ -97,7 +97,7 @@ def test_the_page_shows_ramp_incident_pause_alert_probe_and_recovery(sandbox: Sa
         card[:] = texts
         return bool(texts)
 
-    wait_until(closed_gate, f"a paused gate on the page: {sandbox.stories()}", STORY_SECONDS)
+    wait_until(closed_gate, lambda: f"a paused gate on the page: {sandbox.stories()}", STORY_SECONDS)
     assert re.search(r"\d+ of [\d,]+", card[0]), f"the evidence stands on the card: {card[0]}"
     assert re.search(r"Ends\s", card[0]), f"and when it expires: {card[0]}"
     assert re.search(r"provider|campaign|stream", card[0]), f"and its scope: {card[0]}"
@@ -105,7 +105,7 @@ def test_the_page_shows_ramp_incident_pause_alert_probe_and_recovery(sandbox: Sa
     for move in ("→ paused", "→ probing", "→ open"):
         wait_until(
             functools.partial(both_rules_made, sandbox, move),
-            f"{move} by complaints and by dead addresses: {sandbox.stories()}", STORY_SECONDS,
+            sandbox.stories, STORY_SECONDS,
         )  # fmt: skip
     print(f"the whole story in {time.monotonic() - began:.0f} s")
     wait_until(shows(page, "resolved|ended"), "the resolved alert on the page", 30)
