@@ -208,7 +208,7 @@ class ReturnMail:
             at=self._clock.now(), message_id=proof.message_id, recipient=proof.recipient, attribution=proof.attribution,
             reply=told.reply, bounce_class=told.diagnosis.bounce_class, terminal=terminal,
         )  # fmt: skip
-        if terminal and told.diagnosis.suppresses:
+        if terminal and told.diagnosis.at_once:
             await self._suppress(proof, "", SuppressionReason.HARD_BOUNCE, str(told.reply), [event])
         else:
             await self._log.append([event])

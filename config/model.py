@@ -101,6 +101,48 @@ class InboundListener(Part):
     feedback_address: str = Field(
         "", description="Address that feedback loops (ARF) are sent to, besides bounce addresses"
     )
+    messages_per_minute: int = Field(1200, ge=1, description="Of one client address; more is answered with 450")
+    refused_per_minute: int = Field(
+        60, ge=1, description="Unknown recipients of one client address; then it is disconnected with 421"
+    )
+    connections_per_client: int = Field(40, ge=1, description="Open at once from one client address")
+
+
+class ReportMailbox(Part):
+    """A mailbox that bounces, complaints or DMARC reports are routed to in place of our listener."""
+
+    name: Name
+    host: Host
+    port: Port = 993
+    security: Literal["tls", "starttls", "none"] = "tls"
+    ca_file: Path | None = None
+    user: str
+    password_file: Path
+    folder: str = Field("INBOX", min_length=1, description="Where the reports arrive")
+    processed_folder: str = Field(
+        "", description="Read reports are moved there; when empty they stay and get the keyword $PenstockRead"
+    )
+
+
+class Suppression(Part):
+    """When failures that come and go suppress, and when a provider's word is not believed."""
+
+    full_count: int = Field(4, ge=1, description="Days on which a mailbox was full")
+    full_days: float = Field(14, ge=0, description="... from the first to the last of them, without a success")
+    inactive_count: int = Field(3, ge=1, description="Days on which a mailbox was called inactive")
+    inactive_days: float = Field(7, ge=0)
+    unknown_domain_count: int = Field(3, ge=1, description="Days on which a domain was called unknown")
+    unknown_domain_days: float = Field(3, ge=0)
+    forget_days: float = Field(180, ge=1, description="A failure this long ago counts no more")
+    outage_guard: bool = Field(
+        True, description="Nobody is suppressed as unknown while a provider calls nearly everybody unknown"
+    )
+    outage_refusals: int = Field(20, ge=5, description="Unknown recipients at one place within the window")
+    outage_share: float = Field(0.9, ge=0.5, le=1, description="Share of unknown among all answers in the window")
+    outage_minutes: float = Field(60, ge=1, le=1440, description="Length of the window")
+    outage_history: int = Field(100, ge=20, description="Answers in the 7 days before, else nothing is known")
+    outage_past_share: float = Field(0.3, ge=0, le=0.5, description="Only a place that was better than this before")
+    outage_hours: float = Field(24, ge=1, description="Longest time that the guard stays up")
 
 
 class Delivery(Part):
@@ -261,6 +303,8 @@ class Settings(Part):
     http: Http = Http()
     submission: SubmissionListener = SubmissionListener()
     inbound: InboundListener = InboundListener()
+    report_mailboxes: list[ReportMailbox] = Field(default_factory=list)
+    suppression: Suppression = Suppression()
     delivery: Delivery = Delivery()
     relays: list[Relay] = Field(default_factory=list)
     dns: Dns = Dns()

@@ -100,6 +100,9 @@ GROUP_OF: dict[BounceClass, Group] = {
 # a full or sleeping mailbox comes back); they are therefore not in this set.
 SUPPRESS_AT_ONCE = frozenset({_C.UNKNOWN_USER, _C.UNKNOWN_DOMAIN, _C.NO_MAIL_HOST, _C.MAILBOX_MOVED})
 
+# what a single refusal does not prove: a name that does not exist today is asked about again over days
+OVER_TIME = frozenset({_C.MAILBOX_FULL, _C.MAILBOX_INACTIVE, _C.UNKNOWN_DOMAIN})
+
 _ACTION_OF_GROUP = {
     _G.RECIPIENT: Action.NONE,
     _G.QUOTA: Action.RETRY,
@@ -127,6 +130,13 @@ class Diagnosis:
     @property
     def suppresses(self) -> bool:
         return self.bounce_class in SUPPRESS_AT_ONCE
+
+    @property
+    def at_once(self) -> bool:
+        """True when this one refusal is proof enough; `monitor.feedback` decides about the others over time.
+
+        Rule 'dns' is our own router, which has asked for days before it says that a name does not exist."""
+        return self.suppresses and (self.bounce_class not in OVER_TIME or self.rule == "dns")
 
     @property
     def action(self) -> Action:

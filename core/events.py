@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from core.classify import BounceClass
+from core.feedback import OutageChanged as OutageChanged
 from core.lane import Attribution, Lane, Scope, Traffic
 from core.reply import Reply
 from core.tls import TlsFacts
@@ -144,6 +145,8 @@ class ComplaintReceived:
     attribution: Attribution
     feedback_type: str  # abuse, fraud, virus, other, not-spam, opt-out …
     reporter: str
+    sent_at: float = 0.0  # when the message was delivered
+    reported_at: float = 0.0  # the report's own date, 0 when it has none
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -358,7 +361,7 @@ Event: TypeAlias = (
     | BounceReceived | ComplaintReceived | Unsubscribed | ReportUnverified
     | SuppressionAdded | SuppressionRemoved | SeedPlaced | SeedBlind | DmarcReportStored
     | ListingChanged | RecordChanged | SourceRested | SourceReturned | TlsNegotiated
-    | GateChanged | StepChanged | AlertChanged | AlertDelivered
+    | GateChanged | StepChanged | AlertChanged | AlertDelivered | OutageChanged
 )  # fmt: skip
 
 TERMINAL = (Delivered, Bounced, Dropped)

@@ -54,7 +54,7 @@ def settle(
                 retry_at=retry_at,
             ))  # fmt: skip
         return bounce(lease, where, site, result, BounceClass.EXPIRED, now=now)
-    suppress = SuppressionReason.HARD_BOUNCE if diagnosis.suppresses else None
+    suppress = SuppressionReason.HARD_BOUNCE if diagnosis.at_once else None
     return bounce(lease, where, site, result, diagnosis.bounce_class, now=now, suppress=suppress)
 
 

@@ -27,6 +27,7 @@ from core.events import (
     IntakeRefused,
     ListingChanged,
     Logged,
+    OutageChanged,
     RecordChanged,
     ReportUnverified,
     SeedBlind,
@@ -220,6 +221,13 @@ def _text(event: Event) -> str:  # one arm an event: a table of words
         case AlertDelivered():
             took = "took" if event.ok else "did not take"
             return f"notifier {event.notifier} {took} the alert. {event.detail}".rstrip(". ")
+        case OutageChanged():
+            shares = (
+                f"{event.refused:,} of {event.answered:,} recipients unknown, "
+                f"{event.past_refused:,} of {event.past_answered:,} in the days before"
+            )
+            word = "nobody is suppressed there as unknown" if event.began else "addresses are judged again"
+            return f"outage at {event.place}: {event.reason} ({shares}); {event.lifted:,} suppressions lifted; {word}"
         case _:
             assert_never(event)
 

@@ -14,6 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from core.errors import Unavailable
 from storage import tables
 from storage.database import public_text
+from storage.feedback import create_feedback
 from storage.frequency import create_frequency
 from storage.observations import create_observations
 
@@ -31,7 +32,9 @@ def _first(connection: Connection) -> None:
     connection.execute(insert(tables.queue_groups).values(UNROUTED_GROUP))
 
 
-MIGRATIONS: tuple[Callable[[Connection], None], ...] = (_first, create_observations, create_frequency)
+MIGRATIONS: tuple[Callable[[Connection], None], ...] = (
+    _first, create_observations, create_frequency, create_feedback,
+)  # fmt: skip
 
 
 def migrate(engine: Engine) -> int:

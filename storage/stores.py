@@ -15,6 +15,7 @@ from storage.counters import SqlCounters
 from storage.database import Database
 from storage.dmarc import SqlDmarcReports
 from storage.events import SqlEventLog
+from storage.feedback import SqlFeedback
 from storage.frequency import SqlFrequency
 from storage.idempotency import SqlIdempotency
 from storage.leases import SqlLeases
@@ -43,6 +44,7 @@ class Stores:
     meta: SqlMeta
     dmarc: SqlDmarcReports
     observations: SqlObservations
+    feedback: SqlFeedback
     frequency: SqlFrequency
 
     async def close(self) -> None:
@@ -68,7 +70,7 @@ async def open_stores(url: str, *, inline: bool = False) -> Stores:
         db=db, log=SqlEventLog(db), queue=SqlQueue(db), spool=SqlSpool(db), idempotency=SqlIdempotency(db),
         suppressions=SqlSuppressions(db), controls=SqlControls(db), counters=SqlCounters(db),
         allowances=SqlAllowances(db), leases=SqlLeases(db), meta=SqlMeta(db), dmarc=SqlDmarcReports(db),
-        observations=SqlObservations(db), frequency=SqlFrequency(db),
+        observations=SqlObservations(db), frequency=SqlFrequency(db), feedback=SqlFeedback(db),
     )  # fmt: skip
 
 

@@ -52,7 +52,7 @@ async def test_a_hard_bounce_suppresses_the_address_that_we_sent_to_once() -> No
 @pytest.mark.parametrize(
     "said",
     ["552 5.2.2 Mailbox full", "550 5.7.1 IP blocked", "550 5.7.26 Unauthenticated email", "550 5.2.1 Mailbox disabled",
-     "451 4.7.1 Greylisted", "554 5.4.7 Message expired"],
+     "451 4.7.1 Greylisted", "554 5.4.7 Message expired", "550 5.1.2 Domain not found"],
 )  # fmt: skip
 async def test_other_classes_never_suppress(said: str) -> None:
     async with world() as here:

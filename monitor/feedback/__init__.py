@@ -1,0 +1,1 @@
+"""Feedback over time: soft bounces, provider outages, reply texts that nobody knows.  `follower` folds the log."""
