@@ -3,6 +3,7 @@
 Besides gates that are not open (`alerts.gates`) these conditions are told:
 - `MonitorLag`: the monitor is behind, so ramping lanes hold;
 - `SourceOut`: an egress source is of no use and was taken out (`alerts.sources`);
+- `WebhookDead`: an endpoint takes no events (`alerts.hooks`);
 - `SeedBlind`: a seed mailbox cannot be looked into: placement there is unknown, which is not "good";
 - `QueueStuck`: due mail of a provider that no attempt reached for too long, and no gate explains it;
 - `UnmatchedReplies`: refusals that no reply rule knows: texts changed, and the classes may be wrong;
@@ -18,6 +19,7 @@ from urllib.parse import quote
 
 from alerts.form import form_alert
 from alerts.gates import gate_alert
+from alerts.hooks import DeadHook, hook_alert
 from alerts.sources import source_alert
 from alerts.watching import ActiveListing, BlindZone, StaleFeed, watch_alerts
 from alerts.words import Language, number, sample, span
@@ -74,6 +76,7 @@ class Observed:
     blind_zones: tuple[BlindZone, ...] = ()
     records: tuple[RecordChanged, ...] = ()
     stale_feeds: tuple[StaleFeed, ...] = ()
+    dead_hooks: tuple[DeadHook, ...] = ()
 
 
 def find_alerts(
@@ -99,6 +102,7 @@ def find_alerts(
             )
         )  # fmt: skip
     alerts += [source_alert(rested, language, dashboard) for rested in seen.sources_out]
+    alerts += [hook_alert(dead, now, language, dashboard) for dead in seen.dead_hooks]
     alerts += [_blind(blind, language, dashboard) for blind in seen.blind if now - blind.at >= BLIND_AFTER]
     alerts += [_stuck(stuck, now, language, dashboard) for stuck in seen.stuck]
     alerts += [_unmatched(found, language, dashboard) for found in seen.unmatched]

@@ -9,6 +9,7 @@ import ipaddress
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import get_args
 from urllib.parse import urlsplit
 
 from config.model import Part, Settings
@@ -16,6 +17,7 @@ from config.problems import Problem
 from config.tables import Plan, Rule
 from core.address import normal_domain, parse_address
 from core.errors import InvalidInput
+from core.events import Event
 
 _LOOPBACK_NAMES = ("localhost", "ip6-localhost")
 
@@ -32,6 +34,7 @@ def check_settings(settings: Settings, file: str, providers: frozenset[str]) -> 
         *_urls(settings),
         *_storage(settings),
         *_feeds(settings),
+        *_webhooks(settings),
     ]
     return [Problem(file=file, key=key, problem=problem, remedy=remedy) for key, problem, remedy in found]
 
@@ -276,6 +279,18 @@ def _paths(value: object, key: str) -> Iterator[tuple[str, Path]]:
         case list():
             for index, item in enumerate(value):
                 yield from _paths(item, f"{key}[{index}]")
+
+
+def _webhooks(settings: Settings) -> _Found:
+    kinds = sorted(kind.__name__ for kind in get_args(Event))
+    yield from _unique("webhooks[{}].name", (hook.name for hook in settings.webhooks))
+    for index, hook in enumerate(settings.webhooks):
+        parts = urlsplit(hook.url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            yield f"webhooks[{index}].url", "is no HTTP address", "Write https://crm.example.com/penstock"
+        for kind in hook.events:
+            if kind not in kinds:
+                yield f"webhooks[{index}].events", f"'{kind}' is no kind of event", f"Known: {', '.join(kinds)}"
 
 
 def _tried(key: str, parse: Callable[[str], object], value: str) -> _Found:

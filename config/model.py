@@ -216,6 +216,19 @@ class Webhook(Part):
     secret_file: Path | None = Field(None, description="HMAC-SHA256 key for the X-Penstock-Signature header")
 
 
+class EventHook(Part):
+    """An endpoint that gets the events of the log."""
+
+    name: Name
+    url: str
+    secret_file: Path = Field(description="HMAC-SHA256 key of the X-Penstock-Signature header")
+    events: list[str] = Field(default_factory=list, description="Kinds of events, e.g. Delivered; all when empty")
+    batch_size: int = Field(200, ge=1, le=1000, description="Events in one request, at most")
+    timeout_seconds: float = Field(30, gt=0, le=45, description="Real seconds that an answer may take")
+    dead_after_minutes: float = Field(15, gt=0, description="An endpoint that failed for so long is an alert")
+    max_age_days: float = Field(7, gt=0, le=90, description="Events that nobody took for so long are skipped")
+
+
 class AlertMail(Part):
     name: Name
     to: list[str] = Field(min_length=1)
@@ -312,6 +325,7 @@ class Settings(Part):
     warmup: Warmup = Warmup()
     monitor: Monitor = Monitor()
     alerts: Alerts = Alerts()
+    webhooks: list[EventHook] = Field(default_factory=list)
     seeds: Seeds = Seeds()
     metrics: Metrics = Metrics()
     blocklists: Blocklists = Blocklists()

@@ -7,7 +7,7 @@ events are `Delivered`, `Bounced` and `Dropped`: each accepted recipient gets ex
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from core.classify import BounceClass
@@ -38,6 +38,8 @@ class Accepted:
     sending_domain: str
     door: Door
     size: int  # bytes of the stored body
+    metadata: dict[str, str] = field(default_factory=dict)  # the caller's own words, given back in webhooks
+    list_source: str = ""  # how the address came to be on the caller's list
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -69,6 +69,7 @@ class Alerting:
             gates=parts.control.snapshot().gates, blind=await self._blind(), monitor_lag=parts.projector.lag(),
             max_lag=parts.settings.monitor.max_lag_seconds, stuck=await self._stuck(now),
             unverified=await self._unverified(now), sources_out=await sources_now(parts.stores.log, now),
+            dead_hooks=await parts.webhooks.dead(),
         )  # fmt: skip
         seen = await self._feeds.complete(seen, now)
         alerts = find_alerts(

@@ -52,6 +52,7 @@ from service.timetable import Timetable
 from service.tlsbook import TlsBook
 from service.unsubscribe import Unsubscriber
 from service.web.server import WebServer
+from service.webhooks import Webhooks
 from storage.stores import Stores, open_stores
 from warmup.admission import GateAdmission
 from warmup.ramp import OTHER
@@ -129,6 +130,7 @@ class Service:
             settings=settings, clock=clock, stores=stores, intake=intake, signer=signer, projector=projector,
             control=control, supervisor=supervisor, plans=tuple(plans), rules=tuple(rules),
             providers=tuple(providers), sandbox=sandbox,
+            webhooks=Webhooks(settings.webhooks, stores=stores, clock=clock, node=node),
             operator=Operator(
                 controls=stores.controls, suppressions=stores.suppressions, clock=clock, spare=settings.transactional
             ),
@@ -168,6 +170,7 @@ class Service:
         assert self._book is not None
         parts.supervisor.keep("tls book", self._book.run)
         parts.supervisor.keep("clock", self._keep_clock)
+        parts.webhooks.start(parts.supervisor)
         assert self._timetable is not None
         self._timetable.start()
         for door in self._doors:
@@ -182,6 +185,7 @@ class Service:
         if self._timetable is not None:
             self._timetable.stop()
         await self.parts.supervisor.stop()
+        await self.parts.webhooks.close()
         if self._book is not None:
             await self._book.flush()
         if self._fetcher is not None:

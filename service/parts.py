@@ -13,6 +13,7 @@ from sender.intake import Intake
 from service.control import Control
 from service.operator import Operator
 from service.tasks import Supervisor
+from service.webhooks import Webhooks
 from storage.stores import Stores
 
 
@@ -32,5 +33,6 @@ class Parts:
     plans: tuple[Plan, ...]
     rules: tuple[Rule, ...]
     providers: tuple[ProviderRow, ...]
+    webhooks: Webhooks
     sandbox: bool = False
     notes: dict[str, str] = field(default_factory=dict)  # texts for people, e.g. the sandbox's story

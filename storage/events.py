@@ -8,21 +8,25 @@ transaction.  A second terminal event of a message is refused with StorageConfli
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from sqlalchemy import Connection, bindparam, func, select
 
-from core.events import Event, Logged
+from core.events import Accepted, Event, Logged
 from core.tokens import MessageId
 from storage.codec import logged
 from storage.database import Database
 from storage.pending import pending
+from storage.statements import chunks
 from storage.tables import events
 
 _COLUMNS = (events.c.seq, events.c.kind, events.c.body)
 _READ = select(*_COLUMNS).where(events.c.seq > bindparam("after")).order_by(events.c.seq).limit(bindparam("rows"))
 _HEAD = select(func.max(events.c.seq))
 _OF_MESSAGE = select(*_COLUMNS).where(events.c.message_id == bindparam("id")).order_by(events.c.seq)
+_ACCEPTED = select(*_COLUMNS).where(
+    events.c.message_id.in_(bindparam("ids", expanding=True)), events.c.kind == "Accepted"
+)
 _OF_PAUSE = select(*_COLUMNS).where(events.c.pause_id == bindparam("id")).order_by(events.c.seq)
 _RECENT = (
     select(*_COLUMNS)
@@ -57,6 +61,15 @@ class SqlEventLog:
 
     async def of_message(self, message_id: MessageId) -> list[Logged]:
         return await self._rows(_OF_MESSAGE, {"id": message_id})
+
+    async def accepted(self, ids: Collection[MessageId]) -> dict[MessageId, Accepted]:
+        """How these messages came in, as far as the log goes back."""
+        found: dict[MessageId, Accepted] = {}
+        for part in chunks(sorted(ids)):
+            for row in await self._rows(_ACCEPTED, {"ids": part}):
+                if isinstance(row.event, Accepted):
+                    found[row.event.message_id] = row.event
+        return found
 
     async def recent(self, kinds: Sequence[str], limit: int, *, before: int = 0) -> list[Logged]:
         # one look a kind, each at the end of its own index: the log may hold millions of the others

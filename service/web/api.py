@@ -64,6 +64,9 @@ async def get_status(request: web.Request) -> web.Response:
             "gates": [gate_json(g) for g in parts.control.snapshot().gates if word.is_closed(g)],
             "suppressions": await parts.stores.suppressions.count(),
             "monitor": {"lag_seconds": round(parts.projector.lag(), 3)},
+            "webhooks": [
+                {**asdict(b), "oldest": iso(b.oldest) if b.oldest else None} for b in await parts.webhooks.backlogs()
+            ],
             "failing_tasks": parts.supervisor.failing,
         }
     )  # fmt: skip

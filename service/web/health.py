@@ -8,6 +8,7 @@ from core.errors import PenstockError
 from core.events import GateState
 from monitor import operator as word
 from service.figures import lane_figures, today
+from service.parts import Parts
 from service.web.keys import PARTS
 
 
@@ -52,6 +53,7 @@ async def metrics(request: web.Request) -> web.Response:
                 f'penstock_gate_closed{{scope="{_label(gate.scope.key)}",rule="{_label(gate.rule)}",'
                 f'state="{gate.state}"}} {int(gate.state is not GateState.OPEN)}'
             )
+    lines += await _doors(parts)
     counters = await parts.stores.counters.load(today(now))
     figures = lane_figures(counters, parts.control.snapshot(), parts.plans, now)
     for name in ("attempted", "delivered", "deferred", "hard_bounced", "soft_bounced", "complained", "blocked"):
@@ -63,6 +65,31 @@ async def metrics(request: web.Request) -> web.Response:
             )
             lines.append(f"penstock_day_{name}{{{labels}}} {getattr(row, name)}")
     return web.Response(text="\n".join(lines) + "\n", headers={"Content-Type": "text/plain; version=0.0.4"})
+
+
+async def _doors(parts: Parts) -> list[str]:
+    """What was refused at intake, and what webhooks have not taken."""
+    lines = [
+        "# HELP penstock_intake_refused_total Recipients not taken over since the start, by reason.",
+        "# TYPE penstock_intake_refused_total counter",
+        *(
+            f'penstock_intake_refused_total{{stream="{_label(stream)}",reason="{reason}"}} {count}'
+            for (stream, reason), count in sorted(parts.intake.refusals.items())
+        ),
+    ]
+    backlogs = await parts.webhooks.backlogs()
+    for name, text, figure in (
+        ("backlog", "Events that wait for an endpoint, at most.", [b.events for b in backlogs]),
+        ("failing", "1 while an endpoint takes nothing.", [int(b.state.failing_since > 0) for b in backlogs]),
+        ("skipped_total", "Events given up after max_age_days.", [b.state.skipped for b in backlogs]),
+    ):
+        kind = "counter" if name.endswith("_total") else "gauge"
+        lines += [f"# HELP penstock_webhook_{name} {text}", f"# TYPE penstock_webhook_{name} {kind}"]
+        lines += [
+            f'penstock_webhook_{name}{{webhook="{_label(b.name)}"}} {value}'
+            for b, value in zip(backlogs, figure, strict=True)
+        ]
+    return lines
 
 
 def _label(text: str) -> str:
