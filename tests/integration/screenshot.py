@@ -6,9 +6,11 @@ import sys
 import tempfile
 from pathlib import Path
 
+from selenium.webdriver.common.by import By
+
 from tests.daemons.browser import browser
 from tests.daemons.process import wait_until
-from tests.integration.test_sandbox import PORT, STORY_SECONDS, Sandbox, text_of
+from tests.integration.test_sandbox import PORT, STORY_SECONDS, Sandbox
 
 
 def main(out: Path) -> None:
@@ -24,7 +26,7 @@ def main(out: Path) -> None:
                     return recovered and any(g["state"] == "paused" for g in sandbox.gates())
 
                 wait_until(worth_a_picture, "a closed gate after a recovery", STORY_SECONDS * 2)
-                wait_until(lambda: "paused" in text_of(page).lower(), "the pause on the page", 10)
+                wait_until(lambda: page.find_elements(By.CSS_SELECTOR, "article.gate.paused"), "the pause's card", 10)
                 page.save_screenshot(str(out))
         finally:
             sandbox.stop()
