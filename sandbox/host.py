@@ -61,9 +61,10 @@ class ProviderHost:
         complaints_to: str = "",
         observe: Callable[[Judged], None] | None = None,
         keepers: tuple[Keeper, ...] = (),
+        model: ProviderModel | None = None,
     ) -> None:
         self.behaviour = behaviour
-        self.model = ProviderModel(behaviour)
+        self.model = model or ProviderModel(behaviour)
         self._people = people
         self._clock = clock
         self._rng = rng

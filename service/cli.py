@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 
 from core.errors import PenstockError
-from service.commands import control, dkim, feedback, mail, running, setup, templates, warmup
+from service.commands import control, dkim, feedback, mail, running, setup, simulate, templates, warmup
 
 
 def parser() -> argparse.ArgumentParser:
@@ -21,7 +21,7 @@ def parser() -> argparse.ArgumentParser:
         prog="penstock", description="Sending core with deliverability monitoring and warm-up."
     )
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for group in (running, setup, dkim, mail, templates, control, warmup, feedback):
+    for group in (running, setup, dkim, mail, templates, control, warmup, feedback, simulate):
         group.add_commands(commands)
     return top
 

@@ -1,0 +1,89 @@
+"""`penstock simulate`: what a plan and rules would do to mail at providers whose habits are known (docs/simulation.md).
+
+Prints a table of days, pauses with the truth about each, and the sums; `--json` gives everything as one object.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+from pathlib import Path
+
+from config.load import DATA, load_plans, load_rules
+from config.tables import Plan, Rule
+from core.errors import InvalidInput
+from sandbox.simulated import load_models, shipped_models
+from service.commands.common import Subparsers
+from service.simulate import SETTINGS, Request, simulate
+from service.simulated_truth import Result
+
+MOST_MAIL = 5_000_000
+
+
+def add_commands(commands: Subparsers[argparse.ArgumentParser]) -> None:
+    """Register the command."""
+    command = commands.add_parser("simulate", help="run a warm-up plan and rules against models of providers")
+    command.add_argument("--plan", default="conservative", metavar="NAME|FILE", help="shipped plan or a file")
+    command.add_argument("--rules", type=Path, metavar="FILE", help="rules (default: the shipped ones)")
+    command.add_argument(
+        "--providers", nargs="+", default=["gmail-like", "outlook-like", "yahoo-like", "mailru-like"],
+        metavar="MODEL", help=f"model files or shipped models: {', '.join(shipped_models())}",
+    )  # fmt: skip
+    command.add_argument("--days", type=int, default=45)
+    command.add_argument("--daily", type=int, default=2000, help="messages a day that are wished for (default 2000)")
+    command.add_argument("--seed", type=int, default=1)
+    command.add_argument("--json", action="store_true", help="print everything as JSON")
+    command.set_defaults(run=run_simulate)
+
+
+async def run_simulate(arguments: argparse.Namespace) -> int:
+    """Run and print."""
+    if arguments.days < 1 or arguments.daily < 1 or arguments.days * arguments.daily > MOST_MAIL:
+        raise InvalidInput("--days, --daily", f"must be 1 to {MOST_MAIL:,} messages together", "Lower --daily")
+    request = Request(
+        plan=read_plan(arguments.plan), rules=read_rules(arguments.rules), models=load_models(arguments.providers),
+        days=arguments.days, daily=arguments.daily, seed=arguments.seed,
+    )  # fmt: skip
+    result = await asyncio.to_thread(simulate, request)
+    print(json.dumps(result.to_json(), ensure_ascii=False) if arguments.json else shown(result))
+    return 0
+
+
+def read_plan(name: str) -> Plan:
+    """A shipped plan by name, or a file.  Raises ConfigError."""
+    shipped = DATA / "plans" / f"{name}.toml"
+    path = shipped if "/" not in name and shipped.is_file() else Path(name)
+    settings = SETTINGS.model_copy(update={"warmup": SETTINGS.warmup.model_copy(update={"plans": [path]})})
+    return load_plans(settings)[0]
+
+
+def read_rules(path: Path | None) -> list[Rule]:
+    """Rules of a file, or the shipped ones.  Raises ConfigError."""
+    return load_rules(SETTINGS.model_copy(update={"monitor": SETTINGS.monitor.model_copy(update={"rules": path})}))
+
+
+def shown(result: Result) -> str:
+    """Text for people."""
+    lines = [
+        f"{'day':>4} {'provider':<12}{'cap':>8}{'sent':>8}{'defer':>8}{'block':>8}{'bounce':>8}{'inbox':>8}{'compl':>7}"
+    ]
+    lines += [
+        f"{row.day:>4} {row.provider:<12}{row.cap:>8,}{row.sent:>8,}{row.deferred:>8,}{row.blocked:>8,}"
+        f"{row.bounced:>8,}{row.inboxed:>8,}{row.complaints:>7,}"
+        for row in result.days
+    ]
+    lines += [
+        "",
+        *(
+            f"day {pause.day}: {pause.state} {pause.scope} by {pause.rule}, "
+            + (f"justified ({pause.true_rate:.2%}), after {pause.delay_hours} h and {pause.delay_mail:,} messages"
+               if pause.justified else f"FALSE (true rate {pause.true_rate:.2%}, limit {pause.threshold:.2%})")
+            for pause in result.pauses
+        ),
+        *(f"missed: {text}" for text in result.missed),
+        *(f"{p}: whole volume from day {d} on" if d > 0 else f"{p}: never reached" for p, d in
+          result.days_to_target.items()),
+        ", ".join(f"{name} {n:,}" for name, n in result.to_json()["total"].items()),
+    ]  # fmt: skip
+    return "\n".join(lines)

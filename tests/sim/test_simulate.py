@@ -1,0 +1,57 @@
+"""`penstock simulate` runs the real parts: a bad list is paused with good reason, a good one is left alone."""
+
+from __future__ import annotations
+
+import json
+
+from config.tables import Plan
+from core.lane import DAY
+from sandbox.simulated import Incident, Shares, SimulationModel
+from service.commands.simulate import read_plan, read_rules, shown
+from service.simulate import Request, simulate
+from service.simulated_truth import Result
+
+PLAN = Plan(name="p", start=40, growth=1.5, target=200)
+BAD = Shares(engaged=0.1, casual=0.2, sleeping=0.7, dead=0.25)
+
+
+def run(days: int, seed: int = 1, *, incidents: tuple[Incident, ...] = (), like: str = "yahoo") -> Result:
+    model = SimulationModel(name="m", provider="m", like=like, incidents=list(incidents))
+    request = Request(plan=PLAN, rules=read_rules(None), models=[model], days=days, daily=120, seed=seed)
+    return simulate(request)
+
+
+def test_a_healthy_audience_reaches_the_whole_volume_without_a_pause() -> None:
+    result = run(6)
+    assert result.pauses == ()
+    assert result.missed == ()
+    assert 3 <= result.days_to_target["m"] <= 5
+    assert [row.cap for row in result.days[:3]] == [40, 60, 90]
+    assert all(row.sent + row.bounced <= row.cap for row in result.days if row.day < 4)
+    assert result.to_json()["false_pauses"] == 0
+
+
+def test_a_bad_list_is_paused_with_good_reason_and_the_same_seed_tells_the_same() -> None:
+    bad_day = Incident(day=3, days=1, kind="audience", audience=BAD)
+    result = run(4, incidents=(bad_day,))
+    assert result.pauses
+    first = result.pauses[0]
+    assert first.justified
+    assert 3 <= first.day < 4
+    assert first.true_rate == 0.25
+    assert 0 <= first.delay_hours < DAY / 3600
+    assert 3 <= first.delay_mail <= 60
+    assert "justified" in shown(result)
+    assert json.dumps(run(4, incidents=(bad_day,)).to_json()) == json.dumps(result.to_json())
+
+
+def test_a_blocklisting_is_seen_in_the_counts_and_sends_the_ramp_back() -> None:
+    result = run(4, incidents=(Incident(day=2, kind="blocklisted"),))
+    day = {row.day: row for row in result.days}
+    assert day[2].blocked > 10
+    assert day[2].sent == 0
+    assert day[3].cap <= day[2].cap
+
+
+def test_shipped_plans_are_found_by_name() -> None:
+    assert read_plan("moderate").name == "moderate"
