@@ -8,6 +8,7 @@ Besides gates that are not open (`alerts.gates`) these conditions are told:
 - `QueueStuck`: due mail of a provider that no attempt reached for too long, and no gate explains it;
 - `UnmatchedReplies`: refusals that no reply rule knows: texts changed, and the classes may be wrong;
 - `UnverifiedReports`: many reports that prove nothing: a forger, or a forwarder that strips our tokens;
+- what feedback over time tells (`alerts.feedback`);
 - what the watches of DNS, blocklists and postmaster feeds know (`alerts.watching`).
 """
 
@@ -17,6 +18,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from urllib.parse import quote
 
+from alerts.feedback import NO_FEEDBACK, FeedbackSeen, feedback_alerts
 from alerts.form import form_alert
 from alerts.gates import gate_alert
 from alerts.hooks import DeadHook, hook_alert
@@ -77,6 +79,7 @@ class Observed:
     records: tuple[RecordChanged, ...] = ()
     stale_feeds: tuple[StaleFeed, ...] = ()
     dead_hooks: tuple[DeadHook, ...] = ()
+    feedback: FeedbackSeen = NO_FEEDBACK
 
 
 def find_alerts(
@@ -107,6 +110,7 @@ def find_alerts(
     alerts += [_stuck(stuck, now, language, dashboard) for stuck in seen.stuck]
     alerts += [_unmatched(found, language, dashboard) for found in seen.unmatched]
     alerts += [_unverified(found, language, dashboard) for found in seen.unverified]
+    alerts += feedback_alerts(seen.feedback, now=now, language=language, dashboard=dashboard)
     alerts += watch_alerts(
         seen.listings, seen.blind_zones, seen.records, seen.stale_feeds, now=now, language=language, dashboard=dashboard
     )

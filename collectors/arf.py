@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from email.utils import mktime_tz, parsedate_tz
 
 from collectors.bounces.diagnostic import find_address, find_addresses
 from collectors.bounces.formats.notification_json import complained
@@ -64,6 +65,7 @@ class Complaint:
     envelope_id: str
     feedback_id: str
     redacted: bool
+    reported_at: float = 0.0  # the Date of the report, 0 without a legible one
 
 
 def read_complaint(notice: Notice) -> Complaint | None:
@@ -123,4 +125,14 @@ def _complaint(notice: Notice, report: Headers) -> Complaint:
             :200
         ],
         redacted=not usable,
+        reported_at=_date(notice.headers.get("date")),
     )
+
+
+def _date(text: str) -> float:
+    """An RFC 5322 date as seconds since the epoch; 0 when it is none."""
+    try:
+        parsed = parsedate_tz(text[:100])
+        return max(0.0, float(mktime_tz(parsed))) if parsed else 0.0
+    except (ValueError, OverflowError, IndexError, TypeError):
+        return 0.0

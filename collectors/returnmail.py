@@ -28,6 +28,7 @@ from core.events import (
     Accepted,
     BounceReceived,
     ComplaintReceived,
+    Delivered,
     Event,
     ReportUnverified,
     SuppressionAdded,
@@ -223,7 +224,8 @@ class ReturnMail:
         reporter = mail.complaint.reporter if mail.complaint else mail.sender
         event = ComplaintReceived(
             at=self._clock.now(), message_id=proof.message_id, recipient=proof.recipient, attribution=proof.attribution,
-            feedback_type=kind, reporter=reporter,
+            feedback_type=kind, reporter=reporter, sent_at=_sent_at(proof),
+            reported_at=mail.complaint.reported_at if mail.complaint else 0.0,
         )  # fmt: skip
         if kind in SUPPRESSING:
             await self._suppress(proof, "", SuppressionReason.COMPLAINT, f"{kind} report from {reporter}", [event])
@@ -293,6 +295,12 @@ def _about(proof: _Proof, recipients: Sequence[ParsedRecipient]) -> ParsedRecipi
         if recipient.address and _same(recipient.address, proof.address):
             return recipient
     return min(recipients, key=lambda r: (r.diagnosis.suppresses, r.diagnosis.group is not Group.NOT_A_BOUNCE))
+
+
+def _sent_at(proof: _Proof) -> float:
+    """When the host took the message; before its log says so, when the last attempt was made."""
+    taken = [event.at for event in proof.history if isinstance(event, Delivered)]
+    return taken[-1] if taken else max((e.at for e in proof.history if not isinstance(e, Accepted)), default=0.0)
 
 
 def _same(address: str, normal: str) -> bool:

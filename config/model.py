@@ -106,6 +106,7 @@ class InboundListener(Part):
         60, ge=1, description="Unknown recipients of one client address; then it is disconnected with 421"
     )
     connections_per_client: int = Field(40, ge=1, description="Open at once from one client address")
+    mailbox_poll_seconds: float = Field(30, ge=0.2, description="Real seconds between looks into [[report_mailboxes]]")
 
 
 class ReportMailbox(Part):

@@ -17,6 +17,7 @@ from core.events import Door, ReportUnverified, SeedBlind, SourceRested
 from core.lane import HOUR
 from core.ports import AlertSink, EventLog
 from sender.intake import AnswerStatus, Injection, RecipientIn
+from service.feedback import FeedbackDesk
 from service.feeds import Feeds
 from service.parts import Parts
 from warmup.ramp import OTHER, is_other
@@ -30,9 +31,10 @@ _STUCK_AFTER = 2 * HOUR  # domain seconds that due mail may wait before somebody
 class Alerting:
     """`tick()` once a second.  Raises InvalidInput at once when a secret cannot be read."""
 
-    def __init__(self, parts: Parts, session: aiohttp.ClientSession, feeds: Feeds) -> None:
+    def __init__(self, parts: Parts, session: aiohttp.ClientSession, feeds: Feeds, feedback: FeedbackDesk) -> None:
         self._parts = parts
         self._feeds = feeds
+        self._feedback = feedback
         settings = parts.settings.alerts
         sinks: list[AlertSink] = []
         if settings.alertmanagers:
@@ -71,7 +73,7 @@ class Alerting:
             unverified=await self._unverified(now), sources_out=await sources_now(parts.stores.log, now),
             dead_hooks=await parts.webhooks.dead(),
         )  # fmt: skip
-        seen = await self._feeds.complete(seen, now)
+        seen = await self._feedback.complete(await self._feeds.complete(seen, now), now)
         alerts = find_alerts(
             seen, rules=parts.rules, now=now, language=parts.settings.alerts.language,
             dashboard=parts.settings.http.public_url,

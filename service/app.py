@@ -38,6 +38,7 @@ from sender.transport import SmtpTransport
 from service.alerting import Alerting
 from service.clockstore import note_clock
 from service.control import Control, StartingAdmission
+from service.feedback import FeedbackDesk
 from service.feeds import build_feeds
 from service.inbound import InboundServer
 from service.metering import Metering
@@ -146,14 +147,17 @@ class Service:
         feeds = build_feeds(
             settings, resolver=resolver, stores=stores, clock=clock, session=service._http, sandbox=sandbox
         )
-        alerting = Alerting(parts, service._http, feeds)
+        feedback = FeedbackDesk(
+            settings=settings, stores=stores, classifier=classifier, resolver=resolver, returns=returns, clock=clock
+        )
+        alerting = Alerting(parts, service._http, feeds, feedback)
         service._doors = [
             *([InboundServer(settings, returns)] if settings.inbound.enabled else []),
             *([SubmissionServer(settings, intake)] if settings.submission.enabled else []),
             WebServer(parts, Unsubscriber(
                 signer=signer, log=stores.log, suppressions=stores.suppressions, clock=clock), alerting.keeper, feeds),
         ]  # fmt: skip
-        service._timetable = Timetable(parts, steps, alerting, seeds, Metering(parts), feeds)
+        service._timetable = Timetable(parts, steps, alerting, seeds, Metering(parts), [*feeds.jobs, *feedback.jobs])
         service._dispatcher = dispatcher
         service._book, service._fetcher = book, fetcher
         return service

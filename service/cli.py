@@ -10,25 +10,33 @@ import argparse
 import asyncio
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 
 from core.errors import PenstockError
-from service.commands import control, dkim, feedback, mail, running, setup, simulate, templates, warmup
+
+# modules of `service.commands`, in the order of the help
+GROUPS = (
+    "running", "setup", "dkim", "mail", "templates", "control", "warmup", "feedback", "replies", "simulate",
+)  # fmt: skip
+# commands that run in a pipe, over many files, on small machines: only what they need is loaded
+LIGHT = {"parse": "feedback", "classify": "feedback"}
 
 
-def parser() -> argparse.ArgumentParser:
-    """The whole command line."""
+def parser(command: str = "") -> argparse.ArgumentParser:
+    """The whole command line, or as much of it as `command` needs."""
     top = argparse.ArgumentParser(
         prog="penstock", description="Sending core with deliverability monitoring and warm-up."
     )
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for group in (running, setup, dkim, mail, templates, control, warmup, feedback, simulate):
-        group.add_commands(commands)
+    for name in (LIGHT[command],) if command in LIGHT else GROUPS:
+        import_module(f"service.commands.{name}").add_commands(commands)
     return top
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command."""
-    arguments = parser().parse_args(argv)
+    words = sys.argv[1:] if argv is None else list(argv)
+    arguments = parser(words[0] if words else "").parse_args(words)
     try:
         return int(asyncio.run(arguments.run(arguments)))
     except PenstockError as error:

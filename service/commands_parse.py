@@ -84,7 +84,7 @@ def _streams(paths: Sequence[str]) -> Iterator[tuple[str, BinaryIO | None]]:
         elif path.is_dir():
             for file in sorted(one for one in path.rglob("*") if one.is_file()):
                 yield str(file), file.open("rb")
-        elif path.is_file():
+        elif path.exists():  # a pipe or a device as well
             yield text, path.open("rb")
         else:
             yield text, None

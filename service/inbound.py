@@ -1,8 +1,9 @@
 """Our inbound SMTP listener: bounces, complaints, unsubscribes by mail, DMARC reports.  Never a relay.
 
 Contract: RCPT is answered by `ReturnMail.accepts`; 250 after DATA only when `ReturnMail.receive` has stored what the
-mail says.  Bounded: message size, recipients, one connection's idle time, connections at once.  An error of ours
-answers 451 so that the other side keeps the mail.
+mail says.  Bounded: message size, recipients, one connection's idle time, connections at once; and for each client
+address connections at once, messages a minute (450 beyond) and unknown recipients a minute (421 beyond: somebody is
+guessing).  An error of ours answers 451 so that the other side keeps the mail.
 """
 
 from __future__ import annotations
@@ -16,26 +17,41 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 from collectors.returnmail import ReturnMail
 from config.model import Settings
 from core.errors import InvalidInput, PenstockError
+from service.clientlimits import ClientLimits, client_of
 
 logger = logging.getLogger("penstock.inbound")
 MAX_RECIPIENTS = 100
-MAX_CONNECTIONS = 200
+MAX_CONNECTIONS = 200  # of all clients
 
 
 class InboundHandler:
     """The transactions."""
 
-    def __init__(self, returns: ReturnMail) -> None:
+    def __init__(self, returns: ReturnMail, limits: ClientLimits) -> None:
         self._returns = returns
+        self._limits = limits
+
+    async def handle_MAIL(
+        self, _server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
+    ) -> str:
+        if not self._limits.may_send(client_of(session.peer)):
+            return "450 4.7.1 Too many messages from your address, try again in a minute"
+        envelope.mail_from = address
+        envelope.mail_options.extend(options)
+        return "250 2.1.0 Ok"
 
     async def handle_RCPT(
-        self, _server: SMTP, _session: Session, envelope: Envelope, address: str, _options: list[str]
+        self, server: SMTP, session: Session, envelope: Envelope, address: str, _options: list[str]
     ) -> str:
         if len(envelope.rcpt_tos) >= MAX_RECIPIENTS:
             return "452 4.5.3 Too many recipients"
         refusal = await self._returns.accepts(address)
         if refusal:
-            return refusal
+            if self._limits.may_guess(client_of(session.peer)):
+                return refusal
+            if server.transport is not None:  # closed once the reply, which is written at once, is under way
+                asyncio.get_running_loop().call_soon(server.transport.close)
+            return "421 4.7.1 Too many unknown recipients"
         envelope.rcpt_tos.append(address)
         return "250 2.1.5 Ok"
 
@@ -58,18 +74,18 @@ class InboundHandler:
 class _Bounded(SMTP):
     """Counts open connections and turns away what is over the limit."""
 
-    open_now = 0
+    limits: ClientLimits
+    client = ""
 
     def connection_made(self, transport: Any) -> None:
-        cls = type(self)
-        cls.open_now += 1
-        if cls.open_now > MAX_CONNECTIONS:
+        self.client = client_of(transport.get_extra_info("peername"))
+        if not self.limits.connect(self.client):
             transport.write(b"421 4.3.2 Too many connections, try again later\r\n")
             transport.close()
         super().connection_made(transport)
 
     def connection_lost(self, error: Exception | None) -> None:
-        type(self).open_now -= 1
+        self.limits.disconnect(self.client)
         super().connection_lost(error)
 
 
@@ -78,13 +94,23 @@ class InboundServer:
 
     def __init__(self, settings: Settings, returns: ReturnMail) -> None:
         self._listener = settings.inbound
-        handler = InboundHandler(returns)
+        limits = ClientLimits(
+            connections=MAX_CONNECTIONS, per_client=self._listener.connections_per_client,
+            messages=self._listener.messages_per_minute, guesses=self._listener.refused_per_minute,
+        )  # fmt: skip
+        handler = InboundHandler(returns, limits)
         hostname = settings.sending_domains[0].return_path
         options: dict[str, Any] = {
             "hostname": hostname, "ident": "Penstock", "data_size_limit": self._listener.max_size,
             "enable_SMTPUTF8": True, "timeout": 120,
         }  # fmt: skip
-        self._make = lambda: _Bounded(handler, **options)
+
+        def make() -> _Bounded:
+            protocol = _Bounded(handler, **options)
+            protocol.limits = limits
+            return protocol
+
+        self._make = make
         self._server: asyncio.Server | None = None
 
     async def start(self) -> None:
@@ -92,6 +118,12 @@ class InboundServer:
         self._server = await asyncio.get_running_loop().create_server(
             self._make, self._listener.host, self._listener.port
         )
+
+    @property
+    def address(self) -> tuple[str, int] | None:
+        """Where it listens, None while it does not."""
+        sockets = self._server.sockets if self._server is not None else ()
+        return sockets[0].getsockname()[:2] if sockets else None
 
     async def stop(self) -> None:
         """Close the listening socket."""

@@ -8,7 +8,7 @@ do the job.  Intervals of domain work shrink with a scaled clock, so that no day
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from apscheduler.executors.asyncio import AsyncIOExecutor
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
@@ -16,7 +16,7 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from collectors.placement import SeedWatcher
 from core.messages import Node
 from service.alerting import Alerting
-from service.feeds import Feeds
+from service.feeds import Job
 from service.metering import Metering
 from service.parts import Parts
 from warmup.steps import Steps
@@ -35,7 +35,7 @@ class Timetable:
         alerting: Alerting,
         seeds: SeedWatcher | None,
         metering: Metering,
-        feeds: Feeds,
+        jobs: Sequence[Job],
     ) -> None:
         self._parts = parts
         self._failing: set[str] = set()
@@ -53,7 +53,7 @@ class Timetable:
             watcher = seeds
             self._every("seeds", parts.settings.seeds.poll_seconds, watcher.look)
             self._every("missing seeds", max(1.0, 600 / hurry), lambda: watcher.missing(clock.now()))
-        for job in feeds.jobs:
+        for job in jobs:
             self._every(job.name, job.seconds, job.work)
 
     def start(self) -> None:

@@ -7,6 +7,7 @@ from aiohttp import web
 from core.errors import PenstockError
 from core.events import GateState
 from monitor import operator as word
+from service.feedback import reaction_lines
 from service.figures import lane_figures, today
 from service.parts import Parts
 from service.web.keys import PARTS
@@ -64,6 +65,7 @@ async def metrics(request: web.Request) -> web.Response:
                 f'provider="{_label(row.lane.provider)}"'
             )
             lines.append(f"penstock_day_{name}{{{labels}}} {getattr(row, name)}")
+    lines += await reaction_lines(parts.stores.log, now)
     return web.Response(text="\n".join(lines) + "\n", headers={"Content-Type": "text/plain; version=0.0.4"})
 
 
