@@ -31,6 +31,7 @@ def check_settings(settings: Settings, file: str, providers: frozenset[str]) -> 
         *_addresses(settings),
         *_references(settings, providers),
         *_relays(settings),
+        *_recipients(settings),
         *_urls(settings),
         *_storage(settings),
         *_feeds(settings),
@@ -163,6 +164,26 @@ def _relays(settings: Settings) -> _Found:
             yield key, "an earlier relay takes all mail, so this one never matches", "Put it before that one"
     if settings.dns.trusted and not settings.dns.nameservers:
         yield "dns.trusted", "no name server is named", "List the validating resolver in dns.nameservers"
+
+
+def _recipients(settings: Settings) -> _Found:
+    yield from _unique("topics[{}].name", (f"{t.stream}/{t.name}" for t in settings.topics))
+    optional = [s.name for s in settings.streams if s.unsubscribe]
+    for index, topic in enumerate(settings.topics):
+        if topic.stream not in optional:
+            known = f"Use one of: {', '.join(optional)}" if optional else "Set unsubscribe = true on a stream"
+            yield f"topics[{index}].stream", f"'{topic.stream}' is no stream that one can unsubscribe from", known
+    if settings.optins.stream and settings.stream(settings.optins.stream) is None:
+        known = f"Use one of: {', '.join(s.name for s in settings.streams)}"
+        yield "optins.stream", f"'{settings.optins.stream}' is not configured", known
+    if settings.optins.sender:
+        yield from _tried("optins.sender", parse_address, settings.optins.sender)
+    for index, stream in enumerate(settings.streams):
+        if stream.track_text and not stream.track_clicks:
+            yield f"streams[{index}].track_text", "does nothing without track_clicks", "Set track_clicks = true"
+    for index, proxy in enumerate(settings.http.trusted_proxies):
+        if not _is_ip(proxy):
+            yield f"http.trusted_proxies[{index}]", "is no IP address", "Write the address that the proxy comes from"
 
 
 def _urls(settings: Settings) -> _Found:

@@ -56,6 +56,44 @@ class StreamSettings(Part):
     )
     per_day: int = Field(2, ge=0, description="Mails to one address in a UTC day; 0: no cap; transactional: none ever")
     per_week: int = Field(3, ge=0, description="Mails to one address in any seven days; 0: no cap")
+    title_en: str = Field("", max_length=100, description="Its name on recipients' pages; `name` when empty")
+    title_ru: str = Field("", max_length=100, description="The same in Russian")
+    track_opens: bool = Field(False, description="Add a pixel to HTML parts")
+    track_clicks: bool = Field(False, description="Write links of HTML parts so that following them is noticed")
+    track_text: bool = Field(False, description="With track_clicks: links of text parts as well")
+
+    def title(self, language: str) -> str:
+        """Its name for recipients."""
+        return (self.title_ru if language == "ru" else self.title_en) or self.name
+
+
+class Topic(Part):
+    """A subject within a stream that recipients may choose or leave on their page."""
+
+    name: Name
+    stream: Name = Field(description="A stream that one can unsubscribe from")
+    title_en: str = Field(min_length=1, max_length=100)
+    title_ru: str = Field("", max_length=100, description="title_en when empty")
+
+    def title(self, language: str) -> str:
+        """Its name for recipients."""
+        return (self.title_ru if language == "ru" else "") or self.title_en
+
+
+class OptIns(Part):
+    """Double opt-in: the mail that asks for confirmation."""
+
+    sender: str = Field("", description="From address of the mail, in a sending domain; a request may name another")
+    stream: str = Field("", description="Stream of the mail; the first transactional one when empty")
+    valid_days: float = Field(7, gt=0, le=90, description="How long the link confirms")
+    per_address_per_day: int = Field(3, ge=1, le=100, description="Requests of one address in 24 hours")
+
+
+class Tracking(Part):
+    """Who opens and follows: see docs/recipients.md."""
+
+    machines: Path | None = Field(None, description="User agents and networks of machines, before the shipped table")
+    keep_days: int = Field(400, ge=1, description="How long a message's second open is known as one")
 
 
 class ApiToken(Part):
@@ -73,6 +111,10 @@ class Http(Part):
     )
     tokens: list[ApiToken] = Field(default_factory=list)
     max_body_bytes: int = Field(30_000_000, ge=1024)
+    trusted_proxies: list[str] = Field(
+        default_factory=lambda: ["127.0.0.1", "::1"],
+        description="Addresses of proxies whose X-Forwarded-For is believed",
+    )
 
 
 class SmtpUser(Part):
@@ -314,6 +356,9 @@ class Settings(Part):
             StreamSettings(name="bulk", priority=5),
         ]
     )
+    topics: list[Topic] = Field(default_factory=list)
+    optins: OptIns = OptIns()
+    tracking: Tracking = Tracking()
     http: Http = Http()
     submission: SubmissionListener = SubmissionListener()
     inbound: InboundListener = InboundListener()

@@ -58,6 +58,15 @@ priority = 3
 [[streams]]
 name = "bulk"
 priority = 5
+track_opens = true              # a pixel and counted links; no stream has them unless it says so
+track_clicks = true
+# title_en = "News"             # its name on recipients' pages
+
+# [[topics]]                    # what recipients may choose on their page (docs/recipients.md)
+# name = "offers"
+# stream = "bulk"
+# title_en = "Offers"
+# title_ru = "Предложения"
 
 # --- Doors -----------------------------------------------------------------------------------
 [http]                          # API, dashboard, unsubscribe page

@@ -13,6 +13,10 @@ from typing import Literal, TypeAlias
 from core.classify import BounceClass
 from core.feedback import OutageChanged as OutageChanged
 from core.lane import Attribution, Lane, Scope, Traffic
+from core.recipient import Clicked as Clicked
+from core.recipient import Opened as Opened
+from core.recipient import OptInConfirmed as OptInConfirmed
+from core.recipient import OptInRequested as OptInRequested
 from core.reply import Reply
 from core.tls import TlsFacts
 from core.tokens import MessageId
@@ -363,6 +367,7 @@ Event: TypeAlias = (
     | BounceReceived | ComplaintReceived | Unsubscribed | ReportUnverified
     | SuppressionAdded | SuppressionRemoved | SeedPlaced | SeedBlind | DmarcReportStored
     | ListingChanged | RecordChanged | SourceRested | SourceReturned | TlsNegotiated
+    | Opened | Clicked | OptInRequested | OptInConfirmed
     | GateChanged | StepChanged | AlertChanged | AlertDelivered | OutageChanged
 )  # fmt: skip
 

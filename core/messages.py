@@ -32,6 +32,7 @@ class Submission:
     provider: Provider = UNROUTED
     site: Site = NO_SITE
     variables: dict[str, str] = field(default_factory=dict)
+    topic: str = ""  # of the stream, '' for none
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,3 +26,7 @@ class Metric(StrEnum):
     SEED_INBOX = "seed_inbox"  # SeedPlaced inbox or tab
     SEED_SPAM = "seed_spam"  # SeedPlaced spam
     SEED_MISSING = "seed_missing"  # SeedPlaced missing
+    OPENED_HUMAN = "opened_human"  # Opened by a human; each message once, as all of these
+    OPENED_MACHINE = "opened_machine"  # Opened by a machine
+    CLICKED_HUMAN = "clicked_human"  # the first Clicked of a message by a human
+    CLICKED_MACHINE = "clicked_machine"  # the first Clicked of a message by a machine

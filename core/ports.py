@@ -13,6 +13,9 @@ from core.decision import Decision
 from core.events import Event, GateState, Logged
 from core.lane import Provider, SendingDomain, Site, Source, Traffic
 from core.messages import Body, BodyId, FrequencyCap, Leased, Node, QueueGroup, Submission
+from core.recipient_ports import Consents as Consents
+from core.recipient_ports import Engagements as Engagements
+from core.recipient_ports import Frequencies as Frequencies
 from core.state import (
     Alert,
     AttemptResult,
@@ -238,7 +241,15 @@ class Suppressions(Protocol):
         ...
 
     async def remove(self, address: str, stream: str, by: str, now: float) -> bool: ...
-    async def check(self, addresses: Iterable[str], stream: str) -> dict[str, Suppression]: ...
+
+    async def check(self, addresses: Iterable[str], stream: str, *, also: Sequence[str] = ()) -> dict[str, Suppression]:
+        """What forbids mail of `stream` to these addresses; `also` names further scopes (core.recipient)."""
+        ...
+
+    async def of_address(self, address: str) -> list[Suppression]:
+        """Every entry of one address."""
+        ...
+
     async def page(self, after: str = "", limit: int = 100) -> list[Suppression]: ...
     async def count(self) -> int: ...
 

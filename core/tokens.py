@@ -33,6 +33,10 @@ class Purpose(StrEnum):
     MESSAGE_ID = "m"  # left part of our Message-ID and of X-Penstock-Token
     UNSUBSCRIBE = "u"
     SEED = "s"
+    PREFERENCES = "p"  # the page of topics and frequency
+    OPT_IN = "o"  # names an opt-in in place of a message
+    OPEN = "t"  # the pixel
+    CLICK = "c"  # always signed together with the link's target: see core.links
 
 
 class TokenProblem(StrEnum):
@@ -80,12 +84,12 @@ class TokenSigner:
         self._signing_id = next(iter(keys))
         self._max_age_days = max_age_days
 
-    def sign(self, purpose: Purpose, message_id: MessageId, now: float) -> str:
-        """The token for one message and purpose."""
+    def sign(self, purpose: Purpose, message_id: MessageId, now: float, payload: str = "") -> str:
+        """The token for one message and purpose; `payload` is signed with it but not part of it."""
         head = f"{purpose}{self._signing_id}{message_id}{_number(day_of(now), 4)}"
-        return head + self._mac(self._signing_id, head)
+        return head + self._mac(self._signing_id, head + payload)
 
-    def verify(self, text: str, now: float, purpose: Purpose | None = None) -> Token | TokenProblem:
+    def verify(self, text: str, now: float, purpose: Purpose | None = None, payload: str = "") -> Token | TokenProblem:
         """Check a token found outside.  With `purpose`, a token for anything else is FORGED."""
         token = text.strip().lower()
         if len(token) != TOKEN_LENGTH or any(c not in _DIGITS for c in token):
@@ -93,7 +97,7 @@ class TokenSigner:
         head, mac = token[:-16], token[-16:]
         if head[1] not in self._keys:
             return TokenProblem.UNKNOWN_KEY
-        if not hmac.compare_digest(mac, self._mac(head[1], head)):
+        if not hmac.compare_digest(mac, self._mac(head[1], head + payload)):
             return TokenProblem.FORGED
         if head[0] not in set(Purpose) or (purpose is not None and head[0] != purpose):
             return TokenProblem.FORGED
@@ -105,5 +109,5 @@ class TokenSigner:
         return Token(purpose=Purpose(head[0]), message_id=MessageId(head[2:22]), day=day)
 
     def _mac(self, key_id: str, head: str) -> str:
-        digest = hmac.new(self._keys[key_id], head.encode("ascii"), hashlib.sha256).digest()
+        digest = hmac.new(self._keys[key_id], head.encode(), hashlib.sha256).digest()
         return base64.b32encode(digest[:10]).decode("ascii").lower()

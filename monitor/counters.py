@@ -17,20 +17,26 @@ from core.events import (
     Accepted,
     Bounced,
     BounceReceived,
+    Clicked,
     ComplaintReceived,
     Deferred,
     Delivered,
     Event,
+    Opened,
     Placement,
     SeedPlaced,
     Unsubscribed,
 )
 from core.lane import UNROUTED, Attribution, Campaign, Lane, SendingDomain, Source, Stream, Traffic, cohort_of
 from core.metrics import Metric
+from core.recipient import Actor
 from core.state import CounterKey
 
 # RFC 5965 section 7.3 with the types of its registry; not-spam and opt-out are no complaints, virus is no opinion
 COMPLAINTS = frozenset({"abuse", "fraud", "other"})
+# an actor that nobody can tell counts for neither side
+_OPENED = {Actor.HUMAN: Metric.OPENED_HUMAN, Actor.MACHINE: Metric.OPENED_MACHINE}
+_CLICKED = {Actor.HUMAN: Metric.CLICKED_HUMAN, Actor.MACHINE: Metric.CLICKED_MACHINE}
 _SEED = {
     Placement.INBOX: Metric.SEED_INBOX,
     Placement.TAB: Metric.SEED_INBOX,
@@ -73,6 +79,10 @@ def counted(event: Event) -> list[tuple[Attribution, Metric]]:
             found = [Metric.COMPLAINED] if event.feedback_type.lower() in COMPLAINTS else []
         case Unsubscribed():
             found = [Metric.UNSUBSCRIBED]
+        case Opened():
+            found = [_OPENED[event.actor]] if event.actor in _OPENED else []
+        case Clicked():
+            found = [_CLICKED[event.actor]] if event.first and event.actor in _CLICKED else []
         case SeedPlaced():
             found = [_SEED[event.placement]]
         case _:

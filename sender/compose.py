@@ -22,6 +22,7 @@ from core.state import Envelope
 from core.tokens import Purpose, TokenSigner
 from sender.headers import Prepared, date, encoded, mailbox, prepare, split_mailbox, text_part
 from sender.template import BUILT_IN, MailTemplate, Rendered, tagged, template_of
+from sender.tracking.tracker import Tracker
 
 MAX_CACHED = 256
 MAX_CACHED_BYTES = 32_000_000
@@ -46,6 +47,7 @@ class Composer:
     def __init__(self, signer: TokenSigner, settings: Settings, dkim: Signer) -> None:
         self._tokens = signer
         self._dkim = dkim
+        self._tracker = Tracker(signer, settings)
         self._url = settings.http.public_url
         self._streams = {stream.name: stream for stream in settings.streams}
         self._domains = {normal_domain(domain.name): domain for domain in settings.sending_domains}
@@ -76,12 +78,14 @@ class Composer:
         to = str(recipient)
         match self._prepared(body):
             case Prepared() as ready:
+                ready = self._tracker.whole(ready, stream.name, body.body_id, message_id, now)
                 content, ascii_head = _whole(ready, stream, to, now)
             case template:
                 values = {
                     **submission.variables,
                     "recipient": to,
                     "unsubscribe_url": f"{self._url}/u/{unsubscribe}",
+                    "preferences_url": f"{self._url}/p/{self._tokens.sign(Purpose.PREFERENCES, message_id, now)}",
                 }
                 rendered = template.render(values)
                 if template.utm:
@@ -89,6 +93,7 @@ class Composer:
                         rendered, template.utm, source=submission.sending_domain, campaign=submission.campaign,
                         stream=stream.name, spare=tuple(values[name] for name in BUILT_IN if name.endswith("_url")),
                     )  # fmt: skip
+                rendered = self._tracker.rendered(rendered, stream.name, message_id, now)
                 content = _built(rendered, submission.sending_domain, to, message_id, now)
                 ascii_head = True
         message = "".join(added).encode() + content

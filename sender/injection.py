@@ -58,6 +58,7 @@ class Injection:
     mime: bytes | None = None
     not_before: float | None = None
     idempotency_key: str = ""
+    topic: str = ""  # of the stream, '' for none
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

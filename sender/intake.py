@@ -24,7 +24,8 @@ from core.errors import InvalidInput, LimitExceeded, OverFrequency, StorageConfl
 from core.events import Accepted, Event, IntakeRefused
 from core.lane import Campaign, SendingDomain, Stream, day_of
 from core.messages import Body, FrequencyCap, Submission
-from core.ports import Clock, Idempotency, Queue, Suppressions
+from core.ports import Clock, Frequencies, Idempotency, Queue, Suppressions
+from core.recipient import EVERY_OPTIONAL, topic_scope
 from core.state import Suppression
 from core.tokens import new_message_id
 from sender.compose import check_template
@@ -77,6 +78,7 @@ class Intake:
         idempotency: Idempotency,
         clock: Clock,
         settings: Settings,
+        frequencies: Frequencies | None = None,
         backlog: Backlog = lambda: 0,
         on_accepted: Callable[[], None] = lambda: None,
         max_queued: int = 5_000_000,
@@ -86,6 +88,7 @@ class Intake:
         self._idempotency = idempotency
         self._clock = clock
         self._settings = settings
+        self._frequencies = frequencies
         self._backlog = backlog
         self._on_accepted = on_accepted
         self._max_queued = max_queued
@@ -113,19 +116,34 @@ class Intake:
         sending_domain = self._sending_domain(injection)
         body = body_of(injection)
         addresses, answers = await self._addresses(injection, body)
-        suppressed = await self._suppressions.check({a.normal for a in addresses if a is not None}, stream.name)
+        # `*` stands for streams that come later: whoever wanted none of them is not asked again for a new one
+        also = [*filter(None, [topic_scope(stream.name, injection.topic)]), *([EVERY_OPTIONAL] * stream.unsubscribe)]
+        suppressed = await self._suppressions.check(
+            {a.normal for a in addresses if a is not None}, stream.name, also=also
+        )
         now = self._clock.now()
         cap = self._cap(injection, stream, [a for a in addresses if a is not None and a.normal not in suppressed], now)
         over = await self._queue.over_frequency(cap) if cap is not None else frozenset()
-        while True:
-            try:
-                return await self._take_over(
-                    injection, stream, sending_domain, body, list(zip(addresses, answers, strict=True)), suppressed,
-                    over, cap, now,
-                )  # fmt: skip
-            except OverFrequency as error:
-                # somebody else mailed them since the look: each turn refuses at least one more
-                over |= error.addresses
+        wanted = {a.normal for a in addresses if a is not None and a.normal not in suppressed} - over - self._uncapped
+        asked = self._frequencies if stream.unsubscribe else None
+        chosen = await asked.take(wanted, stream.name, now) if asked is not None else {}
+        try:
+            while True:
+                try:
+                    return await self._take_over(
+                        injection, stream, sending_domain, body, list(zip(addresses, answers, strict=True)),
+                        suppressed, over, chosen, cap, now,
+                    )  # fmt: skip
+                except OverFrequency as error:
+                    # somebody else mailed them since the look: each turn refuses at least one more
+                    over |= error.addresses
+        except BaseException:
+            if asked is not None:
+                await asked.give_back(wanted - chosen.keys(), stream.name, now)
+            raise
+        finally:
+            if asked is not None and (late := over & wanted):
+                await asked.give_back(late, stream.name, now)
 
     async def _take_over(
         self,
@@ -136,6 +154,7 @@ class Intake:
         checked: Sequence[tuple[Address | None, RecipientAnswer | None]],
         suppressed: Mapping[str, Suppression],
         over: frozenset[str],
+        chosen: Mapping[str, int],
         cap: FrequencyCap | None,
         now: float,
     ) -> list[RecipientAnswer]:
@@ -154,6 +173,11 @@ class Intake:
                 answer = RecipientAnswer(
                     address=recipient.address, status=AnswerStatus.OVER_FREQUENCY, reason=_share(stream)
                 )
+            if answer is None and address is not None and address.normal in chosen:
+                answer = RecipientAnswer(
+                    address=recipient.address, status=AnswerStatus.OVER_FREQUENCY,
+                    reason=f"{stream.name}: the recipient wants at most one in {chosen[address.normal]} days",
+                )  # fmt: skip
             if answer is None and address is not None:
                 submission = self._submission(injection, stream, sending_domain, body, address, recipient, now)
                 submissions.append(submission)
@@ -166,7 +190,7 @@ class Intake:
             if answer.status is not AnswerStatus.ACCEPTED:
                 events.append(_refused(injection, answer, now))
         if cap is not None:
-            cap = replace(cap, addresses=cap.addresses - over)
+            cap = replace(cap, addresses=cap.addresses - over - chosen.keys())
         answers = await self._commit(injection, body, submissions, events, done, cap)
         self._refusals.update(
             (stream.name, answer.status) for answer in answers if answer.status is not AnswerStatus.ACCEPTED
@@ -215,6 +239,13 @@ class Intake:
         if found is None:
             known = ", ".join(s.name for s in self._settings.streams)
             raise InvalidInput("stream", f"{injection.stream!r} is not configured", f"Use one of: {known}")
+        if injection.topic and not any(
+            t.stream == found.name and t.name == injection.topic for t in self._settings.topics
+        ):
+            raise InvalidInput(
+                "topic", f"{injection.topic[:80]!r} is no topic of {found.name}",
+                "Add it under [[topics]], or leave it out",
+            )  # fmt: skip
         if len(injection.campaign) > MAX_NAME or not injection.campaign.isprintable():
             raise InvalidInput("campaign", "is too long or holds control characters", f"At most {MAX_NAME} characters")
         at = injection.not_before
@@ -298,6 +329,7 @@ class Intake:
             expires_at=not_before + stream.max_age_hours * 3600,
             priority=stream.priority,
             variables=recipient.variables,
+            topic=injection.topic,
         )
 
 

@@ -29,7 +29,7 @@ from sender.preparing.utm import Choice, Tagger
 
 PARTS = ("from", "subject", "preheader", "text", "html", "utm")
 _RENDERED = ("from", "subject", "text", "html")
-BUILT_IN = ("recipient", "unsubscribe_url")  # variables that the sender itself fills in
+BUILT_IN = ("recipient", "unsubscribe_url", "preferences_url")  # variables that the sender itself fills in
 MAX_PART = 1_000_000  # characters of one part's source
 MAX_RENDERED = 2_000_000  # characters of one rendered part
 MAX_ESTIMATE = 20_000_000  # characters that a part could reach at worst, before it is rendered

@@ -15,6 +15,7 @@ from core.events import (
     AlertDelivered,
     Bounced,
     BounceReceived,
+    Clicked,
     ComplaintReceived,
     Deferred,
     Delivered,
@@ -27,6 +28,9 @@ from core.events import (
     IntakeRefused,
     ListingChanged,
     Logged,
+    Opened,
+    OptInConfirmed,
+    OptInRequested,
     OutageChanged,
     RecordChanged,
     ReportUnverified,
@@ -176,6 +180,14 @@ def _text(event: Event) -> str:  # one arm an event: a table of words
             return f"complaint ({event.feedback_type}) reported by {event.reporter or 'the provider'}"
         case Unsubscribed():
             return f"recipient unsubscribed ({event.method})"
+        case Opened():
+            return f"opened by a {event.actor} ({event.reason})"
+        case Clicked():
+            return f"link followed by a {event.actor} ({event.reason}): {event.target}"
+        case OptInRequested():
+            return f"opt-in of {event.address} to {', '.join(event.scopes)} requested from {event.origin or 'the API'}"
+        case OptInConfirmed():
+            return f"opt-in of {event.address} to {', '.join(event.scopes)} confirmed"
         case ReportUnverified():
             return f"unproven {event.kind} from {event.sender or '<>'}: {event.problem}; nothing was suppressed"
         case SuppressionAdded():

@@ -1,7 +1,7 @@
 """SMTP submission (RFC 6409): applications inject with AUTH; nothing is relayed without credentials.
 
-Contract: 250 is answered after the durable commit.  `X-Penstock-Stream` and `X-Penstock-Campaign` headers choose
-stream and campaign (default stream: the first transactional one); both are removed before sending.  When no
+Contract: 250 is answered after the durable commit.  `X-Penstock-Stream`, `X-Penstock-Campaign` and `X-Penstock-Topic`
+headers choose (default stream: the first transactional one); they are removed before sending.  When no
 recipient could be taken the answer is 550 with the first reason; when some were, 250 with the counts (each refusal
 is an IntakeRefused event).  A queue that is full or a store that cannot commit answers 451: the client keeps the mail.
 """
@@ -49,10 +49,11 @@ class SubmissionHandler:
     async def handle_DATA(self, _server: SMTP, session: Session, envelope: Envelope) -> str:
         content = envelope.content if isinstance(envelope.content, bytes) else str(envelope.content or "").encode()
         try:
-            stream, campaign, mime = _choices(content, self._default_stream)
+            chosen, mime = _choices(content)
             login = session.auth_data if isinstance(session.auth_data, str) else ""
             injection = Injection(
-                stream=stream, campaign=campaign, door=Door.SMTP, mime=mime, sender=envelope.mail_from or "",
+                stream=chosen.get("stream") or self._default_stream, campaign=chosen.get("campaign", ""),
+                topic=chosen.get("topic", ""), door=Door.SMTP, mime=mime, sender=envelope.mail_from or "",
                 sending_domain=self._users.get(login) or "",
                 recipients=tuple(RecipientIn(address=address) for address in envelope.rcpt_tos),
             )  # fmt: skip
@@ -140,14 +141,15 @@ def _tls(listener: SubmissionListener) -> ssl.SSLContext | None:
     return context
 
 
-_OURS = (b"x-penstock-stream:", b"x-penstock-campaign:")
+_CHOICES = ("stream", "campaign", "topic")
+_OURS = tuple(f"x-penstock-{name}:".encode() for name in _CHOICES)
 
 
-def _choices(content: bytes, default_stream: str) -> tuple[str, str, bytes]:
-    """Stream and campaign that the headers choose, and the message without those headers."""
+def _choices(content: bytes) -> tuple[dict[str, str], bytes]:
+    """What the headers choose, and the message without those headers."""
     head, separator, body = content.partition(b"\r\n\r\n")
     if not any(name in head.lower() for name in _OURS):
-        return default_stream, "", content
+        return {}, content
     try:
         headers = BytesHeaderParser(policy=compat32).parsebytes(head[:262_144])
     except (MessageError, ValueError) as error:
@@ -159,9 +161,8 @@ def _choices(content: bytes, default_stream: str) -> tuple[str, str, bytes]:
             dropping = line.lower().startswith(_OURS)
         if not dropping:
             kept.append(line)
-    stream = str(headers.get("X-Penstock-Stream") or default_stream).strip()
-    campaign = str(headers.get("X-Penstock-Campaign") or "").strip()
-    return stream, campaign, b"\r\n".join(kept) + separator + body
+    chosen = {name: str(headers.get(f"X-Penstock-{name}") or "").strip() for name in _CHOICES}
+    return chosen, b"\r\n".join(kept) + separator + body
 
 
 def _one_line(text: str) -> str:

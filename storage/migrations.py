@@ -8,15 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from sqlalchemy import Column, Connection, Engine, Integer, MetaData, Table, func, insert, select, text
+from sqlalchemy import Column, Connection, Engine, Integer, MetaData, Table, func, insert, inspect, select, text
 from sqlalchemy.exc import DBAPIError
 
 from core.errors import Unavailable
 from storage import tables
+from storage.choices import create_choices
 from storage.database import public_text
+from storage.engagements import create_engagements
 from storage.feedback import create_feedback
 from storage.frequency import create_frequency
 from storage.observations import create_observations
+from storage.optins import create_optins
 
 _version = Table("schema_version", MetaData(), Column("number", Integer, primary_key=True))
 _MIGRATION_LOCK = 0x50454E54
@@ -32,8 +35,17 @@ def _first(connection: Connection) -> None:
     connection.execute(insert(tables.queue_groups).values(UNROUTED_GROUP))
 
 
+def _recipients(connection: Connection) -> None:
+    """Topics of queued mail, opens and clicks, consents, chosen frequencies."""
+    if "topic" not in {column["name"] for column in inspect(connection).get_columns("queue")}:
+        connection.execute(text("ALTER TABLE queue ADD COLUMN topic TEXT NOT NULL DEFAULT ''"))
+    create_engagements(connection)
+    create_optins(connection)
+    create_choices(connection)
+
+
 MIGRATIONS: tuple[Callable[[Connection], None], ...] = (
-    _first, create_observations, create_frequency, create_feedback,
+    _first, create_observations, create_frequency, create_feedback, _recipients,
 )  # fmt: skip
 
 

@@ -10,10 +10,12 @@ from sqlalchemy.engine import make_url
 
 from core.errors import Unavailable
 from storage.allowances import SqlAllowances
+from storage.choices import SqlFrequencies
 from storage.controls import SqlControls
 from storage.counters import SqlCounters
 from storage.database import Database
 from storage.dmarc import SqlDmarcReports
+from storage.engagements import SqlEngagements
 from storage.events import SqlEventLog
 from storage.feedback import SqlFeedback
 from storage.frequency import SqlFrequency
@@ -22,6 +24,7 @@ from storage.leases import SqlLeases
 from storage.meta import SqlMeta
 from storage.migrations import migrate
 from storage.observations import SqlObservations
+from storage.optins import SqlConsents
 from storage.queue import SqlQueue
 from storage.spool import SqlSpool
 from storage.suppressions import SqlSuppressions
@@ -46,6 +49,9 @@ class Stores:
     observations: SqlObservations
     feedback: SqlFeedback
     frequency: SqlFrequency
+    engagements: SqlEngagements
+    consents: SqlConsents
+    choices: SqlFrequencies
 
     async def close(self) -> None:
         """Finish what waits to be committed, then close every connection."""
@@ -71,6 +77,7 @@ async def open_stores(url: str, *, inline: bool = False) -> Stores:
         suppressions=SqlSuppressions(db), controls=SqlControls(db), counters=SqlCounters(db),
         allowances=SqlAllowances(db), leases=SqlLeases(db), meta=SqlMeta(db), dmarc=SqlDmarcReports(db),
         observations=SqlObservations(db), frequency=SqlFrequency(db), feedback=SqlFeedback(db),
+        engagements=SqlEngagements(db), consents=SqlConsents(db), choices=SqlFrequencies(db),
     )  # fmt: skip
 
 

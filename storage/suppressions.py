@@ -1,4 +1,4 @@
-"""The suppression list.  An entry with stream '' covers every stream."""
+"""The suppression list.  The stream of an entry is a scope: '' covers every stream, see core.recipient."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ from storage.tables import suppressions as table
 
 _CHUNK = 400  # addresses in one statement; SQLite takes at most 32,766 parameters, older ones 999
 _FIND = select(table).where(
-    table.c.address.in_(bindparam("addresses", expanding=True)), table.c.stream.in_(["", bindparam("stream")])
+    table.c.address.in_(bindparam("addresses", expanding=True)), table.c.stream.in_(bindparam("scopes", expanding=True))
 )
+_OF = select(table).where(table.c.address == bindparam("which")).order_by(table.c.stream)
 # the same statement in two dialects: `RETURNING` tells which rows were new
 _INSERT: dict[str, Executable] = {
     "sqlite": sqlite_insert(table).on_conflict_do_nothing().returning(table.c.address, table.c.stream),
@@ -41,12 +42,15 @@ _REST = (
 _BY_REASON = select(table.c.reason, func.count().label("addresses")).group_by(table.c.reason)
 
 
-def find_suppressed(connection: Connection, addresses: Sequence[str], stream: str) -> dict[str, Suppression]:
-    """Entries that forbid mail of `stream` to any of the addresses (normal forms)."""
+def find_suppressed(
+    connection: Connection, addresses: Sequence[str], stream: str, also: Sequence[str] = ()
+) -> dict[str, Suppression]:
+    """Entries that forbid mail of `stream`, or of the scopes of `also`, to any of the addresses (normal forms)."""
+    scopes = ["", stream, *also]
     found: dict[str, Suppression] = {}
     for start in range(0, len(addresses), _CHUNK):
         part = list(addresses[start : start + _CHUNK])
-        for row in connection.execute(_FIND, {"addresses": part, "stream": stream}):
+        for row in connection.execute(_FIND, {"addresses": part, "scopes": scopes}):
             found[row.address] = _entry(row)
     return found
 
@@ -102,9 +106,14 @@ class SqlSuppressions:
 
         return await self._db.transact(write)
 
-    async def check(self, addresses: Iterable[str], stream: str) -> dict[str, Suppression]:
+    async def check(self, addresses: Iterable[str], stream: str, *, also: Sequence[str] = ()) -> dict[str, Suppression]:
         wanted = sorted(set(addresses))
-        return await self._db.read(lambda connection: find_suppressed(connection, wanted, stream))
+        return await self._db.read(lambda connection: find_suppressed(connection, wanted, stream, also))
+
+    async def of_address(self, address: str) -> list[Suppression]:
+        return await self._db.read(
+            lambda connection: [_entry(row) for row in connection.execute(_OF, {"which": address})]
+        )
 
     async def page(self, after: str = "", limit: int = 100) -> list[Suppression]:
         """Entries of addresses behind `after`; a few more than `limit` rather than half of an address's."""

@@ -98,6 +98,7 @@ queue = Table(
     Column("not_before", Double, nullable=False),
     Column("priority", Integer, nullable=False),
     Column("variables", Text, nullable=False),
+    Column("topic", Text, nullable=False, server_default=""),  # its suppression scope, 'stream/topic'; '' for none
     Column("attempts", Integer, nullable=False),
     Column("first_sent_at", Double, nullable=False),
     Column("source", Text, nullable=False),

@@ -55,7 +55,8 @@ def lint(
 
 def samples(variables: Mapping[str, str]) -> dict[str, str]:
     """Values for a rendering, with those that the sender fills in."""
-    return {**dict.fromkeys(BUILT_IN, "ann@example.com"), "unsubscribe_url": SAMPLE_URL, **variables}
+    built_in = {name: SAMPLE_URL if name.endswith("_url") else "ann@example.com" for name in BUILT_IN}
+    return {**built_in, **variables}
 
 
 def _examine(

@@ -29,6 +29,7 @@ class MessageBody(BodyModel):
 
     stream: str = Field(max_length=64)
     campaign: str = Field("", max_length=100)
+    topic: str = Field("", max_length=64, description="A topic of the stream, which recipients may leave alone")
     sender: str = Field("", alias="from", max_length=1000)
     sending_domain: str = Field("", max_length=253)
     subject: str = Field("", max_length=2000)
@@ -51,8 +52,8 @@ class MessageBody(BodyModel):
         parts |= {name: text for name, text in (("preheader", self.preheader), ("utm", self.utm)) if text}
         has_parts = any((self.subject, self.text, self.html))
         return Injection(
-            stream=self.stream, campaign=self.campaign, sender=self.sender, sending_domain=self.sending_domain,
-            door=Door.HTTP, mime=self._mime(), parts=parts if has_parts else {},
+            stream=self.stream, campaign=self.campaign, topic=self.topic, sender=self.sender,
+            sending_domain=self.sending_domain, door=Door.HTTP, mime=self._mime(), parts=parts if has_parts else {},
             recipients=tuple(
                 RecipientIn(address=r) if isinstance(r, str) else RecipientIn(address=r.address, variables=r.variables)
                 for r in wished

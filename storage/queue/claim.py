@@ -26,8 +26,10 @@ from storage.tables import queue, suppressions
 
 _PORTION = 100
 _DROPS = 8  # portions of suppressed rows that one claim clears away; the next claim goes on
+# a message without a topic has '' there, which is the scope of everything
 _MATCHES = and_(
-    suppressions.c.address == queue.c.normal, or_(suppressions.c.stream == "", suppressions.c.stream == queue.c.stream)
+    suppressions.c.address == queue.c.normal,
+    or_(suppressions.c.stream == "", suppressions.c.stream == queue.c.stream, suppressions.c.stream == queue.c.topic),
 )
 _FRONT = (
     select(queue, select(suppressions.c.reason).where(_MATCHES).limit(1).scalar_subquery().label("suppressed"))

@@ -10,8 +10,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.classify import BounceClass
-from core.events import Accepted, BounceReceived, Door, Event, Placement, SeedPlaced, Unsubscribed
+from core.events import (
+    Accepted,
+    BounceReceived,
+    Clicked,
+    Door,
+    Event,
+    Opened,
+    Placement,
+    SeedPlaced,
+    Unsubscribed,
+)
 from core.metrics import Metric
+from core.recipient import Actor
 from core.state import CounterKey
 from core.tokens import MessageId
 from monitor.counters import fold
@@ -40,7 +51,27 @@ def unsubscribed() -> Unsubscribed:
     )
 
 
+def opened(actor: Actor) -> Opened:
+    return Opened(
+        at=NOON, message_id=MessageId("m"), recipient="r@x.example", attribution=under(), actor=actor, reason="x"
+    )
+
+
+def clicked(actor: Actor, first: bool) -> Clicked:
+    return Clicked(
+        at=NOON, message_id=MessageId("m"), recipient="r@x.example", attribution=under(), actor=actor, reason="x",
+        target="https://a.example/", first=first,
+    )  # fmt: skip
+
+
 CASES: list[tuple[Event, set[Metric]]] = [
+    (opened(Actor.HUMAN), {M.OPENED_HUMAN}),
+    (opened(Actor.MACHINE), {M.OPENED_MACHINE}),
+    (opened(Actor.UNKNOWN), set()),
+    (clicked(Actor.HUMAN, True), {M.CLICKED_HUMAN}),
+    (clicked(Actor.HUMAN, False), set()),
+    (clicked(Actor.MACHINE, True), {M.CLICKED_MACHINE}),
+    (clicked(Actor.UNKNOWN, True), set()),
     (delivered(), {M.DELIVERED, M.ATTEMPTED}),
     (delivered(attempt=2), {M.DELIVERED}),
     (deferred(), {M.ATTEMPTED, M.DEFERRED, M.DEFERRALS}),

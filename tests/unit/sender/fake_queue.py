@@ -147,7 +147,7 @@ class FakeQueue:
     async def body(self, body_id: BodyId) -> Body:
         return self.bodies[body_id]
 
-    async def check(self, addresses: Iterable[str], stream: str) -> dict[str, Suppression]:
+    async def check(self, addresses: Iterable[str], stream: str, *, also: Sequence[str] = ()) -> dict[str, Suppression]:
         return {
             a: Suppression(address=a, stream="", reason=SuppressionReason.MANUAL, at=0.0, evidence="")
             for a in addresses
@@ -163,6 +163,9 @@ class FakeQueue:
     async def remove(self, address: str, stream: str, by: str, now: float) -> bool:
         self.suppressed.discard(address)
         return True
+
+    async def of_address(self, address: str) -> list[Suppression]:
+        return list((await self.check([address], "")).values())
 
     async def page(self, after: str = "", limit: int = 100) -> list[Suppression]:
         return list((await self.check(self.suppressed, "")).values())

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 import pytest
 
-from config.model import Settings
+from config.model import Settings, Topic
 from core.clock import FixedClock
-from core.errors import InvalidInput, LimitExceeded
+from core.errors import InvalidInput, LimitExceeded, Unavailable
 from core.events import Accepted, Door, IntakeRefused
 from sender.intake import AnswerStatus, Injection, Intake, Overloaded, RecipientAnswer, RecipientIn
 from tests.unit.sender.fake_queue import FakeLog, FakeQueue
@@ -245,3 +247,68 @@ async def test_a_large_batch_lets_others_work_between() -> None:
         task.cancel()
     assert len(answers) == 5000
     assert turns > 20
+
+
+# --- topics and what recipients chose --------------------------------------------------------------------------------
+class Choices:
+    """Recipients who want mail of a stream rarely."""
+
+    def __init__(self, **days: int) -> None:
+        self.days = {name.replace("_at_", "@").replace("_", "."): n for name, n in days.items()}
+        self.counted: set[str] = set()
+
+    async def choices(self, address: str) -> dict[str, int]:
+        return {"bulk": self.days[address]} if address in self.days else {}
+
+    async def choose(self, address: str, days: Mapping[str, int]) -> None:
+        self.days[address] = days["bulk"]
+
+    async def take(self, addresses: Iterable[str], stream: str, now: float) -> dict[str, int]:
+        known = {a for a in addresses if a in self.days}
+        refused = {a: self.days[a] for a in known & self.counted}
+        self.counted |= known
+        return refused
+
+    async def give_back(self, addresses: Iterable[str], stream: str, now: float) -> None:
+        self.counted -= set(addresses)
+
+
+async def test_a_recipient_who_wants_one_a_week_gets_one_and_is_told_apart() -> None:
+    entrance = Entrance()
+    choices = Choices(ann_at_x_test=7)
+    entrance.intake._frequencies = choices
+    first = await entrance.give("ann@x.test", "bob@x.test")
+    second = await entrance.give("ann@x.test", "bob@x.test")
+    assert _statuses(first) == [AnswerStatus.ACCEPTED] * 2
+    assert second[0].status is AnswerStatus.OVER_FREQUENCY
+    assert "wants at most one in 7 days" in second[0].reason
+    receipts = await entrance.give("ann@x.test", stream="receipts")
+    assert _statuses(receipts) == [AnswerStatus.ACCEPTED], "receipts are nothing one can choose"
+
+
+async def test_a_message_that_could_not_be_stored_does_not_use_up_the_week() -> None:
+    entrance = Entrance()
+    choices = Choices(ann_at_x_test=7)
+    entrance.intake._frequencies = choices
+
+    async def broken(*_: object, **__: object) -> None:
+        raise Unavailable("the disk is full")
+
+    entrance.queue.accept = broken  # type: ignore[method-assign]
+    with pytest.raises(Unavailable):
+        await entrance.give("ann@x.test")
+    assert choices.counted == set()
+
+
+async def test_a_topic_goes_with_the_message_and_must_be_one_of_the_stream() -> None:
+    topics = [Topic(name="offers", stream="bulk", title_en="Offers")]
+    entrance = Entrance(make_settings().model_copy(update={"topics": topics}))
+    injection = Injection(
+        stream="bulk", topic="offers", door=Door.HTTP, mime=MIME, recipients=(RecipientIn(address="ann@x.test"),)
+    )
+    await entrance.intake.submit(injection)
+    (row,) = entrance.queue.rows.values()
+    assert row.submission.topic == "offers"
+    for stream, topic in (("bulk", "news"), ("receipts", "offers")):
+        with pytest.raises(InvalidInput, match="topic"):
+            await entrance.intake.submit(replace(injection, stream=stream, topic=topic))

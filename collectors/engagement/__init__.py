@@ -1,0 +1,1 @@
+"""Opens and clicks: who it was, and one event for each kind."""
