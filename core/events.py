@@ -188,6 +188,7 @@ class SuppressionAdded:
     reason: SuppressionReason
     message_id: MessageId | None
     evidence: str
+    expires_at: float = 0.0  # 0: never
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -237,7 +237,9 @@ class Suppressions(Protocol):
         message_id: MessageId | None = None,
         events: Sequence[Event] = (),
     ) -> int:
-        """Add, with one SuppressionAdded event for each new entry and `events` besides.  How many were new."""
+        """Add, with one SuppressionAdded event for each new entry and `events` besides.  How many were new.
+
+        An entry that is known keeps its first evidence, unless the new one lasts longer: then it counts as new."""
         ...
 
     async def remove(self, address: str, stream: str, by: str, now: float) -> bool: ...

@@ -60,6 +60,7 @@ class Suppression:
     reason: SuppressionReason
     at: float
     evidence: str
+    expires_at: float = 0.0  # epoch seconds; 0: never
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -71,12 +71,17 @@ class Operator:
             return opened
         raise StorageConflict("The gate keeps changing; try again")
 
-    async def suppress(self, addresses: Sequence[str], *, stream: str, by: str, note: str = "") -> int:
-        """Never mail these again (`stream` '' is every stream).  How many were new."""
+    async def suppress(
+        self, addresses: Sequence[str], *, stream: str, by: str, note: str = "", until: float = 0.0
+    ) -> int:
+        """Do not mail these again (`stream` '' is every stream; before `until`, 0: never).  How many were new."""
         now = self._clock.now()
+        if until and until <= now:
+            raise InvalidInput("expires_at", "lies in the past", "Give a later instant, or leave it out")
         entries = [
             Suppression(
                 address=parse_address(text).normal, stream=stream, reason=SuppressionReason.MANUAL, at=now,
+                expires_at=until,
                 evidence=f"by {by}" + (f": {note[:200]}" if note else ""),
             )
             for text in addresses

@@ -14,6 +14,7 @@ from apscheduler.executors.asyncio import AsyncIOExecutor
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from collectors.placement import SeedWatcher
+from core.lane import day_of
 from core.messages import Node
 from service.alerting import Alerting
 from service.feeds import Job
@@ -49,6 +50,8 @@ class Timetable:
         self._every("warm-up steps", max(0.5, 60 / hurry), lambda: steps.run_day(clock.now()))
         self._every("alerts", 1.0, alerting.tick)
         self._every("metrics", 10.0, metering.tick)
+        self._every("suppressions", max(1.0, 30 / hurry), lambda: parts.stores.suppressions.end_expired(clock.now()))
+        self._every("frequency", 600.0, lambda: parts.stores.frequency.prune(day_of(clock.now())))
         if seeds is not None:
             watcher = seeds
             self._every("seeds", parts.settings.seeds.poll_seconds, watcher.look)

@@ -20,6 +20,7 @@ from storage.feedback import create_feedback
 from storage.frequency import create_frequency
 from storage.observations import create_observations
 from storage.optins import create_optins
+from storage.suppressions import give_ends
 
 _version = Table("schema_version", MetaData(), Column("number", Integer, primary_key=True))
 _MIGRATION_LOCK = 0x50454E54
@@ -45,7 +46,7 @@ def _recipients(connection: Connection) -> None:
 
 
 MIGRATIONS: tuple[Callable[[Connection], None], ...] = (
-    _first, create_observations, create_frequency, create_feedback, _recipients,
+    _first, create_observations, create_frequency, create_feedback, _recipients, give_ends,
 )  # fmt: skip
 
 

@@ -1,10 +1,13 @@
-"""The suppression list.  The stream of an entry is a scope: '' covers every stream, see core.recipient."""
+"""The suppression list.  The stream of an entry is a scope: '' covers every stream, see core.recipient.
+
+An entry may have an end; whoever calls `end_expired` now and then makes it so: until then it still forbids.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from sqlalchemy import Connection, Executable, Row, bindparam, delete, func, select
+from sqlalchemy import Connection, Executable, Row, and_, bindparam, delete, func, inspect, or_, select, text
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
@@ -22,9 +25,25 @@ _FIND = select(table).where(
 _OF = select(table).where(table.c.address == bindparam("which")).order_by(table.c.stream)
 # the same statement in two dialects: `RETURNING` tells which rows were new
 _INSERT: dict[str, Executable] = {
-    "sqlite": sqlite_insert(table).on_conflict_do_nothing().returning(table.c.address, table.c.stream),
-    "postgresql": postgresql_insert(table).on_conflict_do_nothing().returning(table.c.address, table.c.stream),
+    name: new.on_conflict_do_update(
+        index_elements=["address", "stream"],
+        set_={column: new.excluded[column] for column in ("reason", "at", "evidence", "expires_at")},
+        # a complaint must not be lost to an entry that ends soon
+        where=and_(
+            table.c.expires_at > 0,
+            or_(new.excluded.expires_at == 0, new.excluded.expires_at > table.c.expires_at),
+        ),
+    ).returning(table.c.address, table.c.stream)
+    for name, new in (("sqlite", sqlite_insert(table)), ("postgresql", postgresql_insert(table)))
 }
+_EXPIRED = (
+    select(table)
+    .where(table.c.expires_at > 0, table.c.expires_at <= bindparam("now"))
+    .order_by(table.c.address, table.c.stream)
+    .limit(bindparam("rows"))
+    .with_for_update(skip_locked=True)
+)
+_PORTION = 1000  # expired entries that one transaction removes
 _DELETE = delete(table).where(table.c.address == bindparam("which"), table.c.stream == bindparam("of"))
 _PAGE = (
     select(table)
@@ -40,6 +59,13 @@ _REST = (
 
 
 _BY_REASON = select(table.c.reason, func.count().label("addresses")).group_by(table.c.reason)
+
+
+def give_ends(connection: Connection) -> None:
+    """The migration that lets entries end; a new database has the column already."""
+    if "expires_at" not in {column["name"] for column in inspect(connection).get_columns(table.name)}:
+        connection.execute(text("ALTER TABLE suppressions ADD COLUMN expires_at DOUBLE PRECISION NOT NULL DEFAULT 0"))
+        connection.execute(text("CREATE INDEX suppressions_expiry ON suppressions (expires_at) WHERE expires_at > 0"))
 
 
 def find_suppressed(
@@ -58,15 +84,23 @@ def find_suppressed(
 def add_suppressions(
     connection: Connection, entries: Sequence[Suppression], message_ids: Sequence[MessageId | None]
 ) -> list[SuppressionAdded]:
-    """Insert what is new and append its events.  What was new; an entry that is known keeps its first evidence."""
+    """Insert what is new and append its events.  What was new; an entry that is known keeps its first evidence, unless
+    the new one lasts longer."""
     first: dict[tuple[str, str], tuple[Suppression, MessageId | None]] = {}
     for entry, message_id in zip(entries, message_ids, strict=True):
         first.setdefault((entry.address, entry.stream), (entry, message_id))
     if not first:
         return []
     # in one order on every node: two that add the same addresses cannot wait for each other in a circle
-    rows = [
-        {"address": e.address, "stream": e.stream, "reason": str(e.reason), "at": e.at, "evidence": e.evidence}
+    rows: list[dict[str, object]] = [
+        {
+            "address": e.address,
+            "stream": e.stream,
+            "reason": str(e.reason),
+            "at": e.at,
+            "evidence": e.evidence,
+            "expires_at": e.expires_at,
+        }
         for _, (e, _) in sorted(first.items())
     ]
     new = connection.execute(_INSERT[connection.dialect.name], rows)
@@ -78,7 +112,7 @@ def add_suppressions(
 def _added(entry: Suppression, message_id: MessageId | None) -> SuppressionAdded:
     return SuppressionAdded(
         at=entry.at, address=entry.address, stream=entry.stream, reason=entry.reason, message_id=message_id,
-        evidence=entry.evidence,
+        evidence=entry.evidence, expires_at=entry.expires_at,
     )  # fmt: skip
 
 
@@ -132,6 +166,26 @@ class SqlSuppressions:
             lambda connection: {row.reason: row.addresses for row in connection.execute(_BY_REASON)}
         )
 
+    async def end_expired(self, now: float) -> int:
+        """Remove entries whose time is over, each with its event.  How many."""
+
+        def write(connection: Connection) -> int:
+            rows = list(connection.execute(_EXPIRED, {"now": now, "rows": _PORTION}))
+            if rows:
+                connection.execute(_DELETE, [{"which": row.address, "of": row.stream} for row in rows])
+            append_events(
+                connection,
+                [SuppressionRemoved(at=now, address=row.address, stream=row.stream, by="expiry") for row in rows],
+            )
+            return len(rows)
+
+        gone = 0
+        while True:
+            portion = await self._db.transact(write, alone=True)
+            gone += portion
+            if portion < _PORTION:
+                return gone
+
     async def count(self) -> int:
         return await self._db.read(
             lambda connection: connection.execute(select(func.count()).select_from(table)).scalar() or 0
@@ -140,5 +194,6 @@ class SqlSuppressions:
 
 def _entry(row: Row[tuple[object, ...]]) -> Suppression:
     return Suppression(
-        address=row.address, stream=row.stream, reason=SuppressionReason(row.reason), at=row.at, evidence=row.evidence
-    )
+        address=row.address, stream=row.stream, reason=SuppressionReason(row.reason), at=row.at, evidence=row.evidence,
+        expires_at=row.expires_at,
+    )  # fmt: skip

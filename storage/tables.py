@@ -35,6 +35,7 @@ _HAS_MESSAGE = text("message_id IS NOT NULL")
 _HAS_PAUSE = text("pause_id IS NOT NULL")
 _IS_UNROUTED = text("group_id = 0")
 _IS_LEASED = text("state = 2")
+_EXPIRES = text("expires_at > 0")
 # a few rows that change all the time find room for their next version beside the last
 _HOT = {"fillfactor": 50}
 
@@ -142,7 +143,9 @@ suppressions = Table(
     Column("reason", Text, nullable=False),
     Column("at", Double, nullable=False),
     Column("evidence", Text, nullable=False),
+    Column("expires_at", Double, nullable=False, server_default="0"),  # 0: never
     PrimaryKeyConstraint("address", "stream"),
+    Index("suppressions_expiry", "expires_at", sqlite_where=_EXPIRES, postgresql_where=_EXPIRES),
 )
 
 gates = Table(

@@ -10,7 +10,7 @@ import sys
 
 from core.clock import iso
 from core.errors import InvalidInput
-from core.lane import Lane
+from core.lane import DAY, Lane
 from core.state import Gate
 from core.tokens import MessageId
 from monitor import operator as word
@@ -43,6 +43,7 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     suppress.add_argument("addresses", nargs="+", metavar="ADDRESS")
     suppress.add_argument("--stream", default="", help="only this stream (default: every stream)")
     suppress.add_argument("--note", default="")
+    suppress.add_argument("--days", type=float, default=0.0, help="end by itself after so many days (default: never)")
     suppress.add_argument("--remove", action="store_true", help="lift the suppression instead")
     add_config(suppress)
     suppress.set_defaults(run=run_suppress)
@@ -116,7 +117,10 @@ async def run_suppress(arguments: argparse.Namespace) -> int:
             lifted = [await d.operator.allow(a, stream=arguments.stream, by=who()) for a in addresses]
             print(f"{sum(lifted)} of {len(addresses)} lifted")
         else:
-            added = await d.operator.suppress(addresses, stream=arguments.stream, by=who(), note=arguments.note)
+            until = d.clock.now() + arguments.days * DAY if arguments.days else 0.0
+            added = await d.operator.suppress(
+                addresses, stream=arguments.stream, by=who(), note=arguments.note, until=until
+            )
             print(f"{added} of {len(addresses)} added, {len(addresses) - added} were suppressed already")
     return 0
 

@@ -18,7 +18,7 @@ from sender.intake import AnswerStatus
 from service.explain import StoryLine, explain_lane, explain_message, explain_pause
 from service.figures import LaneFigures, lane_figures, today
 from service.web.auth import caller_of, problem
-from service.web.bodies import BodyModel, MessageBody, PauseBody, ResumeBody, SuppressBody
+from service.web.bodies import BodyModel, MessageBody, PauseBody, ResumeBody, SuppressBody, instant
 from service.web.keys import PARTS
 from service.web.sheets_api import get_listings, get_observations, get_requirements
 
@@ -129,7 +129,7 @@ async def get_suppressions(request: web.Request) -> web.Response:
     except ValueError as error:
         raise InvalidInput("limit", "is no number", "Give 1 to 1000") from error
     entries = await parts.stores.suppressions.page(request.query.get("after", ""), limit)
-    rows = [{**asdict(entry), "at": iso(entry.at)} for entry in entries]
+    rows = [{**asdict(e), "at": iso(e.at), "expires_at": iso(e.expires_at) if e.expires_at else None} for e in entries]
     return web.json_response(
         {"total": await parts.stores.suppressions.count(), "suppressions": rows,
          "next": entries[-1].address if len(entries) == limit else None}
@@ -139,7 +139,10 @@ async def get_suppressions(request: web.Request) -> web.Response:
 async def post_suppressions(request: web.Request) -> web.Response:
     parts = request.app[PARTS]
     body = SuppressBody.model_validate_json(await request.read())
-    added = await parts.operator.suppress(body.addresses, stream=body.stream, by=caller_of(request), note=body.note)
+    added = await parts.operator.suppress(
+        body.addresses, stream=body.stream, by=caller_of(request), note=body.note,
+        until=instant(body.expires_at, "expires_at") or 0.0,
+    )  # fmt: skip
     return web.json_response({"added": added}, status=201)
 
 

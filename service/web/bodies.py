@@ -58,7 +58,7 @@ class MessageBody(BodyModel):
                 RecipientIn(address=r) if isinstance(r, str) else RecipientIn(address=r.address, variables=r.variables)
                 for r in wished
             ),
-            not_before=_instant(self.send_at), idempotency_key=self.idempotency_key,
+            not_before=instant(self.send_at), idempotency_key=self.idempotency_key,
         )  # fmt: skip
 
     def _mime(self) -> bytes | None:
@@ -92,15 +92,16 @@ class SuppressBody(BodyModel):
     addresses: list[str] = Field(min_length=1, max_length=10_000)
     stream: str = Field("", max_length=64)
     note: str = Field("", max_length=200)
+    expires_at: float | str | None = Field(None, description="Epoch seconds or RFC 3339; never when left out")
 
 
-def _instant(value: float | str | None) -> float | None:
+def instant(value: float | str | None, name: str = "send_at") -> float | None:
     if value is None or isinstance(value, int | float):
         return value
     try:
         at = datetime.fromisoformat(value)
     except ValueError as error:
-        raise InvalidInput("send_at", f"{value[:40]!r} is no instant", "Write 2026-11-25T08:00:00+03:00") from error
+        raise InvalidInput(name, f"{value[:40]!r} is no instant", "Write 2026-11-25T08:00:00+03:00") from error
     if at.tzinfo is None:
-        raise InvalidInput("send_at", "has no time zone", "Write 2026-11-25T08:00:00+03:00")
+        raise InvalidInput(name, "has no time zone", "Write 2026-11-25T08:00:00+03:00")
     return at.timestamp()
