@@ -25,7 +25,7 @@ from jinja2.sandbox import SandboxedEnvironment
 
 from core.errors import InvalidInput, LimitExceeded
 from sender.preparing.prepared import prepared
-from sender.preparing.utm import Choice, Tagger
+from sender.preparing.utm import Choice, tagger_of
 
 PARTS = ("from", "subject", "preheader", "text", "html", "utm")
 _RENDERED = ("from", "subject", "text", "html")
@@ -89,13 +89,13 @@ class MailTemplate:
         unknown = sorted(set(parts) - set(PARTS))
         if unknown:
             raise InvalidInput(unknown[0][:50], "is no part of a message", f"Parts are: {', '.join(PARTS)}")
-        for name in ("preheader", "text", "html"):  # as written, so that an error names the writer's own line
-            if parts.get(name):
-                _parse(name, parts[name])
         if any(character in parts.get("preheader", "") for character in "\r\n"):
             raise InvalidInput("preheader", "holds a line end", "Write one line")
         ready = prepared(parts)
-        sources = {**parts, "text": ready.text, "html": ready.html}
+        sources = {**parts, "text": ready.text, "html": ready.html, "preheader": ""}
+        for name in ("preheader", "text", "html"):
+            if parts.get(name) and parts[name] != sources[name]:
+                _parse(name, parts[name])  # as written, so that an error names the writer's own line
         self._ready = ready
         self._parts = {name: _compile(name, sources[name]) for name in _RENDERED if sources.get(name)}
         self._needed = frozenset[str]().union(*(part.names for part in self._parts.values())) - set(BUILT_IN)
@@ -144,8 +144,8 @@ def tagged(
     rendered: Rendered, choice: Choice, *, source: str, campaign: str, stream: str, spare: tuple[str, ...]
 ) -> Rendered:
     """The message with UTM parameters on the links of `choice`; `spare`: beginnings of links of our own."""
-    tagger = Tagger(choice, source=source, campaign=campaign, stream=stream, spare=spare)
-    return replace(rendered, text=tagger.text(rendered.text), html=tagger.html(rendered.html))
+    tagger = tagger_of(choice, source, campaign, stream)
+    return replace(rendered, text=tagger.text(rendered.text, spare), html=tagger.html(rendered.html, spare))
 
 
 def template_of(parts: Mapping[str, str]) -> MailTemplate:

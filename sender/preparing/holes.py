@@ -21,6 +21,7 @@ from sender.preparing.markup import MAX_DEPTH, Kind, Nesting, Piece, pieces
 # The sandboxed environments of sender.template use the same delimiters; only the lexer is used here.
 _LEXER = Environment(keep_trailing_newline=True, autoescape=True)
 _BEGIN = {"variable_begin": "variable_end", "block_begin": "block_end", "comment_begin": "comment_end"}
+_TAG_BEGIN = re.compile(r"</?[a-zA-Z]")
 _RAW = ("raw_begin", "raw_end")
 _SETTLED = frozenset(("style", "class", "id"))  # attributes that styles depend on
 
@@ -76,13 +77,13 @@ class Holes:
     def as_comments(self) -> str:
         """`marked` with the holes between tags as comments, which a tree builder leaves where they are."""
         return "".join(
-            self.word.sub(r"<!--\g<0>-->", piece.source) if piece.kind is Kind.TEXT else piece.source
+            self.word.sub(r"<!--=\g<0>=-->", piece.source) if piece.kind is Kind.TEXT else piece.source
             for piece in pieces(self.marked)
         )
 
     def restore(self, text: str) -> str:
         """The jinja parts back in their places."""
-        text = re.sub(f"<!--({self.stem}[0-9]+z)-->", r"\1", text)
+        text = re.sub(f"<!--=({self.stem}[0-9]+z)=-->", r"\1", text)
         return self.word.sub(lambda found: self.holes[int(found[1])].source, text)
 
     def unchanged(self, source: str) -> bool:
@@ -98,7 +99,7 @@ class Holes:
         nesting = Nesting()
         blocks: list[tuple[int, list[str]]] = []  # where each open block stands, and what was open there
         for number, piece in enumerate(pieces(self.marked)):
-            if piece.kind is Kind.CLOSE and self.found(piece.source):
+            if (piece.kind is Kind.CLOSE and self.found(piece.source)) or _unfinished(piece):
                 return False
             if piece.kind is Kind.TEXT:
                 if not self._balanced(self.found(piece.source), -1, nesting.open, blocks):
@@ -166,6 +167,13 @@ class Holes:
     def in_attributes(self) -> bool:
         """True when a hole stands in any attribute."""
         return any(p.kind is Kind.OPEN and self.stem in p.source for p in pieces(self.marked))
+
+
+def _unfinished(piece: Piece) -> bool:
+    """A comment or tag that runs to the end of the page, so that what is put around the page gets into it."""
+    if piece.kind is Kind.COMMENT:
+        return not piece.source.endswith("-->" if piece.source.startswith("<!--") else ">")
+    return piece.kind is Kind.TEXT and _TAG_BEGIN.search(piece.source) is not None
 
 
 def _parts(source: str) -> list[str | Hole]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from html import escape, unescape
 from urllib.parse import quote_plus, unquote_plus, urlsplit
 
@@ -21,6 +22,7 @@ OFF = ("", "off")
 MAX_WORDS = 50
 MAX_CHOICE = 4000  # characters of `utm`
 MAX_LINK = 2000  # characters; a longer link is left alone: hosts cut it
+MAX_KNOWN = 500  # links that a tagger remembers
 # `<` ends the look-out for href, so that a page of unfinished tags costs no second look
 _LINK = re.compile(
     r"""(<(?:a|area|v:\w+)\s(?:[^"'<>]|"[^"]*"|'[^']*')*?\bhref\s*=\s*)("[^"]*"|'[^']*'|[^\s"'<>]+)""", re.IGNORECASE
@@ -83,27 +85,42 @@ def choice_of(text: str) -> Choice:
 
 
 class Tagger:
-    """Tags the links of one message.  `spare`: beginnings of links of our own service."""
+    """Tags the links of one campaign's messages; `spare` of a call: beginnings of links of our own service.
 
-    def __init__(
-        self, choice: Choice, *, source: str, campaign: str, stream: str, medium: str = "email", spare: tuple[str, ...]
-    ) -> None:
+    Links that stand in every message are worked out once."""
+
+    def __init__(self, choice: Choice, *, source: str, campaign: str, stream: str, medium: str = "email") -> None:
         self._choice = choice
-        self._spare = spare
         named = (("utm_source", source), ("utm_medium", medium), ("utm_campaign", campaign), ("utm_content", stream))
         self._parameters = tuple((name, f"{name}={quote_plus(value)}") for name, value in named if value)
+        self._known: dict[str, str] = {}  # as written in HTML → as written then
 
-    def html(self, html: str) -> str:
+    def html(self, html: str, spare: tuple[str, ...] = ()) -> str:
         """The page with its links tagged."""
-        return _LINK.sub(self._in_html, html) if self._choice else html
 
-    def text(self, text: str) -> str:
+        def put(found: re.Match[str]) -> str:
+            written: str = found[2]
+            done = self._known.get(written)
+            if done is None:
+                done = self._in_html(written, spare)
+                if len(self._known) < MAX_KNOWN:
+                    self._known[written] = done
+            return found[1] + done
+
+        return _LINK.sub(put, html) if self._choice else html
+
+    def text(self, text: str, spare: tuple[str, ...] = ()) -> str:
         """The text with the addresses in it tagged."""
-        return _ADDRESS.sub(self._in_text, text) if self._choice else text
 
-    def link(self, link: str) -> str:
+        def put(found: re.Match[str]) -> str:
+            link = found[0].rstrip(_ENDS)
+            return self.link(link, spare) + found[0][len(link) :]
+
+        return _ADDRESS.sub(put, text) if self._choice else text
+
+    def link(self, link: str, spare: tuple[str, ...] = ()) -> str:
         """One address, tagged if it is chosen."""
-        if not self._choice.takes(link) or link.startswith(self._spare):
+        if not self._choice.takes(link) or link.startswith(spare):
             return link
         front, hash_mark, fragment = link.partition("#")
         before, _, query = front.partition("?")
@@ -114,14 +131,14 @@ class Tagger:
         joined = "&".join(added) if not query else f"{query}{'' if query.endswith('&') else '&'}{'&'.join(added)}"
         return f"{before}?{joined}{hash_mark}{fragment}"
 
-    def _in_html(self, found: re.Match[str]) -> str:
-        value = found[2]
-        quote = value[0] if value[0] in "\"'" else ""
-        written = value.strip(quote) if quote else value
-        link = unescape(written).strip()
-        tagged = self.link(link)
-        return found[0] if tagged == link else f'{found[1]}"{escape(tagged)}"'
+    def _in_html(self, written: str, spare: tuple[str, ...]) -> str:
+        quote = written[0] if written[0] in "\"'" else ""
+        link = unescape(written.strip(quote) if quote else written).strip()
+        tagged = self.link(link, spare)
+        return written if tagged == link else f'"{escape(tagged)}"'
 
-    def _in_text(self, found: re.Match[str]) -> str:
-        link = found[0].rstrip(_ENDS)
-        return self.link(link) + found[0][len(link) :]
+
+@lru_cache(maxsize=64)
+def tagger_of(choice: Choice, source: str, campaign: str, stream: str) -> Tagger:
+    """The tagger of a campaign, from a bounded cache."""
+    return Tagger(choice, source=source, campaign=campaign, stream=stream)

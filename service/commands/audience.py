@@ -1,8 +1,9 @@
 """`penstock audience check FILE`: which rows of a list can be mailed, and why the others cannot.
 
-Contract: streams; a list of a million rows needs some 60 MB.  The clean list keeps the rows as they were, with the
-address in its normal spelling (`--out`); the others go to `--rejected` with the reason.  Both are written whole or not
-at all.  Addresses that DNS gave no answer for stay in the clean list.  Exit code 1 when nothing can be mailed.
+Contract: streams; a list of a million rows needs less than 100 MB.  The clean list keeps the rows as they were, with
+the address in its normal spelling (`--out`); the others go to `--rejected` with the reason.  Both are written
+whole or not at all.  Addresses that DNS gave no answer for stay in the clean list.  Exit code 1 when nothing can be
+mailed.
 """
 
 from __future__ import annotations

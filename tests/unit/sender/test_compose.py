@@ -218,6 +218,16 @@ def test_html_alone_gets_a_text_part_made_from_it() -> None:
     assert _text(html).strip() == "<p>Dear Ann &lt;3</p>"
 
 
+def test_links_are_tagged_with_stream_and_campaign_and_the_way_out_is_not() -> None:
+    html = '<a href="https://x.test/">x</a><a href="{{ unsubscribe_url }}">out</a>'
+    message = _read(_template({**TEMPLATE, "html": html, "utm": "all", "preheader": "For {{ name }}"}, name="Ann"))
+    text, page = message.iter_parts()
+    parameters = "utm_source=example.com&amp;utm_medium=email&amp;utm_campaign=autumn&amp;utm_content=bulk"
+    assert f'<a href="https://x.test/?{parameters}">' in _text(page)
+    assert _text(page).count("utm_medium") == 1
+    assert _text(text).startswith("For Ann\n\nDear Ann")
+
+
 _WORDS = st.text(
     st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp", "Cn", "Co", "Cf", "Zs"]) | st.just(" "), max_size=200
 )

@@ -15,10 +15,11 @@ from sender.preparing.utm import Tagger, choice_of
 OURS = "utm_source=example.com&utm_medium=email&utm_campaign=autumn+sale&utm_content=bulk"
 
 
+SPARE = ("https://us.test/u/1",)
+
+
 def _tagger(utm: str = "all") -> Tagger:
-    return Tagger(
-        choice_of(utm), source="example.com", campaign="autumn sale", stream="bulk", spare=("https://us.test/u/1",)
-    )
+    return Tagger(choice_of(utm), source="example.com", campaign="autumn sale", stream="bulk")
 
 
 @pytest.mark.parametrize(
@@ -49,7 +50,9 @@ def test_existing_parameters_and_fragments_are_kept(link: str, tagged: str) -> N
     ],
 )  # fmt: skip
 def test_these_links_are_never_touched(link: str) -> None:
-    assert _tagger().link(link) == link
+    assert _tagger().link(link, SPARE) == link
+    assert _tagger().html(f'<a href="{link}">', SPARE) == f'<a href="{link}">'
+    assert _tagger().text(f"see {link} there", SPARE) == f"see {link} there"
 
 
 @pytest.mark.parametrize(
@@ -114,3 +117,11 @@ def test_every_other_parameter_and_the_path_survive(rest: str) -> None:
         )
         == 1
     )
+
+
+def test_a_link_of_one_message_is_not_remembered_for_another_that_spares_it() -> None:
+    tagger = _tagger()
+    for number in range(3):
+        ours = f"https://us.test/x/{number}"
+        html = f'<a href="{ours}">x</a><a href="https://x.test/">y</a>'
+        assert tagger.html(html, (ours,)).count("utm_medium") == 1
