@@ -50,9 +50,9 @@ _SETTLING_DAYS = 2
 
 
 class ReportHandler(Protocol):
-    """Who reads DMARC aggregate reports (collectors.dmarc.intake)."""
+    """Who reads DMARC, TLS and failure reports (collectors.reports.intake)."""
 
-    async def report(self, content: bytes, mail_from: str) -> int: ...
+    async def report(self, content: bytes, mail_from: str, peer: str = "") -> int: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,13 +123,13 @@ class ReturnMail:
             return "550 5.1.1 This address has expired"
         return "550 5.1.1 No such address here"
 
-    async def receive(self, mail_from: str, rcpt_tos: Sequence[str], content: bytes) -> None:
-        """Take one mail.  See the module."""
+    async def receive(self, mail_from: str, rcpt_tos: Sequence[str], content: bytes, peer: str = "") -> None:
+        """Take one mail; `peer` is the address that it came from.  See the module."""
         to = [address.strip().strip("<>").lower() for address in rcpt_tos]
         loop = asyncio.get_running_loop()
         mail = await loop.run_in_executor(self._executor, parse_mail, content, self._classifier)
-        if mail.kind is Kind.DMARC or (self._dmarc_address and self._dmarc_address in to):
-            await self._dmarc.report(content, mail_from)
+        if mail.kind in _REPORTS or (self._dmarc_address and self._dmarc_address in to):
+            await self._dmarc.report(content, mail_from, peer)
             return
         proof = await self._prove(to, mail)
         wants_out = mail.kind is Kind.UNSUBSCRIBE or (
@@ -278,6 +278,7 @@ class ReturnMail:
         ])  # fmt: skip
 
 
+_REPORTS = frozenset({Kind.DMARC, Kind.TLSRPT, Kind.FAILURE_REPORT})
 _KINDS: dict[Kind, Literal["bounce", "complaint", "dmarc", "other"]] = {
     Kind.BOUNCE: "bounce",
     Kind.COMPLAINT: "complaint",

@@ -8,19 +8,15 @@ Plans, rules and providers are tables of their own: see `config.tables`.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,62}$")]
-Host = Annotated[str, Field(min_length=1, max_length=253)]
-Port = Annotated[int, Field(ge=1, le=65535)]
-
-
-class Part(BaseModel):
-    """Base of every part: frozen, unknown keys refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+from config.parts import Host as Host
+from config.parts import Name as Name
+from config.parts import Part as Part
+from config.parts import Port as Port
+from config.reporting import Reports
 
 
 class Storage(Part):
@@ -377,6 +373,7 @@ class Settings(Part):
     blocklists: Blocklists = Blocklists()
     records: Records = Records()
     feeds: list[Feed] = Field(default_factory=list)
+    reports: Reports = Reports()
 
     def stream(self, name: str) -> StreamSettings | None:
         """The stream of that name, None when it is not configured."""

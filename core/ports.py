@@ -21,7 +21,6 @@ from core.state import (
     AttemptResult,
     Claim,
     CounterKey,
-    DmarcReport,
     Envelope,
     FoundMail,
     Gate,
@@ -312,17 +311,6 @@ class Meta(Protocol):
 
     async def get(self, name: str) -> str | None: ...
     async def put(self, name: str, value: str) -> None: ...
-
-
-class DmarcReports(Protocol):
-    async def store(self, report: DmarcReport, received_from: str, now: float) -> bool:
-        """False when it was stored before (same reporter, domain, id, begin and end)."""
-        ...
-
-    async def page(self, limit: int = 50) -> list[tuple[int, DmarcReport]]: ...
-    async def sources(self, since: float) -> list[tuple[str, int, int]]:
-        """(source_ip, messages, aligned messages), most first."""
-        ...
 
 
 class Observations(Protocol):

@@ -267,6 +267,10 @@ def _zone(behaviours: Mapping[str, Behaviour]) -> ZoneResolver:
     for name in (settings.DOMAIN, settings.RETURN_PATH):
         zone.add_txt(name, spf)
     zone.add_txt(f"_dmarc.{settings.DOMAIN}", f"v=DMARC1; p=quarantine; rua=mailto:{settings.DMARC_ADDRESS}")
+    for behaviour in behaviours.values():
+        # reports count only when their mail proves whose it is
+        sender = behaviour.report_sender.rpartition("@")[2]
+        zone.add_txt(sender, f"v=spf1 ip4:{behaviour.address} -all")
     for source, ip in settings.SOURCES.items():
         zone.add_address(settings.ehlo_of(source), ip)
         zone.add_txt(settings.ehlo_of(source), f"v=spf1 ip4:{ip} -all")

@@ -15,7 +15,6 @@ from typing import Self
 
 import aiohttp
 
-from collectors.dmarc.intake import DmarcIntake
 from collectors.returnmail import ReturnMail
 from config.load import load_plans, load_providers, load_rules
 from config.model import Settings
@@ -44,6 +43,7 @@ from service.inbound import InboundServer
 from service.metering import Metering
 from service.operator import Operator
 from service.parts import Parts
+from service.reports import build_reports
 from service.resolver import DnsResolver
 from service.seeds import build_seeds
 from service.sts import HttpsPolicyFetcher
@@ -138,10 +138,10 @@ class Service:
         )  # fmt: skip
         service = cls(parts)
         service._http = aiohttp.ClientSession()
-        dmarc = DmarcIntake(store=stores.dmarc, log=stores.log, clock=clock)
+        reports = build_reports(settings, resolver=resolver, stores=stores, clock=clock)
         returns = ReturnMail(
             settings=settings, signer=signer, classifier=classifier, log=stores.log,
-            suppressions=stores.suppressions, dmarc=dmarc, clock=clock,
+            suppressions=stores.suppressions, dmarc=reports.intake, clock=clock,
         )  # fmt: skip
         seeds = build_seeds(settings, signer, stores.log, clock)
         feeds = build_feeds(
@@ -155,9 +155,11 @@ class Service:
             *([InboundServer(settings, returns)] if settings.inbound.enabled else []),
             *([SubmissionServer(settings, intake)] if settings.submission.enabled else []),
             WebServer(parts, Unsubscriber(
-                signer=signer, log=stores.log, suppressions=stores.suppressions, clock=clock), alerting.keeper, feeds),
+                signer=signer, log=stores.log, suppressions=stores.suppressions, clock=clock), alerting.keeper, feeds,
+                reports),
         ]  # fmt: skip
-        service._timetable = Timetable(parts, steps, alerting, seeds, Metering(parts), [*feeds.jobs, *feedback.jobs])
+        jobs = [*feeds.jobs, *reports.jobs, *feedback.jobs]
+        service._timetable = Timetable(parts, steps, alerting, seeds, Metering(parts), jobs)
         service._dispatcher = dispatcher
         service._book, service._fetcher = book, fetcher
         return service

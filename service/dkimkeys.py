@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from config.model import DkimKey, SendingDomain, Settings
 from core.address import normal_domain
 from core.errors import InvalidInput
-from core.state import DmarcReport
 from sender.dkim import Algorithm, new_key, public_record
 
 MAX_STRING = 255  # octets of one string of a TXT record (RFC 1035 section 3.3.14)
@@ -162,19 +161,6 @@ def _table_start(lines: Sequence[str], domain: str, selector: str) -> int:
             ):
                 return start
     raise InvalidInput("settings", f"no [[sending_domains.dkim]] table sets selector {selector}", "Write it by hand")
-
-
-def last_seen(reports: Iterable[DmarcReport], domain: str, selector: str) -> float:
-    """The end of the last stored DMARC report in which somebody saw a signature of this selector; 0 for never."""
-    return max(
-        (
-            report.end
-            for report in reports
-            for record in report.records
-            if record.dkim_selector == selector and record.dkim_domain.lower().rstrip(".") == domain
-        ),
-        default=0.0,
-    )
 
 
 def _key(domain: str, row: DkimKey) -> Key:

@@ -55,10 +55,11 @@ class InboundHandler:
         envelope.rcpt_tos.append(address)
         return "250 2.1.5 Ok"
 
-    async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:
+    async def handle_DATA(self, _server: SMTP, session: Session, envelope: Envelope) -> str:
         content = envelope.content if isinstance(envelope.content, bytes) else str(envelope.content or "").encode()
         try:
-            await self._returns.receive(envelope.mail_from or "", list(envelope.rcpt_tos), content)
+            peer = str(session.peer[0]) if session.peer else ""
+            await self._returns.receive(envelope.mail_from or "", list(envelope.rcpt_tos), content, peer)
         except InvalidInput as error:
             return f"550 5.6.0 {' '.join(str(error).split())[:300]}"
         except PenstockError as error:

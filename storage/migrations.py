@@ -15,6 +15,7 @@ from core.errors import Unavailable
 from storage import tables
 from storage.choices import create_choices
 from storage.database import public_text
+from storage.dmarc import take_over
 from storage.engagements import create_engagements
 from storage.feedback import create_feedback
 from storage.frequency import create_frequency
@@ -46,8 +47,14 @@ def _recipients(connection: Connection) -> None:
 
 
 MIGRATIONS: tuple[Callable[[Connection], None], ...] = (
-    _first, create_observations, create_frequency, create_feedback, _recipients, give_ends,
-)  # fmt: skip
+    _first,
+    create_observations,
+    create_frequency,
+    create_feedback,
+    _recipients,
+    give_ends,
+    take_over,
+)
 
 
 def migrate(engine: Engine) -> int:

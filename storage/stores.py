@@ -14,7 +14,7 @@ from storage.choices import SqlFrequencies
 from storage.controls import SqlControls
 from storage.counters import SqlCounters
 from storage.database import Database
-from storage.dmarc import SqlDmarcReports
+from storage.dmarc import SqlAggregateReports
 from storage.engagements import SqlEngagements
 from storage.events import SqlEventLog
 from storage.feedback import SqlFeedback
@@ -25,6 +25,7 @@ from storage.meta import SqlMeta
 from storage.migrations import migrate
 from storage.observations import SqlObservations
 from storage.optins import SqlConsents
+from storage.otherreports import SqlOtherReports, SqlSentBook
 from storage.queue import SqlQueue
 from storage.spool import SqlSpool
 from storage.suppressions import SqlSuppressions
@@ -45,7 +46,9 @@ class Stores:
     allowances: SqlAllowances
     leases: SqlLeases
     meta: SqlMeta
-    dmarc: SqlDmarcReports
+    dmarc: SqlAggregateReports
+    other_reports: SqlOtherReports
+    sent: SqlSentBook
     observations: SqlObservations
     feedback: SqlFeedback
     frequency: SqlFrequency
@@ -75,9 +78,10 @@ async def open_stores(url: str, *, inline: bool = False) -> Stores:
     return Stores(
         db=db, log=SqlEventLog(db), queue=SqlQueue(db), spool=SqlSpool(db), idempotency=SqlIdempotency(db),
         suppressions=SqlSuppressions(db), controls=SqlControls(db), counters=SqlCounters(db),
-        allowances=SqlAllowances(db), leases=SqlLeases(db), meta=SqlMeta(db), dmarc=SqlDmarcReports(db),
+        allowances=SqlAllowances(db), leases=SqlLeases(db), meta=SqlMeta(db), dmarc=SqlAggregateReports(db),
         observations=SqlObservations(db), frequency=SqlFrequency(db), feedback=SqlFeedback(db),
         engagements=SqlEngagements(db), consents=SqlConsents(db), choices=SqlFrequencies(db),
+        other_reports=SqlOtherReports(db), sent=SqlSentBook(db),
     )  # fmt: skip
 
 

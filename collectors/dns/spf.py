@@ -257,3 +257,15 @@ def _version(ip: str) -> int:
 def wanted_record(addresses: Sequence[str]) -> str:
     """The record that lets our addresses pass and nobody else."""
     return " ".join(["v=spf1", *(f"ip{_version(ip)}:{ip}" for ip in addresses), "-all" if addresses else "mx -all"])
+
+
+async def spf_result(resolver: Resolver, domain: str, ip: str) -> str:
+    """check_host() of RFC 7208 for one address: pass, fail, softfail, neutral, none or permerror.
+
+    Macros never match, so an exotic record may give less than pass.  Raises ResolverFailed."""
+    try:
+        walk = _Walk(resolver, domain, ip=ipaddress.ip_address(ip))
+        answer = await walk.evaluate(domain)
+    except (_Broken, ValueError):
+        return "permerror"
+    return "permerror" if walk.lookups > MAX_LOOKUPS or walk.voids > MAX_VOIDS else answer

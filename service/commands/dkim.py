@@ -19,11 +19,11 @@ from core.clock import SystemClock, iso
 from core.errors import InvalidInput
 from core.lane import DAY
 from core.ports import Resolver
+from core.reports import Dim
 from service.commands.common import add_config, desk
-from service.dkimkeys import Key, KeyRing, last_seen, table_of, with_key, zone_line
+from service.dkimkeys import Key, KeyRing, table_of, with_key, zone_line
 from service.resolver import DnsResolver
 
-REPORTS = 2000  # stored DMARC reports that are looked through
 SAFE_DAYS = 14  # mail waits up to days for delivery, and reports come a day later
 
 
@@ -140,9 +140,9 @@ async def run_retire(arguments: argparse.Namespace) -> int:
     async with desk(arguments.config) as d:
         ring = KeyRing(d.settings, arguments.keys)
         domain = ring.domain(arguments.domain).name
-        reports = [report for _, report in await d.stores.dmarc.page(REPORTS)]
-        reasons, facts = why_not(ring, domain, arguments.selector, arguments.days, last_seen(
-            reports, domain, arguments.selector), SystemClock().now())  # fmt: skip
+        traces = await d.stores.dmarc.tally([], where=[(Dim.DKIM_DOMAIN, domain), (Dim.SELECTOR, arguments.selector)])
+        seen = max(((trace.last_day + 1) * DAY for trace in traces), default=0.0)  # a report tells the day, no more
+        reasons, facts = why_not(ring, domain, arguments.selector, arguments.days, seen, SystemClock().now())
     print("\n".join(facts))
     if reasons:
         print(f"{arguments.selector} is not safe to retire: " + "; ".join(reasons))

@@ -10,7 +10,8 @@ from aiohttp import web
 
 from core.clock import iso
 from core.errors import InvalidInput
-from core.lane import Lane
+from core.lane import Lane, day_of
+from core.reports import Dim
 from core.state import Gate
 from core.tokens import MessageId
 from monitor import operator as word
@@ -20,6 +21,7 @@ from service.figures import LaneFigures, lane_figures, today
 from service.web.auth import caller_of, problem
 from service.web.bodies import BodyModel, MessageBody, PauseBody, ResumeBody, SuppressBody, instant
 from service.web.keys import PARTS
+from service.web.reports_api import post_reports
 from service.web.sheets_api import get_listings, get_observations, get_requirements
 
 
@@ -158,17 +160,17 @@ async def delete_suppression(request: web.Request) -> web.Response:
 
 async def get_dmarc(request: web.Request) -> web.Response:
     parts = request.app[PARTS]
-    reports = await parts.stores.dmarc.page()
-    sources = await parts.stores.dmarc.sources(parts.clock.now() - 30 * 86400)
+    heads = await parts.stores.dmarc.heads(counting=True)
+    sources = await parts.stores.dmarc.tally([Dim.SOURCE], since_day=day_of(parts.clock.now()) - 30)
     return web.json_response(
         {
             "reports": [
-                {"id": number, "reporter": r.reporter, "domain": r.domain, "report_id": r.report_id,
-                 "begin": iso(r.begin), "end": iso(r.end), "messages": sum(row.count for row in r.records),
-                 "aligned": sum(row.count for row in r.records if row.aligned), "refused": len(r.refused)}
-                for number, r in reports
+                {"id": r.number, "reporter": r.org, "domain": r.domain, "report_id": r.report_id,
+                 "begin": iso(r.begin), "end": iso(r.end), "messages": r.messages, "aligned": r.aligned,
+                 "refused": r.refused}
+                for r in heads
             ],
-            "sources": [{"ip": ip, "messages": n, "aligned": good} for ip, n, good in sources],
+            "sources": [{"ip": t.key[0], "messages": t.messages, "aligned": t.aligned} for t in sources],
         }
     )  # fmt: skip
 
@@ -204,6 +206,8 @@ ROUTES: tuple[RouteDoc, ...] = (
     RouteDoc(method="DELETE", path="/v1/suppressions/{address}", handler=delete_suppression,
              summary="Lift a suppression"),
     RouteDoc(method="GET", path="/v1/dmarc", handler=get_dmarc, summary="Stored DMARC reports and their sources"),
+    RouteDoc(method="POST", path="/v1/reports", handler=post_reports, success=202,
+             summary="Take DMARC, TLS or failure reports: a file or mail as the body, or a form of files"),
     RouteDoc(method="GET", path="/v1/requirements", handler=get_requirements,
              summary="The requirement sheets of the providers, row by row, with evidence and remedy"),
     RouteDoc(method="GET", path="/v1/listings", handler=get_listings,

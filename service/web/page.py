@@ -17,6 +17,7 @@ from alerts.keeper import AlertKeeper
 from core.events import AlertChanged, GateChanged, GateState, Logged, Placement, SeedBlind, SeedPlaced, StepChanged
 from core.lane import DAY, Lane, cohort_of, day_of
 from core.metrics import Metric
+from core.reports import Dim
 from core.state import CounterKey, Gate
 from service.figures import LaneFigures, lane_figures, today
 from service.parts import Parts
@@ -128,10 +129,11 @@ class Gatherer:
         )  # fmt: skip
 
     async def _dmarc(self, now: float) -> DmarcSummary:
-        sources = await self._parts.stores.dmarc.sources(now - 30 * DAY)
+        dmarc, since = self._parts.stores.dmarc, day_of(now) - 30
+        whole = await dmarc.tally([], since_day=since)
         return DmarcSummary(
-            reports=len(await self._parts.stores.dmarc.page(1000)), sources=len(sources),
-            messages=sum(n for _, n, _ in sources), aligned=sum(good for _, _, good in sources),
+            reports=await dmarc.count(), sources=len(await dmarc.tally([Dim.SOURCE], since_day=since)),
+            messages=sum(t.messages for t in whole), aligned=sum(t.aligned for t in whole),
         )  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from aiohttp import web
 from alerts.keeper import AlertKeeper
 from service.feeds import Feeds
 from service.parts import Parts
+from service.reports import Reports
 from service.unsubscribe import Unsubscriber
 from service.web.api import ROUTES
 from service.web.auth import Gatekeeper, errors_as_json
@@ -18,12 +19,15 @@ from service.web.keys import PARTS, UNSUBSCRIBER
 from service.web.openapi import openapi_document
 from service.web.page import GATHERER, Gatherer, dashboard
 from service.web.recipient import unsubscribe_now, unsubscribe_page
+from service.web.reports_api import REPORTS
 from service.web.sheets_api import FEEDS
 
 STATIC = Path(__file__).parent / "static"
 
 
-def build_web(parts: Parts, unsubscriber: Unsubscriber, keeper: AlertKeeper, feeds: Feeds) -> web.Application:
+def build_web(
+    parts: Parts, unsubscriber: Unsubscriber, keeper: AlertKeeper, feeds: Feeds, reports: Reports
+) -> web.Application:
     """The application with every route.  Raises InvalidInput when the API would be open to the network."""
     http = parts.settings.http
     app = web.Application(
@@ -33,6 +37,7 @@ def build_web(parts: Parts, unsubscriber: Unsubscriber, keeper: AlertKeeper, fee
     app[UNSUBSCRIBER] = unsubscriber
     app[GATHERER] = Gatherer(parts, keeper)
     app[FEEDS] = feeds
+    app[REPORTS] = reports
     for route in ROUTES:
         app.router.add_route(route.method, route.path, route.handler)
     app.router.add_get("/healthz", healthz)
@@ -53,10 +58,13 @@ async def _openapi(_request: web.Request) -> web.Response:
 class WebServer:
     """The listener."""
 
-    def __init__(self, parts: Parts, unsubscriber: Unsubscriber, keeper: AlertKeeper, feeds: Feeds) -> None:
+    def __init__(
+        self, parts: Parts, unsubscriber: Unsubscriber, keeper: AlertKeeper, feeds: Feeds, reports: Reports
+    ) -> None:
         http = parts.settings.http
         self._host, self._port = http.host, http.port
-        self._runner = web.AppRunner(build_web(parts, unsubscriber, keeper, feeds), access_log=None, shutdown_timeout=5)
+        app = build_web(parts, unsubscriber, keeper, feeds, reports)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=5)
 
     async def start(self) -> None:
         """Listen.  OSError names the address that is taken."""

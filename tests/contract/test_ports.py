@@ -24,7 +24,7 @@ from core.events import (
 from core.lane import Attribution, Scope, Stream, Traffic
 from core.messages import Node
 from core.metrics import Metric
-from core.state import CounterKey, DmarcRecord, DmarcReport, Gate, StepState
+from core.state import CounterKey, Gate, StepState
 from core.tokens import MessageId
 from storage.stores import Stores
 from tests.contract.samples import LANE, NOW, accepted, submission, suppression
@@ -231,31 +231,3 @@ async def test_a_named_value_is_the_last_that_was_put(stores: Stores) -> None:
     await stores.meta.put("clock", "1")
     await stores.meta.put("clock", "два")
     assert await stores.meta.get("clock") == "два"
-
-
-# --- DMARC reports -------------------------------------------------------------------------------
-def report(report_id: str = "r1", begin: float = NOW) -> DmarcReport:
-    def record(ip: str, count: int, dkim: str) -> DmarcRecord:
-        return DmarcRecord(
-            source_ip=ip, count=count, disposition="none", dkim=dkim, spf="fail", header_from="brand.test",
-            envelope_from="", dkim_domain="brand.test", dkim_selector="s1", dkim_result=dkim, spf_domain="",
-            spf_result="none",
-        )  # fmt: skip
-
-    return DmarcReport(
-        reporter="receiver.test", email="r@receiver.test", domain="brand.test", report_id=report_id, begin=begin,
-        end=begin + 86399, policy="reject", refused=("count is no number",), refused_messages=0, notes=("odd",),
-        records=(record("192.0.2.1", 5, "pass"), record("192.0.2.1", 2, "fail"), record("192.0.2.2", 3, "fail")),
-    )  # fmt: skip
-
-
-async def test_a_report_is_stored_once_and_read_back_whole(stores: Stores) -> None:
-    assert await stores.dmarc.store(report(), "mx", NOW)
-    assert not await stores.dmarc.store(report(), "mx2", NOW + 1)
-    assert await stores.dmarc.store(report("r2", NOW - 86400), "mx", NOW)
-    assert await stores.dmarc.store(replace(report("r3"), records=()), "mx", NOW)
-    page = await stores.dmarc.page(2)
-    assert [r.report_id for _, r in page] == ["r3", "r2"]
-    assert page[1][1] == report("r2", NOW - 86400)
-    assert await stores.dmarc.sources(NOW) == [("192.0.2.1", 7, 5), ("192.0.2.2", 3, 0)]
-    assert await stores.dmarc.sources(0) == [("192.0.2.1", 14, 10), ("192.0.2.2", 6, 0)]

@@ -30,7 +30,7 @@ class Dmarc:
 
     mails: list[tuple[bytes, str]] = field(default_factory=list)
 
-    async def report(self, content: bytes, mail_from: str) -> int:
+    async def report(self, content: bytes, mail_from: str, peer: str = "") -> int:
         self.mails.append((content, mail_from))
         return 1
 

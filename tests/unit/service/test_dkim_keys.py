@@ -13,10 +13,10 @@ from config.load import load_settings
 from core.errors import InvalidInput
 from core.lane import DAY
 from core.ports import NameMissing
-from core.state import DmarcRecord, DmarcReport, MxHost
+from core.state import MxHost
 from sender.dkim import new_key, public_record
 from service.commands.dkim import publish, rotate, why_not
-from service.dkimkeys import MAX_STRING, KeyRing, last_seen, table_of, with_key, zone_line
+from service.dkimkeys import MAX_STRING, KeyRing, table_of, with_key, zone_line
 
 NOW = 1_800_000_000.0
 CONFIG = """\
@@ -182,22 +182,6 @@ def test_a_key_that_was_rotated_out_never_comes_back(config: Path) -> None:
     zone.texts[old.name] = old.record
     assert turn(config, zone, write=True) == 1
     assert {k.selector for k in ring(config).keys("example.com")} == {"p0", "p1", "p2", "p3"}
-
-
-def report(selector: str, end: float, domain: str = "example.com") -> DmarcReport:
-    row = DmarcRecord(
-        source_ip="192.0.2.1", count=1, disposition="none", dkim="pass", spf="pass", header_from=domain,
-        envelope_from="", dkim_domain=domain, dkim_selector=selector, dkim_result="pass", spf_domain="", spf_result="",
-    )  # fmt: skip
-    return DmarcReport(
-        reporter="r", email="", domain=domain, report_id="1", begin=end - DAY, end=end, policy="none", records=(row,)
-    )
-
-
-def test_the_last_trace_of_a_selector_in_reports() -> None:
-    reports = [report("p0", NOW - DAY), report("p0", NOW - 3 * DAY), report("p1", NOW), report("p0", NOW, "x.example")]
-    assert last_seen(reports, "example.com", "p0") == NOW - DAY
-    assert last_seen(reports, "example.com", "p9") == 0.0
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""Receivers' reports: whose word they are, who the sources in them are, and what follows for our own mail."""

@@ -1,0 +1,51 @@
+"""Folds the log into what receivers' reports are compared with: deliveries by hour, TLS sessions by day.  Pure.
+
+A delivery counts in the hour in which the receiver took it, for that is when the receiver counted it; a message that
+was refused only after its end had been seen may be in the receiver's count or not, so it is kept beside.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+from core.events import Bounced, Deferred, Delivered, Event, TlsNegotiated
+from core.lane import DAY, HOUR
+from core.reply import Stage
+from core.reports import SentCount, SentKey, TlsCount
+
+_SEEN = frozenset({Stage.FINAL})
+
+
+def fold_sent(events: Iterable[Event]) -> tuple[list[SentCount], list[TlsCount]]:
+    """What one batch adds."""
+    delivered: Counter[SentKey] = Counter()
+    refused: Counter[SentKey] = Counter()
+    sessions: Counter[tuple[int, str, str, str]] = Counter()
+    for event in events:
+        match event:
+            case Delivered():
+                delivered[_key(event)] += 1
+            case Bounced() | Deferred() if event.reply.stage in _SEEN:
+                refused[_key(event)] += 1
+            case TlsNegotiated():
+                sessions[int(event.at // DAY), event.domain, event.host, str(event.facts.failure)] += 1
+            case _:
+                pass
+    sent = [
+        SentCount(key=key, delivered=delivered[key], refused=refused[key])
+        for key in dict.fromkeys([*delivered, *refused])
+    ]
+    tls = [
+        TlsCount(day=day, domain=domain, host=host, failure=failure, sessions=n)
+        for (day, domain, host, failure), n in sorted(sessions.items())
+    ]
+    return sent, tls
+
+
+def _key(event: Delivered | Bounced | Deferred) -> SentKey:
+    traffic = event.attribution.traffic
+    return SentKey(
+        hour=int(event.at // HOUR), source=traffic.lane.source, sending_domain=traffic.lane.sending_domain,
+        provider=traffic.lane.provider, stream=traffic.stream,
+    )  # fmt: skip

@@ -1,0 +1,200 @@
+"""Takes reports in, however they come: parse off the event loop, ask whose word it is, store once, tell the log.
+
+Contract: `report` takes a report mail, `upload` a file or a mail that an operator vouches for; both give what became
+of each report.  A report that counts gives one DmarcReportStored when it is new; one whose origin is not proven, that
+contradicts a stored one, or that is no report at all gives ReportUnverified and changes no figure.  A mail may hold
+DMARC, TLS and failure reports; TLS and failure reports are stored without an event.  Never raises for what is in the
+mail; raises what storage raises, and Unavailable when DNS cannot prove the mail now: then it should be retried.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from hashlib import sha256
+
+from collectors.dmarc.defects import Defect, Refusal
+from collectors.dmarc.mail import parse_report_mail
+from collectors.dmarc.parse import parse_aggregate
+from collectors.reports.attached import looks_like_mail, tls_attachments
+from collectors.reports.failure import parse_failure
+from collectors.reports.naming import Namer
+from collectors.reports.provenance import Arrival, OriginCheck
+from collectors.reports.tlsrpt import looks_like_json, parse_tls
+from core.events import DmarcReportStored, Event, ReportUnverified
+from core.ports import Clock, EventLog
+from core.reports import AggregateReports, FailureReport, OtherReports, Provenance, Stored, TlsReport, Trust
+from core.state import DmarcReport
+
+Parsed = DmarcReport | TlsReport | FailureReport | Refusal
+
+
+@dataclass(slots=True, kw_only=True)
+class Taken:
+    """What became of one mail or file."""
+
+    stored: int = 0
+    repeated: int = 0
+    unproven: int = 0  # new, but kept apart
+    records: int = 0
+    messages: int = 0
+    refused: list[str] = field(default_factory=list)
+
+    def add(self, other: Taken) -> None:
+        self.stored += other.stored
+        self.repeated += other.repeated
+        self.unproven += other.unproven
+        self.records += other.records
+        self.messages += other.messages
+        self.refused += other.refused
+
+
+class ReportIntake:
+    """The collector of reports.  `executor` None takes the loop's own; `distrusted` are domains that never count."""
+
+    def __init__(
+        self,
+        *,
+        store: AggregateReports,
+        others: OtherReports,
+        log: EventLog,
+        clock: Clock,
+        origin: OriginCheck,
+        namer: Namer,
+        redact: bool = True,
+        distrusted: Sequence[str] = (),
+        executor: Executor | None = None,
+    ) -> None:
+        self._store = store
+        self._others = others
+        self._log = log
+        self._clock = clock
+        self._origin = origin
+        self._namer = namer
+        self._redact = redact
+        self._distrusted = frozenset(domain.lower() for domain in distrusted)
+        self._executor = executor
+
+    async def report(self, content: bytes, mail_from: str, peer: str = "") -> int:
+        """Take one report mail.  How many reports in it were new and count."""
+        parsed = await self._run(content, "", mail=True)
+        if all(isinstance(one, Refusal) for one in parsed):
+            origin = Provenance(trust=Trust.UNALIGNED)  # nothing to prove: ask no DNS for it
+        else:
+            origin = await self._origin.check(content, Arrival(mail_from=mail_from, peer=peer))
+        return (await self._take(parsed, content, origin, mail_from)).stored
+
+    async def upload(self, payload: bytes, filename: str, by: str) -> Taken:
+        """Take one file that a person or a program handed in."""
+        parsed = await self._run(payload, filename, mail=looks_like_mail(payload))
+        return await self._take(parsed, payload, Provenance(trust=Trust.VOUCHED, why=f"handed in by {by}"), by)
+
+    async def _run(self, content: bytes, name: str, *, mail: bool) -> list[Parsed]:
+        now = self._clock.now()
+        return await asyncio.get_running_loop().run_in_executor(
+            self._executor, _parse, content, name, mail, now, self._redact
+        )
+
+    async def _take(self, parsed: Sequence[Parsed], content: bytes, origin: Provenance, sender: str) -> Taken:
+        taken = Taken()
+        for one in parsed:
+            now = self._clock.now()
+            event: Event | None = None
+            if isinstance(one, Refusal):
+                taken.refused.append(str(one))
+                event = _unverified(f"{one.defect}: {one.problem}", sender, str(one), now)
+            elif isinstance(one, DmarcReport):
+                event = await self._aggregate(one, origin, sender, now, taken)
+            elif isinstance(one, TlsReport):
+                given = await self._proven(origin, one.contact.rpartition("@")[2].lower())
+                _count(taken, await self._others.store_tls(one, given, now), given)
+            else:
+                digest = sha256(content).hexdigest()
+                given = await self._proven(origin, one.reporter)
+                _count(taken, await self._others.store_failure(one, given, digest, now), given)
+            # one by one: what is stored is in the log before the next file is looked at
+            if event is not None:
+                await self._log.append([event])
+        return taken
+
+    async def _aggregate(
+        self, one: DmarcReport, origin: Provenance, sender: str, now: float, taken: Taken
+    ) -> Event | None:
+        given = await self._proven(origin, one.email.rpartition("@")[2].lower())
+        names = self._namer.name_all(one) if given.counts else ()
+        outcome = await self._store.store(one, given, now, names)
+        _count(taken, outcome, given)
+        title = f"report {one.report_id} of {one.reporter} about {one.domain}"
+        match outcome:
+            case Stored.CONFLICT:
+                taken.refused.append(f"{title}: another report with this key and other content came before")
+                return _unverified("conflict: the key of a stored report with other content", sender, title, now)
+            case Stored.REPEATED:
+                return None
+            case Stored.NEW if not given.counts:
+                return _unverified(f"unaligned: {given.why}", sender, title, now)
+            case _:
+                taken.records += len(one.records) + len(one.refused)
+                taken.messages += sum(record.count for record in one.records) + one.refused_messages
+                return stored_event(one, now)
+
+    async def _proven(self, origin: Provenance, reporter: str) -> Provenance:
+        """The mail's origin as far as it goes for this reporter."""
+        if origin.trust is not Trust.ALIGNED:
+            return origin
+        if {origin.domain, reporter} & self._distrusted:
+            return Provenance(trust=Trust.UNALIGNED, why=f"{origin.domain} is not trusted by the settings")
+        if reporter and not await self._origin.speaks_for(origin.domain, reporter):
+            return Provenance(
+                trust=Trust.UNALIGNED, why=f"the mail is of {origin.domain}, the report of {reporter}"[:300]
+            )
+        return origin
+
+
+def _parse(content: bytes, name: str, mail: bool, now: float, redact: bool) -> list[Parsed]:
+    if not mail:
+        results: list[Parsed] = []
+        for one in parse_aggregate(content, name):
+            if isinstance(one, Refusal) and one.defect is Defect.TLS_REPORT:
+                results += parse_tls(content, name)
+                break
+            results.append(one)
+        return results
+    found: list[Parsed] = []
+    for one in parse_report_mail(content):
+        if isinstance(one, Refusal) and one.defect is Defect.TLS_REPORT:
+            continue
+        if isinstance(one, Refusal) and one.defect is Defect.FAILURE_REPORT:
+            found.append(parse_failure(content, now, redact=redact))
+        else:
+            found.append(one)
+    told: list[Parsed] = []
+    for data, filename in tls_attachments(content):
+        if looks_like_json(data) or not found:
+            told += parse_tls(data, filename)
+    return [*found, *told] or [Refusal(name="", defect=Defect.NOT_A_REPORT, problem="carries no report")]
+
+
+def _count(taken: Taken, outcome: Stored, origin: Provenance) -> None:
+    if outcome is Stored.REPEATED:
+        taken.repeated += 1
+    elif outcome in (Stored.NEW, Stored.PROVEN):
+        if origin.counts:
+            taken.stored += 1
+        else:
+            taken.unproven += 1
+
+
+def stored_event(report: DmarcReport, now: float) -> DmarcReportStored:
+    """What the log keeps of a report."""
+    return DmarcReportStored(
+        at=now, reporter=report.reporter, domain=report.domain, report_id=report.report_id, begin=report.begin,
+        end=report.end, records=len(report.records), counted=sum(record.count for record in report.records),
+        aligned=sum(record.count for record in report.records if record.aligned), refused=len(report.refused),
+    )  # fmt: skip
+
+
+def _unverified(problem: str, sender: str, summary: str, now: float) -> ReportUnverified:
+    return ReportUnverified(at=now, kind="dmarc", problem=problem, sender=sender, to="", summary=summary[:500])

@@ -1,0 +1,31 @@
+"""Settings of the intake of receivers' reports."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field
+
+from config.parts import Host, Part
+
+
+class ReportReceiver(Part):
+    reporter: Host = Field(description="Authenticated domain of the report mail")
+    providers: list[str] = Field(min_length=1, description="Providers whose mail it reports, e.g. other:mx1.alpha.test")
+
+
+class Reports(Part):
+    """Intake of DMARC, TLS and failure reports."""
+
+    folder: Path | None = Field(None, description="Watched folder: what is put there is read, then moved to done/")
+    trusted_hops: list[str] = Field(
+        default_factory=list,
+        description="authserv-ids whose Authentication-Results are believed: only if all mail passes that hop",
+    )
+    distrusted: list[Host] = Field(default_factory=list, description="Reporters whose reports never count")
+    redact: bool = Field(True, description="Keep no local part and no subject of a failure report")
+    failure_days: float = Field(30, gt=0, le=366, description="Failure reports are forgotten after so many days")
+    new_source_messages: int = Field(100, ge=1, description="Tell of an unknown source with so many messages a day")
+    alignment_drop: float = Field(0.05, gt=0, lt=1, description="Tell when a day's alignment falls by this share")
+    unused_selector_days: int = Field(30, ge=1)
+    receivers: list[ReportReceiver] = Field(default_factory=list, description="Reporters besides the shipped table's")
