@@ -8,6 +8,7 @@ Words (one meaning each): *source* one egress address of ours; *sending domain* 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from functools import lru_cache
 from typing import NewType
 
 Source = NewType("Source", str)
@@ -92,10 +93,15 @@ class Scope:
     @property
     def key(self) -> str:
         """Stable name, e.g. `provider=gmail,stream=bulk`; `all` for everything.  Without the spared streams."""
-        parts = [
-            f"{f.name}={getattr(self, f.name)}" for f in fields(self) if f.name != "spare" and getattr(self, f.name)
-        ]
-        return ",".join(parts) or "all"
+        return _key_of(self)
+
+
+@lru_cache(maxsize=50_000)  # asked for with every counter
+def _key_of(scope: Scope) -> str:
+    parts = [
+        f"{f.name}={getattr(scope, f.name)}" for f in fields(scope) if f.name != "spare" and getattr(scope, f.name)
+    ]
+    return ",".join(parts) or "all"
 
 
 def parse_scope(text: str, *, spare: tuple[str, ...] = ()) -> Scope:

@@ -147,10 +147,14 @@ class RuleTally:
         scope = self.scope_of(key.attribution.traffic) if key.metric in wanted else None
         if scope is None:
             return None
-        tally = self._tallies.setdefault(scope.key, _ScopeTally(scope))
+        tally = self._tallies.get(scope.key)
+        if tally is None:
+            tally = self._tallies[scope.key] = _ScopeTally(scope)
         cohort = key.attribution.cohort
         for sums, at in ((tally.hours, cohort), (tally.days, cohort // HOURS_A_DAY)):
-            into = sums.setdefault(at, _Sum())
+            into = sums.get(at)
+            if into is None:
+                into = sums[at] = _Sum()
             into.bad += n if key.metric == self._signal.bad else 0
             into.total += n if key.metric == self._signal.total else 0
             into.attempted += n if key.metric == Metric.ATTEMPTED else 0
