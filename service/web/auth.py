@@ -27,7 +27,11 @@ from sender.intake import Overloaded
 
 logger = logging.getLogger("penstock.web")
 
-_PUBLIC = ("/healthz", "/readyz", "/u/", "/static/", "/favicon.ico")
+# pages of recipients: their tokens are all the authority they need, and must not stand in a log
+RECIPIENTS = ("/u/", "/p/", "/o/", "/c/", "/t/")
+CALLER = web.RequestKey("caller", str)
+_PUBLIC = ("/healthz", "/readyz", *RECIPIENTS, "/static/", "/favicon.ico")
+_INJECT = frozenset({"/v1/messages", "/v1/optins", "/v1/templates/preview", "/v1/templates/lint"})
 _RANK = {"read": 0, "inject": 1, "admin": 2}
 _CSP = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"  # noqa: E501  # one header value
 
@@ -80,7 +84,7 @@ class Gatekeeper:
             name, scope = caller
             if _RANK[scope] < _RANK[_needed(request)]:
                 return problem(403, "Authorization", f"token {name!r} may only {scope}", "Use a token of wider scope")
-            request["caller"] = name
+            request[CALLER] = name
             return await handler(request)
 
         return check
@@ -88,13 +92,14 @@ class Gatekeeper:
 
 def caller_of(request: web.Request) -> str:
     """The name of the token that was shown."""
-    return str(request.get("caller", "local"))
+    name: str = request.get(CALLER, "local")
+    return name
 
 
 def _needed(request: web.Request) -> str:
     if request.method in ("GET", "HEAD"):
         return "read"
-    return "inject" if request.path == "/v1/messages" else "admin"
+    return "inject" if request.path in _INJECT else "admin"
 
 
 def _shown_token(header: str) -> bytes:
@@ -150,7 +155,8 @@ async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamRe
         response = problem(error.status, "path", error.reason, "See /openapi.json")
         response.headers.update({k: v for k, v in error.headers.items() if k == "Allow"})
     except Exception:
-        logger.exception("%s %s failed", request.method, request.path.split("/u/")[0])
+        shown = request.path[:3] if request.path.startswith(RECIPIENTS) else request.path
+        logger.exception("%s %s failed", request.method, shown)
         response = problem(500, "service", "internal error", "See the service's log")
     response.headers.setdefault("Content-Security-Policy", _CSP)
     response.headers.setdefault("X-Content-Type-Options", "nosniff")

@@ -1,0 +1,164 @@
+"""The HTTP API of a running service: who may call what, and what each call does to the store."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+
+from core.tokens import MessageId, Purpose
+from service.web.api import ROUTES
+from service.web.openapi import openapi_document
+from tests.unit.service.running import TOKENS, Caller, running
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def caller(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Caller]:
+    """One service for the whole file: each test uses addresses and scopes of its own."""
+    async with running(tmp_path_factory.mktemp("service")) as made:
+        yield made
+
+
+async def test_without_a_token_nothing_is_told_but_health(caller: Caller) -> None:
+    for path in ("/", "/v1/status", "/v1/lanes", "/metrics", "/openapi.json"):
+        status, answer = await caller.call("GET", path, token="")
+        assert (status, answer["error"]["field"]) == (401, "Authorization"), path
+    assert (await caller.call("GET", "/healthz", token=""))[0] == 200
+    assert await caller.call("GET", "/readyz", token="") == (200, {"ready": True, "problems": []})
+
+
+@pytest.mark.parametrize(
+    ("token", "method", "path", "expected"),
+    [
+        ("read", "GET", "/v1/status", 200),
+        ("read", "POST", "/v1/messages", 403),
+        ("inject", "POST", "/v1/messages", 422),
+        ("inject", "POST", "/v1/pauses", 403),
+        ("inject", "DELETE", "/v1/suppressions/a@example.net", 403),
+        ("admin", "POST", "/v1/pauses", 422),
+    ],
+)
+async def test_scopes_say_who_may_do_what(
+    caller: Caller, token: str, method: str, path: str, expected: int
+) -> None:  # fmt: skip
+    body: dict[str, object] | None = {} if method == "POST" else None
+    assert (await caller.call(method, path, body, token=token))[0] == expected
+
+
+async def test_a_browser_may_send_the_token_as_its_password_and_another_site_may_not_act(caller: Caller) -> None:
+    password = base64.b64encode(f"me:{TOKENS['read']}".encode()).decode()
+    status, _ = await caller.call("GET", "/v1/status", token="", headers={"Authorization": f"Basic {password}"})
+    assert status == 200
+    status, answer = await caller.call("GET", "/v1/status", headers={"Origin": "https://evil.example"})
+    assert (status, answer["error"]["field"]) == (403, "Origin")
+
+
+async def test_a_message_is_taken_over_and_its_story_told(caller: Caller) -> None:
+    row, bad = await caller.inject("ann@example.net", "not-an-address")
+    assert (row["status"], bad["status"]) == ("accepted", "invalid")
+    status, answer = await caller.call("GET", f"/v1/messages/{row['id']}")
+    assert status == 200
+    assert answer["queued"]
+    assert "accepted by http for ann@example.net" in answer["story"][0]["text"]
+    assert (await caller.call("GET", "/v1/messages/aaaaaaaaaaaaaaaaaaaa"))[0] == 404
+
+
+async def test_the_same_key_answers_the_same_and_queues_once(caller: Caller) -> None:
+    before = (await caller.call("GET", "/v1/status"))[1]["queue"]["total"]
+    first = await caller.inject("key@example.net", idempotency_key="order-1")
+    second = await caller.inject("key@example.net", idempotency_key="order-1")
+    assert first == second
+    assert (await caller.call("GET", "/v1/status"))[1]["queue"]["total"] == before + 1
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"stream": "bulk", "fro": "x"}, "fro"),
+        ({"stream": "nope", "from": "a@example.com", "subject": "s", "text": "t", "to": "b@example.net"}, "stream"),
+        ({"stream": "bulk", "from": "a@other.org", "subject": "s", "text": "t", "to": "b@example.net"}, "from"),
+        ({"stream": "bulk", "from": "a@example.com", "text": "t", "to": "b@example.net"}, "subject, text, html"),
+        ({"stream": "bulk", "mime": "%%%", "to": "b@example.net"}, "mime"),
+        ({"stream": "bulk", "from": "a@example.com", "subject": "s", "text": "t", "to": "b@example.net",
+          "send_at": "tomorrow"}, "send_at"),
+    ],
+)  # fmt: skip
+async def test_what_is_wrong_is_named(caller: Caller, body: dict[str, object], field: str) -> None:
+    status, answer = await caller.call("POST", "/v1/messages", body)
+    assert status == 422
+    assert answer["error"]["field"] == field
+    assert answer["error"]["remedy"]
+
+
+async def test_a_pause_has_a_cause_and_a_story_and_is_resumed(caller: Caller) -> None:
+    wish = {"scope": "provider=gmail,stream=bulk", "reason": "trying", "hours": 2}
+    status, answer = await caller.call("POST", "/v1/pauses", wish)
+    assert status == 201
+    pause = answer["pause"]
+    assert (pause["state"], pause["by"], pause["spares"]) == ("paused", "admin", ["transactional"])
+    assert pause["until"]
+    assert [p["id"] for p in (await caller.call("GET", "/v1/pauses"))[1]["pauses"]] == [pause["id"]]
+    assert len((await caller.call("GET", "/v1/status"))[1]["gates"]) == 1
+    assert (await caller.call("POST", "/v1/pauses/resume", {"scope": wish["scope"]}))[0] == 200
+    status, answer = await caller.call("POST", "/v1/pauses/resume", {"scope": wish["scope"]})
+    assert (status, answer["error"]["field"]) == (422, "scope")
+    story = (await caller.call("GET", f"/v1/pauses/{pause['id']}"))[1]["story"]
+    assert ["→" in line["text"] for line in story] == [True, True]
+    assert "trying" in story[0]["text"]
+
+
+async def test_suppressed_addresses_are_refused_until_lifted(caller: Caller) -> None:
+    wish = {"addresses": ["Sue@Example.NET"], "note": "asked by phone"}
+    assert await caller.call("POST", "/v1/suppressions", wish) == (201, {"added": 1})
+    assert (await caller.call("POST", "/v1/suppressions", wish))[1] == {"added": 0}
+    (row,) = await caller.inject("SUE@example.net")
+    assert (row["status"], row["reason"]) == ("suppressed", "manual")
+    assert (await caller.call("GET", "/v1/suppressions"))[1]["total"] == 1
+    assert (await caller.call("DELETE", "/v1/suppressions/sue@example.net"))[0] == 200
+    assert (await caller.call("DELETE", "/v1/suppressions/sue@example.net"))[0] == 404
+
+
+async def test_an_unsubscribe_link_acts_on_post_only(caller: Caller) -> None:
+    (row,) = await caller.inject("lea@example.net")
+    parts = caller.service.parts
+    token = parts.signer.sign(Purpose.UNSUBSCRIBE, MessageId(row["id"]), parts.clock.now())
+    async with caller.session.get(f"{caller.base}/u/{token}", headers={"Accept-Language": "ru, en;q=0.5"}) as page:
+        text = await page.text()
+        assert page.status == 200
+        assert "lea@example.net" in text
+        assert 'lang="ru"' in text
+        assert "form-action 'self'" in page.headers["Content-Security-Policy"]
+    assert await parts.stores.suppressions.by_reason() == {}, "a GET, as scanners do it, changes nothing"
+    for _ in range(2):
+        async with caller.session.post(f"{caller.base}/u/{token}", data={"List-Unsubscribe": "One-Click"}) as answer:
+            assert answer.status == 200
+    assert await parts.stores.suppressions.by_reason() == {"unsubscribe": 1}
+    forged = parts.signer.sign(Purpose.RETURN_PATH, MessageId(row["id"]), parts.clock.now())
+    async with caller.session.post(f"{caller.base}/u/{forged}", data={"List-Unsubscribe": "One-Click"}) as answer:
+        assert answer.status == 404
+
+
+async def test_the_dashboard_and_the_metrics_are_served(caller: Caller) -> None:
+    await caller.inject("tom@example.net")
+    headers = {"Authorization": f"Bearer {TOKENS['read']}"}
+    async with caller.session.get(f"{caller.base}/?lang=ru", headers=headers) as page:
+        assert page.status == 200
+        assert 'lang="ru"' in await page.text()
+    async with caller.session.get(f"{caller.base}/metrics", headers=headers) as page:
+        assert re.search(r'^penstock_queue_messages{provider="unrouted"} [1-9]', await page.text(), re.M)
+
+
+async def test_every_route_of_the_document_is_served_and_every_read_answers(caller: Caller) -> None:
+    document = openapi_document()
+    assert {(r.method, r.path) for r in ROUTES} == {
+        (method.upper(), path) for path, methods in document["paths"].items() for method in methods
+    }
+    for route in ROUTES:
+        if route.method == "GET" and "{" not in route.path:
+            status, _ = await caller.call("GET", route.path)
+            assert status == route.success, route.path
