@@ -90,7 +90,9 @@ class Control:
             await self.refresh()
             self._wake.clear()
             try:
-                await asyncio.wait_for(self._wake.wait(), POLL)
+                # not wait_for: until Python 3.12 it may swallow a cancellation that comes with the answer
+                async with asyncio.timeout(POLL):
+                    await self._wake.wait()
             except TimeoutError:
                 continue
 

@@ -85,7 +85,9 @@ class SqlEventLog:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.add(future)
         try:
-            await asyncio.wait_for(future, timeout)
+            # not wait_for: until Python 3.12 it may swallow a cancellation that comes with the answer
+            async with asyncio.timeout(timeout):
+                await future
         except TimeoutError:
             return  # the caller looks anyway
         finally:
