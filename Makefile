@@ -25,7 +25,7 @@ test: .venv/.stamp-test
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest -n 2 --dist loadfile tests/unit tests/contract tests/sim
+	$(BIN)/pytest -n 2 --dist loadfile tests/sim tests/contract tests/unit
 	tests/in-namespace $(BIN)/pytest tests/integration
 
 check: .venv/.stamp-test
@@ -33,7 +33,7 @@ check: .venv/.stamp-test
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest -n 2 --dist loadfile tests/unit tests/contract tests/sim
+	$(BIN)/pytest -n 2 --dist loadfile tests/sim tests/contract tests/unit
 
 bench: .venv/.stamp-test
 	@for program in benchmarks/*.py; do $(BIN)/python $$program || exit 1; done

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import os
 import random
 from collections import Counter
 from collections.abc import Coroutine, Iterable
@@ -264,7 +265,7 @@ plans = st.builds(
 )  # fmt: skip
 
 
-@settings(max_examples=4)
+@settings(max_examples=8 if os.environ.get("CI") else 2)
 @given(plans, st.tuples(behaviours, behaviours), st.integers(0, 500), st.integers(0, 60), st.integers(0, 10**6))
 def test_six_weeks_never_pass_a_cap_or_a_closed_gate(
     plan: Plan, pair: tuple[Behaviour, Behaviour], bulk: int, urgent: int, seed: int
