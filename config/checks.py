@@ -176,8 +176,10 @@ def _recipients(settings: Settings) -> _Found:
     if settings.optins.stream and settings.stream(settings.optins.stream) is None:
         known = f"Use one of: {', '.join(s.name for s in settings.streams)}"
         yield "optins.stream", f"'{settings.optins.stream}' is not configured", known
-    if settings.optins.sender:
-        yield from _tried("optins.sender", parse_address, settings.optins.sender)
+    if sender := settings.optins.sender:
+        # `Name <address>` or the bare address; the exact form is read when a mail is made
+        bare = sender.rstrip().removesuffix(">").rpartition("<")[2] if sender.rstrip().endswith(">") else sender
+        yield from _tried("optins.sender", parse_address, bare)
     for index, stream in enumerate(settings.streams):
         if stream.track_text and not stream.track_clicks:
             yield f"streams[{index}].track_text", "does nothing without track_clicks", "Set track_clicks = true"

@@ -43,6 +43,7 @@ from service.inbound import InboundServer
 from service.metering import Metering
 from service.operator import Operator
 from service.parts import Parts
+from service.recipients import RecipientDesk
 from service.reports import build_reports
 from service.resolver import DnsResolver
 from service.seeds import build_seeds
@@ -51,7 +52,6 @@ from service.submission import SubmissionServer
 from service.tasks import Supervisor
 from service.timetable import Timetable
 from service.tlsbook import TlsBook
-from service.unsubscribe import Unsubscriber
 from service.web.server import WebServer
 from service.webhooks import Webhooks
 from storage.stores import Stores, open_stores
@@ -125,10 +125,11 @@ class Service:
         )  # fmt: skip
         intake = Intake(
             queue=stores.queue, suppressions=stores.suppressions, idempotency=stores.idempotency, clock=clock,
-            settings=settings, on_accepted=dispatcher.wake,
+            settings=settings, frequencies=stores.choices, on_accepted=dispatcher.wake,
         )  # fmt: skip
         parts = Parts(
             settings=settings, clock=clock, stores=stores, intake=intake, signer=signer, projector=projector,
+            desk=RecipientDesk.build(settings=settings, signer=signer, stores=stores, intake=intake, clock=clock),
             control=control, supervisor=supervisor, plans=tuple(plans), rules=tuple(rules),
             providers=tuple(providers), sandbox=sandbox,
             webhooks=Webhooks(settings.webhooks, stores=stores, clock=clock, node=node),
@@ -154,8 +155,7 @@ class Service:
         service._doors = [
             *([InboundServer(settings, returns)] if settings.inbound.enabled else []),
             *([SubmissionServer(settings, intake)] if settings.submission.enabled else []),
-            WebServer(parts, Unsubscriber(
-                signer=signer, log=stores.log, suppressions=stores.suppressions, clock=clock), alerting.keeper, feeds,
+            WebServer(parts, alerting.keeper, feeds,
                 reports),
         ]  # fmt: skip
         jobs = [*feeds.jobs, *reports.jobs, *feedback.jobs]
@@ -176,6 +176,7 @@ class Service:
         assert self._book is not None
         parts.supervisor.keep("tls book", self._book.run)
         parts.supervisor.keep("clock", self._keep_clock)
+        parts.supervisor.keep("opens and clicks", parts.desk.recorder.run)
         parts.webhooks.start(parts.supervisor)
         assert self._timetable is not None
         self._timetable.start()
@@ -191,6 +192,7 @@ class Service:
         if self._timetable is not None:
             self._timetable.stop()
         await self.parts.supervisor.stop()
+        await self.parts.desk.stop()
         await self.parts.webhooks.close()
         if self._book is not None:
             await self._book.flush()

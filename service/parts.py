@@ -12,6 +12,7 @@ from monitor.projector import Projector
 from sender.intake import Intake
 from service.control import Control
 from service.operator import Operator
+from service.recipients import RecipientDesk
 from service.tasks import Supervisor
 from service.webhooks import Webhooks
 from storage.stores import Stores
@@ -30,6 +31,7 @@ class Parts:
     control: Control
     operator: Operator
     supervisor: Supervisor
+    desk: RecipientDesk
     plans: tuple[Plan, ...]
     rules: tuple[Rule, ...]
     providers: tuple[ProviderRow, ...]

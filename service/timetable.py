@@ -50,6 +50,7 @@ class Timetable:
         self._every("warm-up steps", max(0.5, 60 / hurry), lambda: steps.run_day(clock.now()))
         self._every("alerts", 1.0, alerting.tick)
         self._every("metrics", 10.0, metering.tick)
+        self._every("old opens and clicks", 3600.0, lambda: parts.desk.forget(clock.now()))
         self._every("suppressions", max(1.0, 30 / hurry), lambda: parts.stores.suppressions.end_expired(clock.now()))
         self._every("frequency", 600.0, lambda: parts.stores.frequency.prune(day_of(clock.now())))
         if seeds is not None:

@@ -36,9 +36,9 @@ class Unsubscriber:
         self._suppressions = suppressions
         self._clock = clock
 
-    async def find(self, token: str) -> Subscription | None:
+    async def find(self, token: str, purpose: Purpose = Purpose.UNSUBSCRIBE) -> Subscription | None:
         """The subscription of a link, None when the token proves nothing."""
-        verified = self._signer.verify(token, self._clock.now(), Purpose.UNSUBSCRIBE)
+        verified = self._signer.verify(token, self._clock.now(), purpose)
         if not isinstance(verified, Token):
             return None
         attribution: Attribution | None = None

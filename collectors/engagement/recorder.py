@@ -16,7 +16,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from collectors.engagement.judge import Visit, bursts, judge
+from collectors.engagement.judge import BURST_SECONDS, Visit, bursts, judge
 from config.machines import Machines
 from core.errors import PenstockError
 from core.events import Accepted, Clicked, Delivered, Event, Opened
@@ -33,6 +33,7 @@ SETTLE_SECONDS = 1.5
 WAIT_SECONDS = 30.0
 MAX_KNOWN = 20_000  # messages whose facts are remembered
 MAX_SEEN = 100_000  # fetches that led to an event already
+MAX_RECENT = 2000
 MAX_AGENT = 500
 _LASTING = ("agent:", "network:", "no-agent", "proxy:", "reader", "unknown-agent")
 
@@ -64,6 +65,7 @@ class Recorder:
         self._machines = machines
         self._ticks = ticks
         self._waiting: deque[Visit] = deque()
+        self._recent: deque[Visit] = deque(maxlen=MAX_RECENT)  # clicks that were judged a moment ago
         self._mails: OrderedDict[str, _Mail] = OrderedDict()
         self._seen: OrderedDict[tuple[str, str, str], None] = OrderedDict()
         self.dropped = 0
@@ -80,6 +82,11 @@ class Recorder:
                 agent=agent[:MAX_AGENT], ip=ip,
             )
         )  # fmt: skip
+
+    @property
+    def waiting(self) -> int:
+        """Notes that are not judged yet."""
+        return len(self._waiting)
 
     async def run(self) -> None:
         """Write for ever."""
@@ -104,26 +111,29 @@ class Recorder:
             ripe.append(self._waiting.popleft())
         if not ripe:
             return 0
-        # the links that a scanner has just begun to follow belong to the same run
+        # the links that a scanner has just followed, or has just begun to follow, belong to the same run
+        while self._recent and now - self._recent[0].tick > SETTLE_SECONDS + 2 * BURST_SECONDS:
+            self._recent.popleft()
         ids = {visit.message_id for visit in ripe}
-        young = [visit for visit in self._waiting if visit.message_id in ids]
+        beside = [visit for visit in (*self._recent, *self._waiting) if visit.message_id in ids]
         try:
-            judged, early = await self._judged(ripe, young)
+            judged, early = await self._judged(ripe, beside)
             new = await self._engagements.record([event for _, event in judged])
         except PenstockError:
             self._waiting.extendleft(reversed(ripe))
             raise
         self._waiting.extend(visit for visit in early if now - visit.tick < WAIT_SECONDS and not settled)
+        self._recent.extend(visit for visit in ripe if visit.target)
         for visit, event in judged:
             self._remember(visit, event.reason)
         self.recorded += new
         return new
 
     async def _judged(
-        self, ripe: Sequence[Visit], young: Sequence[Visit]
+        self, ripe: Sequence[Visit], beside: Sequence[Visit]
     ) -> tuple[list[tuple[Visit, Opened | Clicked]], list[Visit]]:
         by_message: dict[str, list[Visit]] = {}
-        for visit in (*ripe, *young):
+        for visit in (*ripe, *beside):
             by_message.setdefault(visit.message_id, []).append(visit)
         settled = set(map(id, ripe))
         judged: list[tuple[Visit, Opened | Clicked]] = []

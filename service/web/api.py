@@ -20,6 +20,8 @@ from service.explain import StoryLine, explain_lane, explain_message, explain_pa
 from service.figures import LaneFigures, lane_figures, today
 from service.web.auth import caller_of, problem
 from service.web.bodies import BodyModel, MessageBody, PauseBody, ResumeBody, SuppressBody, instant
+from service.web.consent import OptInBody, get_consents, post_optins
+from service.web.engagement_api import get_engagement
 from service.web.keys import PARTS
 from service.web.reports_api import post_reports
 from service.web.sheets_api import get_listings, get_observations, get_requirements
@@ -200,6 +202,12 @@ ROUTES: tuple[RouteDoc, ...] = (
              summary="Pause a scope by the operator's word"),
     RouteDoc(method="POST", path="/v1/pauses/resume", handler=post_resume, body=ResumeBody,
              summary="Open every gate over exactly this scope"),
+    RouteDoc(method="POST", path="/v1/optins", handler=post_optins, body=OptInBody, success=202,
+             summary="Ask an address by mail whether it agrees (double opt-in)"),
+    RouteDoc(method="GET", path="/v1/consents/{address}", handler=get_consents,
+             summary="Proof of consent: who agreed to what, when, from where, in which words"),
+    RouteDoc(method="GET", path="/v1/engagement", handler=get_engagement,
+             summary="Opens and clicks of people and machines, by stream and campaign (days=7)"),
     RouteDoc(method="GET", path="/v1/suppressions", handler=get_suppressions, summary="The suppression list, by page"),
     RouteDoc(method="POST", path="/v1/suppressions", handler=post_suppressions, body=SuppressBody, success=201,
              summary="Never mail these addresses again"),

@@ -22,7 +22,7 @@ from core.state import CounterKey, Gate
 from service.figures import LaneFigures, lane_figures, today
 from service.parts import Parts
 from service.web.dashboard import render_dashboard
-from service.web.recipient import language_of
+from service.web.public import language_of
 from service.web.view import (
     DashboardView,
     DayVolume,

@@ -1,4 +1,4 @@
-"""What recipients see: the unsubscribe page.  No login, no cookies, no script, no redirect (RFC 8058).
+"""The unsubscribe page (RFC 8058).
 
 GET shows a page and changes nothing, because scanners follow links; POST with `List-Unsubscribe=One-Click` acts at
 once; the page's own button posts `confirm=1`.  An unknown or expired token says so without telling anything else.
@@ -10,7 +10,9 @@ from html import escape
 
 from aiohttp import web
 
-from service.web.keys import UNSUBSCRIBER
+from service.unsubscribe import Subscription
+from service.web.keys import PARTS
+from service.web.public import form_of, hammered, language_of, page, refused
 
 _TEXTS = {
     "en": {
@@ -19,6 +21,7 @@ _TEXTS = {
         "button": "Unsubscribe",
         "done": "Done. {address} gets no more “{stream}” mail from us.",
         "bad": "This link is not valid or has expired. Nothing was changed.",
+        "choose": "Choose topics and how often instead",
     },
     "ru": {
         "title": "Отписка",
@@ -26,66 +29,50 @@ _TEXTS = {
         "button": "Отписаться",
         "done": "Готово. Письма «{stream}» на адрес {address} больше не придут.",
         "bad": "Ссылка неверна или устарела. Ничего не изменилось.",
+        "choose": "Выбрать темы и частоту писем",
     },
 }
-
-
-def language_of(request: web.Request) -> str:
-    """`ru` when asked for by ?lang= or preferred by the browser, else `en`."""
-    asked = request.query.get("lang", "")
-    if asked in _TEXTS:
-        return asked
-    best, best_weight = "en", -1.0
-    for part in request.headers.get("Accept-Language", "")[:200].split(","):
-        name, _, weight = part.strip().partition(";q=")
-        code = name.split("-")[0].lower()
-        try:
-            value = float(weight or 1)
-        except ValueError:
-            continue
-        if code in _TEXTS and value > best_weight:
-            best, best_weight = code, value
-    return best
 
 
 async def unsubscribe_page(request: web.Request) -> web.Response:
     """GET /u/{token}: ask."""
     language = language_of(request)
     words = _TEXTS[language]
-    found = await request.app[UNSUBSCRIBER].find(request.match_info["token"])
+    found = await request.app[PARTS].desk.unsubscriber.find(request.match_info["token"])
     if found is None:
-        return _page(language, f"<p>{escape(words['bad'])}</p>", 404)
-    ask = words["ask"].format(stream=found.stream, address=found.recipient)
-    return _page(
-        language,
+        return refused(request) or page(language, words["title"], f"<p>{escape(words['bad'])}</p>", 404)
+    if (busy := hammered(request, found.message_id)) is not None:
+        return busy
+    ask = words["ask"].format(stream=_title(request, found, language), address=found.recipient)
+    return page(
+        language, words["title"],
         f'<p>{escape(ask)}</p><form method="post"><input type="hidden" name="confirm" value="1">'
-        f"<button>{escape(words['button'])}</button></form>",
-    )
+        f"<button>{escape(words['button'])}</button></form>{_choose(request, found, language)}",
+    )  # fmt: skip
 
 
 async def unsubscribe_now(request: web.Request) -> web.Response:
     """POST /u/{token}: act.  Answers 200 also when it was done before."""
     language = language_of(request)
     words = _TEXTS[language]
-    unsubscriber = request.app[UNSUBSCRIBER]
+    unsubscriber = request.app[PARTS].desk.unsubscriber
     found = await unsubscriber.find(request.match_info["token"])
     if found is None:
-        return _page(language, f"<p>{escape(words['bad'])}</p>", 404)
-    form = await request.post()
+        return refused(request) or page(language, words["title"], f"<p>{escape(words['bad'])}</p>", 404)
+    form = await form_of(request)
     one_click = form.get("List-Unsubscribe") == "One-Click"
     if not one_click and form.get("confirm") != "1":
         return await unsubscribe_page(request)
     await unsubscriber.unsubscribe(found, "one_click" if one_click else "page")
-    done = words["done"].format(stream=found.stream, address=found.recipient)
-    return _page(language, f'<p role="status">{escape(done)}</p>')
+    done = words["done"].format(stream=_title(request, found, language), address=found.recipient)
+    return page(language, words["title"], f'<p role="status">{escape(done)}</p>{_choose(request, found, language)}')
 
 
-def _page(language: str, inner: str, status: int = 200) -> web.Response:
-    title = escape(_TEXTS[language]["title"])
-    text = (
-        f'<!doctype html><html lang="{language}"><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="robots" content="noindex">'
-        f'<title>{title}</title><link rel="stylesheet" href="/static/recipient.css">'
-        f"<main><h1>{title}</h1>{inner}</main></html>"
-    )
-    return web.Response(text=text, content_type="text/html", status=status, headers={"Cache-Control": "no-store"})
+def _title(request: web.Request, found: Subscription, language: str) -> str:
+    stream = request.app[PARTS].settings.stream(found.stream)
+    return stream.title(language) if stream is not None else found.stream
+
+
+def _choose(request: web.Request, found: Subscription, language: str) -> str:
+    token = request.app[PARTS].desk.preferences.token(found.message_id)
+    return f'<p><a href="/p/{token}?lang={language}">{escape(_TEXTS[language]["choose"])}</a></p>'

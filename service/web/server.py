@@ -11,30 +11,31 @@ from alerts.keeper import AlertKeeper
 from service.feeds import Feeds
 from service.parts import Parts
 from service.reports import Reports
-from service.unsubscribe import Unsubscriber
 from service.web.api import ROUTES
 from service.web.auth import Gatekeeper, errors_as_json
+from service.web.consent import confirm_now, confirm_page
 from service.web.health import healthz, metrics, readyz
-from service.web.keys import PARTS, UNSUBSCRIBER
+from service.web.keys import PARTS
 from service.web.openapi import openapi_document
 from service.web.page import GATHERER, Gatherer, dashboard
+from service.web.preferences import preferences_page, preferences_save
+from service.web.public import LIMITS, Limits
 from service.web.recipient import unsubscribe_now, unsubscribe_page
 from service.web.reports_api import REPORTS
 from service.web.sheets_api import FEEDS
+from service.web.tracking import follow, pixel
 
 STATIC = Path(__file__).parent / "static"
 
 
-def build_web(
-    parts: Parts, unsubscriber: Unsubscriber, keeper: AlertKeeper, feeds: Feeds, reports: Reports
-) -> web.Application:
+def build_web(parts: Parts, keeper: AlertKeeper, feeds: Feeds, reports: Reports) -> web.Application:
     """The application with every route.  Raises InvalidInput when the API would be open to the network."""
     http = parts.settings.http
     app = web.Application(
         client_max_size=http.max_body_bytes, middlewares=[errors_as_json, Gatekeeper(http).middleware]
     )
     app[PARTS] = parts
-    app[UNSUBSCRIBER] = unsubscriber
+    app[LIMITS] = Limits(http.trusted_proxies)
     app[GATHERER] = Gatherer(parts, keeper)
     app[FEEDS] = feeds
     app[REPORTS] = reports
@@ -46,6 +47,12 @@ def build_web(
     app.router.add_get("/openapi.json", _openapi)
     app.router.add_get("/u/{token}", unsubscribe_page)
     app.router.add_post("/u/{token}", unsubscribe_now)
+    app.router.add_get("/p/{token}", preferences_page)
+    app.router.add_post("/p/{token}", preferences_save)
+    app.router.add_get("/o/{token}", confirm_page)
+    app.router.add_post("/o/{token}", confirm_now)
+    app.router.add_get("/c/{link}", follow)
+    app.router.add_get("/t/{token}.gif", pixel)
     app.router.add_get("/", dashboard)
     app.router.add_static("/static/", STATIC)
     return app
@@ -58,12 +65,10 @@ async def _openapi(_request: web.Request) -> web.Response:
 class WebServer:
     """The listener."""
 
-    def __init__(
-        self, parts: Parts, unsubscriber: Unsubscriber, keeper: AlertKeeper, feeds: Feeds, reports: Reports
-    ) -> None:
+    def __init__(self, parts: Parts, keeper: AlertKeeper, feeds: Feeds, reports: Reports) -> None:
         http = parts.settings.http
         self._host, self._port = http.host, http.port
-        app = build_web(parts, unsubscriber, keeper, feeds, reports)
+        app = build_web(parts, keeper, feeds, reports)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=5)
 
     async def start(self) -> None:

@@ -1,0 +1,48 @@
+"""GET /v1/engagement: how much of each stream and campaign was opened and followed, by whom.
+
+Rates are human ones over deliveries.  `days` (1 to 90, default 7) counts whole UTC days with today; each message is
+counted in the hour of its first sending.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+from aiohttp import web
+
+from core.errors import InvalidInput
+from core.metrics import Metric
+from service.figures import today
+from service.web.keys import PARTS
+
+_COUNTED = (
+    Metric.DELIVERED, Metric.OPENED_HUMAN, Metric.OPENED_MACHINE, Metric.CLICKED_HUMAN, Metric.CLICKED_MACHINE,
+    Metric.UNSUBSCRIBED, Metric.COMPLAINED,
+)  # fmt: skip
+
+
+async def get_engagement(request: web.Request) -> web.Response:
+    parts = request.app[PARTS]
+    text = request.query.get("days", "7")
+    if not text.isdigit() or not 1 <= int(text[:4]) <= 90:
+        raise InvalidInput("days", f"{text[:20]!r} is no number of days", "Give 1 to 90")
+    since = today(parts.clock.now()) - 24 * (int(text) - 1)
+    sums: dict[tuple[str, str], dict[str, int]] = defaultdict(lambda: dict.fromkeys(_COUNTED, 0))
+    for key, value in (await parts.stores.counters.load(since)).items():
+        traffic = key.attribution.traffic
+        if key.metric in _COUNTED:
+            sums[str(traffic.stream), str(traffic.campaign)][key.metric] += value
+    rows = [
+        {
+            "stream": stream, "campaign": campaign, **counted,
+            "open_rate": _rate(counted, Metric.OPENED_HUMAN), "click_rate": _rate(counted, Metric.CLICKED_HUMAN),
+        }
+        for (stream, campaign), counted in sorted(sums.items())
+        if any(counted.values())
+    ]  # fmt: skip
+    return web.json_response({"days": int(text), "engagement": rows})
+
+
+def _rate(counted: dict[str, int], metric: Metric) -> float | None:
+    delivered = counted[Metric.DELIVERED]
+    return min(1.0, counted[metric] / delivered) if delivered else None
