@@ -4,7 +4,7 @@
     READY ─► MAIL ─► RCPT ─► DATA ─► CONTENT ─► FINAL ─► READY            in lockstep
     READY ─► PIPED_MAIL ─► PIPED_RCPT ─► PIPED_DATA ─► CONTENT ─► …       where the host offers PIPELINING
                  └─► DRAIN_RCPT ─► DRAIN_DATA (─► EMPTY): the replies still owed after a refusal
-    RCPT or DATA refused ─► RESET ─► READY
+    RCPT, DATA or the message refused ─► RESET ─► READY
 
 Contract: every kind of reply has its row in every state that awaits one; a pair without a row is a misuse by our own
 code.  What is done on entering a state is in `sender.session`.  RFC 5321 section 4.1.4, RFC 2920, RFC 3207.
@@ -94,12 +94,15 @@ TABLE: dict[tuple[State, Input], State] = {
     (_S.PIPED_RCPT, _I.OK): _S.PIPED_DATA, (_S.PIPED_RCPT, _I.LATER): _S.DRAIN_DATA,
     (_S.PIPED_RCPT, _I.NO): _S.DRAIN_DATA,
     (_S.PIPED_DATA, _I.GO_ON): _S.CONTENT, (_S.PIPED_DATA, _I.LATER): _S.RESET, (_S.PIPED_DATA, _I.NO): _S.RESET,
-    (_S.DRAIN_RCPT, _I.OK): _S.DRAIN_DATA, (_S.DRAIN_RCPT, _I.LATER): _S.DRAIN_DATA,
+    # MAIL was refused and RCPT is taken: it joins another transaction, which a dot would deliver empty
+    (_S.DRAIN_RCPT, _I.OK): _S.CLOSED, (_S.DRAIN_RCPT, _I.LATER): _S.DRAIN_DATA,
     (_S.DRAIN_RCPT, _I.NO): _S.DRAIN_DATA,
     # RFC 2920 section 3.1: a 354 in spite of the refusal is answered with a dot alone
     (_S.DRAIN_DATA, _I.GO_ON): _S.EMPTY, (_S.DRAIN_DATA, _I.LATER): _S.RESET, (_S.DRAIN_DATA, _I.NO): _S.RESET,
     (_S.CONTENT, _I.FLUSHED): _S.FINAL,
-    (_S.FINAL, _I.OK): _S.READY, (_S.FINAL, _I.LATER): _S.READY, (_S.FINAL, _I.NO): _S.READY,
+    # a refusal need not end the transaction at the host (Postfix: smtpd_end_of_data_restrictions), whatever RFC 5321
+    # section 4.1.1.4 says: the next MAIL would be refused and its RCPT added to this message's
+    (_S.FINAL, _I.OK): _S.READY, (_S.FINAL, _I.LATER): _S.RESET, (_S.FINAL, _I.NO): _S.RESET,
     (_S.EMPTY, _I.OK): _S.READY, (_S.EMPTY, _I.LATER): _S.READY, (_S.EMPTY, _I.NO): _S.READY,
     (_S.RESET, _I.OK): _S.READY,
     (_S.CLOSED, _I.LOST): _S.CLOSED, (_S.CLOSED, _I.QUIT): _S.CLOSED,

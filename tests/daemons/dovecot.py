@@ -1,11 +1,11 @@
-"""Dovecot: mailboxes by LMTP and IMAP; a move to Junk mails a real feedback report (RFC 5965) through sieve."""
+"""Dovecot: mailboxes by LMTP and IMAP, full and missing ones too; moves to Junk and back mail real feedback reports."""
 
 from __future__ import annotations
 
 import os
 import pwd
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tests.daemons.certificate import make_certificate
@@ -31,6 +31,15 @@ submission_host = {report_host}
 passdb {{
   driver = passwd-file
   args = username_format=%u {folder}/users
+}}
+userdb {{
+  driver = passwd-file
+  args = username_format=%u {folder}/gone
+  result_success = return-fail
+}}
+userdb {{
+  driver = passwd-file
+  args = username_format=%u {folder}/full
 }}
 userdb {{
   driver = static
@@ -59,12 +68,13 @@ service lmtp {{
     port = {lmtp}
   }}
 }}
+mail_plugins = quota
 protocol lmtp {{
-  mail_plugins = sieve
+  mail_plugins = $mail_plugins sieve
   postmaster_address = postmaster@mx.test
 }}
 protocol imap {{
-  mail_plugins = imap_sieve
+  mail_plugins = $mail_plugins imap_sieve
 }}
 plugin {{
   sieve = file:~/sieve;active=~/.dovecot.sieve
@@ -75,15 +85,32 @@ plugin {{
   imapsieve_mailbox1_name = {junk}
   imapsieve_mailbox1_causes = COPY APPEND
   imapsieve_mailbox1_before = file:{folder}/sieve/report.sieve
+  imapsieve_mailbox2_name = *
+  imapsieve_mailbox2_from = {junk}
+  imapsieve_mailbox2_causes = COPY
+  imapsieve_mailbox2_before = file:{folder}/sieve/rescue.sieve
+  quota = count:User quota
+  quota_vsizes = yes
 }}
 """
 
 
 class Dovecot:
-    """Mailboxes `users` (name → password); mail whose To matches `junked` is filed as spam on arrival."""
+    """Mailboxes `users` (name → password); mail whose To matches `junked` is filed as spam on arrival.
+
+    Nobody knows the users `gone`; the mailboxes of `full` take no mail any more."""
 
     def __init__(
-        self, folder: Path, users: Mapping[str, str], *, junk: str, junked: str, report_host: str, report_to: str
+        self,
+        folder: Path,
+        users: Mapping[str, str],
+        *,
+        junk: str,
+        junked: str,
+        report_host: str,
+        report_to: str,
+        gone: Sequence[str] = (),
+        full: Sequence[str] = (),
     ) -> None:
         self.address = "127.0.0.1"
         owner = pwd.getpwnam("nobody")
@@ -92,6 +119,13 @@ class Dovecot:
             (folder / name).mkdir()
         certificate, key = make_certificate(folder, "imap.test")
         (folder / "users").write_text("".join(f"{user}:{{PLAIN}}{word}::::::\n" for user, word in users.items()))
+        (folder / "gone").write_text("".join(f"{user}:::::::\n" for user in gone))
+        (folder / "full").write_text(
+            "".join(
+                f"{user}::{owner.pw_uid}:{owner.pw_gid}::{folder}/mail/{user}::userdb_quota_rule=*:bytes=1024\n"
+                for user in full
+            )
+        )
         (folder / "sieve/filing.sieve").write_text(
             'require ["fileinto", "special-use", "mailbox", "envelope"];\n'
             f'if anyof (header :is "X-Spam" "Yes", envelope :is "to" "{junked}")\n'
@@ -100,6 +134,10 @@ class Dovecot:
         (folder / "sieve/report.sieve").write_text(
             'require ["vnd.dovecot.report", "imapsieve"];\n'
             f'report :headers_only "abuse" "Reported as spam by the user." "{report_to}";\n'
+        )
+        (folder / "sieve/rescue.sieve").write_text(
+            'require ["vnd.dovecot.report", "imapsieve"];\n'
+            f'report :headers_only "not-spam" "Rescued from spam by the user." "{report_to}";\n'
         )
         (folder / "dovecot.conf").write_text(
             _CONFIG.format(

@@ -24,7 +24,7 @@ from tests.daemons.knot import Knot, txt
 from tests.daemons.postfix import Exchanger, Postfix
 from tests.daemons.process import Daemon, wait_until
 from tests.daemons.rspamd import MILTER, Rspamd
-from tests.integration.settings import ALPHA, BETA, CONFIG, PASSWORD, RECORDS, SEEDS, TOKEN, USERS
+from tests.integration.settings import ALPHA, BETA, CONFIG, GAMMA, PASSWORD, RECORDS, SEEDS, TOKEN, USERS
 
 _DMARC = """
 reporting { enabled = true; email = "dmarc@receiver.test"; domain = "receiver.test"; org_name = "Receiver";
@@ -32,6 +32,7 @@ reporting { enabled = true; email = "dmarc@receiver.test"; domain = "receiver.te
  report_local_controller = true; }
 """
 # dead addresses are refused at RCPT, as a real provider does; the temporary one is deferred first
+_LATE = "/^late/ 550 5.1.1 Recipient address rejected: User unknown in virtual mailbox table\n"
 _RCPT = "/^dead/ 550 5.1.1 The email account that you tried to reach does not exist\n"
 
 
@@ -50,16 +51,20 @@ class World:
         self.rspamd = Rspamd(self._sub("rspamd"), dns="127.0.0.1:53", dmarc=_DMARC)
         self.dovecot = Dovecot(
             self._sub("dovecot"), USERS, junk="Junk", junked=SEEDS["beta"], report_host="192.0.2.20:25",
-            report_to="fbl@rp.sender.test",
+            report_to="fbl@rp.sender.test", gone=["gone@gamma.test"], full=["full@gamma.test"],
         )  # fmt: skip
         refuse_dead = f"check_recipient_access regexp:{folder}/postfix/etc/rcpt"
         self.postfix = Postfix(
             self._sub("postfix"),
             [Exchanger(address=ALPHA), Exchanger(address=BETA, parameters={
                 "myhostname": "mx1.beta.test", "smtpd_recipient_restrictions":
-                f"reject_unauth_destination, {refuse_dead}"})],
-            ["alpha.test", "beta.test"], lmtp=("127.0.0.1", LMTP), milter=("127.0.0.1", MILTER),
-            files={"rcpt": _RCPT},
+                f"reject_unauth_destination, {refuse_dead}"}),
+             Exchanger(address=GAMMA, parameters={
+                "myhostname": "mx1.gamma.test", "smtpd_recipient_restrictions":
+                f"reject_unauth_destination, {refuse_dead}", "smtpd_end_of_data_restrictions":
+                f"check_recipient_access regexp:{folder}/postfix/etc/late"})],
+            ["alpha.test", "beta.test", "gamma.test"], lmtp=("127.0.0.1", LMTP), milter=("127.0.0.1", MILTER),
+            files={"rcpt": _RCPT, "late": _LATE, "transport": "slow@gamma.test lmtp:inet:127.0.0.1:9\n"},
         )  # fmt: skip
         self.alertmanager = Alertmanager(self._sub("alertmanager"), self.hook.url)
         self._write_config()
@@ -130,7 +135,11 @@ class World:
 
     def wait_for(self, message_id: str, kind: str, seconds: float = 30) -> None:
         """Wait until a message has an event of that kind."""
-        wait_until(lambda: kind in self.kinds(message_id), f"{kind} of {message_id}: {self.penstock.tail()}", seconds)
+        wait_until(
+            lambda: kind in self.kinds(message_id),
+            lambda: f"{kind} of {message_id}: {self.penstock.tail()}\n{self.postfix.log()[-1500:]}",
+            seconds,
+        )
 
     def stop(self) -> None:
         for part in (self.penstock, self.alertmanager, self.postfix, self.dovecot, self.rspamd, self.knot, self.hook):

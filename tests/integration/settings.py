@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-ALPHA, BETA = "198.51.100.2", "203.0.113.2"  # the exchangers of the two providers
+ALPHA, BETA, GAMMA = "198.51.100.2", "203.0.113.2", "203.0.113.3"  # the exchangers of the providers
 OURS, INBOUND = "192.0.2.10", "192.0.2.20"  # our egress source; our listener for what comes back
 TOKEN, PASSWORD = "test-api-token-1234567890", "test-smtp-password-123"
 SEEDS = {"alpha": "seed@alpha.test", "beta": "seed@beta.test"}
-USERS = {"ann@alpha.test": "secret", "bob@beta.test": "secret", **dict.fromkeys(SEEDS.values(), "secret")}
+MAILBOX = "reports@gamma.test"  # where reports are routed to that our listener does not get
+USERS = {
+    "ann@alpha.test": "secret",
+    "bob@beta.test": "secret",
+    "eve@gamma.test": "secret",
+    MAILBOX: "secret",
+    **dict.fromkeys(SEEDS.values(), "secret"),
+}
 
 RECORDS = f"""\
 alpha.test. MX 10 mx1.alpha.test.
 mx1.alpha.test. A {ALPHA}
 beta.test. MX 10 mx1.beta.test.
 mx1.beta.test. A {BETA}
+gamma.test. MX 10 mx1.gamma.test.
+mx1.gamma.test. A {GAMMA}
 sender.test. MX 10 rp.sender.test.
 rp.sender.test. MX 10 in.sender.test.
 in.sender.test. A {INBOUND}
@@ -58,6 +67,15 @@ host = "{INBOUND}"
 port = 25
 dmarc_address = "dmarc@rp.sender.test"
 feedback_address = "fbl@rp.sender.test"
+mailbox_poll_seconds = 0.5
+[[report_mailboxes]]
+name = "routed"
+host = "127.0.0.1"
+port = 143
+security = "none"
+user = "{MAILBOX}"
+password_file = "seed"
+processed_folder = "Processed"
 [dns]
 nameservers = ["127.0.0.1"]
 [warmup]

@@ -131,6 +131,24 @@ def test_a_354_after_a_refusal_gets_a_dot_and_never_the_message() -> None:
     assert talk.session.state is State.READY
 
 
+def test_a_host_that_keeps_the_refused_transaction_open_is_reset_before_the_next_message() -> None:
+    # Postfix does after a refusal by smtpd_end_of_data_restrictions
+    talk = opened("PIPELINING").sends().says("250 a\n250 b\n354 go\n")
+    talk.hears("MAIL FROM:<t@rp.example.com>\nRCPT TO:<ann@example.net>\nDATA\nSubject: x\n\nhello\n.\n")
+    talk.says("550 5.7.1 no\n").hears("RSET\n").says("250 ok\n")
+    assert talk.answer.code == 550
+    talk.sends().hears("MAIL FROM:<t@rp.example.com>\nRCPT TO:<ann@example.net>\nDATA\n")
+
+
+def test_a_recipient_that_joins_somebody_elses_transaction_is_never_sent_a_dot() -> None:
+    talk = opened("PIPELINING").sends()
+    talk.hears("MAIL FROM:<t@rp.example.com>\nRCPT TO:<ann@example.net>\nDATA\n")
+    talk.says("503 5.5.1 nested MAIL command\n250 ok\n354 go\n").hears("")
+    assert talk.session.state is State.CLOSED
+    assert talk.outcome[-1] == HangUp()
+    assert (talk.answer.code, talk.answer.stage) == (503, Stage.MAIL)
+
+
 def test_a_refusal_stands_when_the_connection_breaks_behind_it() -> None:
     talk = opened("PIPELINING").sends().says("250 ok\n550 5.1.1 nobody\n").note([])
     talk.note(talk.session.lost("reset by peer"))
@@ -141,6 +159,9 @@ def test_a_refusal_stands_when_the_connection_breaks_behind_it() -> None:
 @pytest.mark.parametrize("code", [250, 451, 550])
 def test_the_reply_to_the_final_dot_decides(code: int) -> None:
     talk = opened("PIPELINING").sends().says("250 a\n250 b\n354 go\n").says(f"{code} this counts\n")
+    if code != 250:
+        assert talk.session.state is State.RESET
+        talk.says("250 flushed\n")
     assert (talk.answer.code, talk.answer.stage) == (code, Stage.FINAL)
     assert talk.session.state is State.READY
 
