@@ -249,6 +249,13 @@ class Monitor(Part):
     max_lag_seconds: float = Field(60, gt=0, description="Ramping lanes hold when the monitor is further behind")
 
 
+class IntakeLimits(Part):
+    """Beyond these, callers are put off (429, 451) instead of the service falling over."""
+
+    max_queued: int = Field(5_000_000, ge=1, description="Queued recipients")
+    max_inflight_bytes: int = Field(100_000_000, ge=1_000_000, description="Bodies of HTTP calls in work")
+
+
 class Webhook(Part):
     name: Name
     url: str
@@ -360,6 +367,7 @@ class Settings(Part):
     inbound: InboundListener = InboundListener()
     report_mailboxes: list[ReportMailbox] = Field(default_factory=list)
     suppression: Suppression = Suppression()
+    intake: IntakeLimits = IntakeLimits()
     delivery: Delivery = Delivery()
     relays: list[Relay] = Field(default_factory=list)
     dns: Dns = Dns()

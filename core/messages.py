@@ -16,7 +16,8 @@ Node = NewType("Node", str)  # one sender process; the owner of a lease
 class Submission:
     """One recipient on the way into the queue, validated.
 
-    `not_before`/`expires_at` in epoch seconds.  `priority` 0 is first.  `seed` marks a placement test.
+    `not_before`/`expires_at` in epoch seconds.  Waits of our own choosing put `expires_at` off, never `deadline` (0:
+    none), after which the caller does not want the message sent.  `priority` 0 is first.
     """
 
     message_id: MessageId
@@ -32,6 +33,7 @@ class Submission:
     provider: Provider = UNROUTED
     site: Site = NO_SITE
     variables: dict[str, str] = field(default_factory=dict)
+    deadline: float = 0.0
     topic: str = ""  # of the stream, '' for none
 
 

@@ -21,6 +21,9 @@ from sender.template import template_of
 MAX_VARIABLES = 100
 MAX_VARIABLE_CHARACTERS = 20_000  # of one recipient, names and values together
 MAX_FROM = 2000  # bytes of a From field
+MAX_METADATA = 20  # entries
+MAX_METADATA_CHARACTERS = 2000  # names and values together: the log carries them for each recipient
+MAX_SOURCE = 200  # characters of a list source
 MAX_CONTENT = 30_000_000  # bytes of one message or template
 
 
@@ -59,6 +62,9 @@ class Injection:
     not_before: float | None = None
     idempotency_key: str = ""
     topic: str = ""  # of the stream, '' for none
+    deadline: float | None = None  # epoch seconds after which it is not wanted any more
+    metadata: dict[str, str] = field(default_factory=dict)  # the caller's own words, given back in webhooks
+    list_source: str = ""  # how the addresses came to be on the caller's list
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +87,20 @@ def check_variables(variables: dict[str, str]) -> None:
         encoded_text(f"variables.{name[:50]}", value)
         if "\0" in value:
             raise InvalidInput(f"variables.{name[:50]}", "holds a NUL character", "Remove it")
+
+
+def check_notes(injection: Injection) -> None:
+    """Raises InvalidInput for metadata or a list source that the log should not carry for each recipient."""
+    if len(injection.metadata) > MAX_METADATA:
+        raise LimitExceeded("metadata", f"has {len(injection.metadata)} entries", f"At most {MAX_METADATA}")
+    if sum(len(name) + len(value) for name, value in injection.metadata.items()) > MAX_METADATA_CHARACTERS:
+        raise LimitExceeded("metadata", "is too long", f"At most {MAX_METADATA_CHARACTERS} characters in all")
+    if len(injection.list_source) > MAX_SOURCE:
+        raise LimitExceeded("list_source", "is too long", f"At most {MAX_SOURCE} characters")
+    for name, value in (*injection.metadata.items(), ("list_source", injection.list_source)):
+        encoded_text(name[:50], name + value)
+        if not (name.isprintable() and value.isprintable()):
+            raise InvalidInput("metadata, list_source", "holds control characters", "Remove them")
 
 
 def encoded_text(field_name: str, text: str) -> bytes:

@@ -43,6 +43,7 @@ from service.inbound import InboundServer
 from service.metering import Metering
 from service.operator import Operator
 from service.parts import Parts
+from service.pressure import Pressure
 from service.recipients import RecipientDesk
 from service.reports import build_reports
 from service.resolver import DnsResolver
@@ -123,16 +124,18 @@ class Service:
             schedule=RetrySchedule(settings.delivery), providers=providers, snapshot=control.snapshot,
             spent=control.spent,
         )  # fmt: skip
+        pressure = Pressure(stores.queue, settings.intake)
         intake = Intake(
             queue=stores.queue, suppressions=stores.suppressions, idempotency=stores.idempotency, clock=clock,
             settings=settings, frequencies=stores.choices, on_accepted=dispatcher.wake,
+            backlog=lambda: pressure.queued, max_queued=settings.intake.max_queued,
         )  # fmt: skip
         parts = Parts(
             settings=settings, clock=clock, stores=stores, intake=intake, signer=signer, projector=projector,
             desk=RecipientDesk.build(settings=settings, signer=signer, stores=stores, intake=intake, clock=clock),
             control=control, supervisor=supervisor, plans=tuple(plans), rules=tuple(rules),
             providers=tuple(providers), sandbox=sandbox,
-            webhooks=Webhooks(settings.webhooks, stores=stores, clock=clock, node=node),
+            pressure=pressure, webhooks=Webhooks(settings.webhooks, stores=stores, clock=clock, node=node),
             operator=Operator(
                 controls=stores.controls, suppressions=stores.suppressions, clock=clock, spare=settings.transactional
             ),
@@ -177,6 +180,7 @@ class Service:
         parts.supervisor.keep("tls book", self._book.run)
         parts.supervisor.keep("clock", self._keep_clock)
         parts.supervisor.keep("opens and clicks", parts.desk.recorder.run)
+        parts.supervisor.keep("pressure", parts.pressure.run)
         parts.webhooks.start(parts.supervisor)
         assert self._timetable is not None
         self._timetable.start()

@@ -12,6 +12,7 @@ from monitor.projector import Projector
 from sender.intake import Intake
 from service.control import Control
 from service.operator import Operator
+from service.pressure import Pressure
 from service.recipients import RecipientDesk
 from service.tasks import Supervisor
 from service.webhooks import Webhooks
@@ -36,5 +37,6 @@ class Parts:
     rules: tuple[Rule, ...]
     providers: tuple[ProviderRow, ...]
     webhooks: Webhooks
+    pressure: Pressure
     sandbox: bool = False
     notes: dict[str, str] = field(default_factory=dict)  # texts for people, e.g. the sandbox's story

@@ -1,18 +1,21 @@
 """SMTP submission (RFC 6409): applications inject with AUTH; nothing is relayed without credentials.
 
-Contract: 250 is answered after the durable commit.  `X-Penstock-Stream`, `X-Penstock-Campaign` and `X-Penstock-Topic`
-headers choose (default stream: the first transactional one); they are removed before sending.  When no
-recipient could be taken the answer is 550 with the first reason; when some were, 250 with the counts (each refusal
-is an IntakeRefused event).  A queue that is full or a store that cannot commit answers 451: the client keeps the mail.
+Contract: 250 is answered after the durable commit.  Headers of the message choose and are removed before sending:
+`X-Penstock-Stream` (default: the first transactional one), `-Campaign`, `-Topic`, `-Send-At`, `-Expires-At` (epoch
+seconds or RFC 3339), `-Metadata` (a JSON object of texts), `-List-Source`.  When no
+recipient could be taken the answer is 550 with the first reason; when some were, 250 with the counts (each refusal is
+an IntakeRefused event).  A queue that is full or a store that cannot commit answers 451: the client keeps the mail.
 """
 
 from __future__ import annotations
 
 import asyncio
 import hmac
+import json
 import logging
 import ssl
-from email.errors import MessageError
+from email.errors import HeaderParseError, MessageError
+from email.header import decode_header, make_header
 from email.parser import BytesHeaderParser
 from email.policy import compat32
 from typing import Any
@@ -24,6 +27,7 @@ from config.secrets import read_secret
 from core.errors import InvalidInput, PenstockError
 from core.events import Door
 from sender.intake import AnswerStatus, Injection, Intake, RecipientIn
+from service.instants import instant
 
 logger = logging.getLogger("penstock.submission")
 MAX_RECIPIENTS = 1000  # in one transaction, RFC 5321 section 4.5.3.1.8 asks for at least 100
@@ -36,6 +40,13 @@ class SubmissionHandler:
         self._intake = intake
         self._default_stream = default_stream
         self._users = users
+
+    async def handle_EHLO(
+        self, _server: SMTP, session: Session, _envelope: Envelope, hostname: str, responses: list[str]
+    ) -> list[str]:
+        # commands are read line by line from a buffer, as RFC 2920 asks of a server; the library does not say so
+        session.host_name = hostname
+        return [*responses[:-1], "250-PIPELINING", *responses[-1:]]
 
     async def handle_RCPT(
         self, _server: SMTP, _session: Session, envelope: Envelope, address: str, options: list[str]
@@ -56,6 +67,9 @@ class SubmissionHandler:
                 topic=chosen.get("topic", ""), door=Door.SMTP, mime=mime, sender=envelope.mail_from or "",
                 sending_domain=self._users.get(login) or "",
                 recipients=tuple(RecipientIn(address=address) for address in envelope.rcpt_tos),
+                not_before=instant(chosen.get("send-at") or None, "X-Penstock-Send-At"),
+                deadline=instant(chosen.get("expires-at") or None, "X-Penstock-Expires-At"),
+                metadata=_metadata(chosen.get("metadata", "")), list_source=chosen.get("list-source", ""),
             )  # fmt: skip
             answers = await self._intake.submit(injection)
         except InvalidInput as error:
@@ -141,7 +155,7 @@ def _tls(listener: SubmissionListener) -> ssl.SSLContext | None:
     return context
 
 
-_CHOICES = ("stream", "campaign", "topic")
+_CHOICES = ("stream", "campaign", "topic", "send-at", "expires-at", "metadata", "list-source")
 _OURS = tuple(f"x-penstock-{name}:".encode() for name in _CHOICES)
 
 
@@ -163,6 +177,19 @@ def _choices(content: bytes) -> tuple[dict[str, str], bytes]:
             kept.append(line)
     chosen = {name: str(headers.get(f"X-Penstock-{name}") or "").strip() for name in _CHOICES}
     return chosen, b"\r\n".join(kept) + separator + body
+
+
+def _metadata(text: str) -> dict[str, str]:
+    """The header's JSON object, e.g. {"order": "4711"}; RFC 2047 words are read."""
+    if not text:
+        return {}
+    try:
+        table = json.loads(str(make_header(decode_header(text))))
+    except (ValueError, LookupError, RecursionError, HeaderParseError) as error:
+        raise InvalidInput("X-Penstock-Metadata", "is no JSON object", 'Write {"order": "4711"}') from error
+    if not isinstance(table, dict) or not all(isinstance(value, str) for value in table.values()):
+        raise InvalidInput("X-Penstock-Metadata", "is no object of texts", 'Write {"order": "4711"}')
+    return table
 
 
 def _one_line(text: str) -> str:

@@ -21,6 +21,7 @@ from storage.feedback import create_feedback
 from storage.frequency import create_frequency
 from storage.observations import create_observations
 from storage.optins import create_optins
+from storage.queue.upkeep import add_deadlines
 from storage.suppressions import give_ends
 
 _version = Table("schema_version", MetaData(), Column("number", Integer, primary_key=True))
@@ -54,6 +55,7 @@ MIGRATIONS: tuple[Callable[[Connection], None], ...] = (
     _recipients,
     give_ends,
     take_over,
+    add_deadlines,
 )
 
 

@@ -36,6 +36,7 @@ _HAS_PAUSE = text("pause_id IS NOT NULL")
 _IS_UNROUTED = text("group_id = 0")
 _IS_LEASED = text("state = 2")
 _EXPIRES = text("expires_at > 0")
+_HAS_DEADLINE = text("deadline > 0")
 # a few rows that change all the time find room for their next version beside the last
 _HOT = {"fillfactor": 50}
 
@@ -100,6 +101,7 @@ queue = Table(
     Column("priority", Integer, nullable=False),
     Column("variables", Text, nullable=False),
     Column("topic", Text, nullable=False, server_default=""),  # its suppression scope, 'stream/topic'; '' for none
+    Column("deadline", Double, nullable=False, server_default="0"),  # 0: none; no wait of ours puts it off
     Column("attempts", Integer, nullable=False),
     Column("first_sent_at", Double, nullable=False),
     Column("source", Text, nullable=False),
@@ -113,6 +115,7 @@ queue = Table(
     Index("queue_ready", "group_id", "state", "due_at"),
     Index("queue_expiry", "group_id", "expiry"),
     Index("queue_body", "body_id"),
+    Index("queue_deadline", "deadline", sqlite_where=_HAS_DEADLINE, postgresql_where=_HAS_DEADLINE),
     Index("queue_unrouted", "priority", "domain", sqlite_where=_IS_UNROUTED, postgresql_where=_IS_UNROUTED),
     Index("queue_leased", "lease_until", sqlite_where=_IS_LEASED, postgresql_where=_IS_LEASED),
     # every row is rewritten a few times and then removed: by the default, a fifth of a million would lie dead in the

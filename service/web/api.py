@@ -18,8 +18,9 @@ from monitor import operator as word
 from sender.intake import AnswerStatus
 from service.explain import StoryLine, explain_lane, explain_message, explain_pause
 from service.figures import LaneFigures, lane_figures, today
+from service.instants import instant
 from service.web.auth import caller_of, problem
-from service.web.bodies import BodyModel, MessageBody, PauseBody, ResumeBody, SuppressBody, instant
+from service.web.bodies import BodyModel, MessageBody, PauseBody, ResumeBody, SuppressBody, read_message
 from service.web.consent import OptInBody, get_consents, post_optins
 from service.web.engagement_api import get_engagement
 from service.web.keys import PARTS
@@ -29,11 +30,11 @@ from service.web.sheets_api import get_listings, get_observations, get_requireme
 
 async def post_messages(request: web.Request) -> web.Response:
     parts = request.app[PARTS]
-    body = MessageBody.model_validate_json(await request.read())
-    header = request.headers.get("Idempotency-Key", "")
-    if header and not body.idempotency_key:
-        body = body.model_copy(update={"idempotency_key": header[:200]})
-    answers = await parts.intake.submit(body.injection())
+    # a body without a length may become as large as any
+    size = request.content_length or parts.settings.http.max_body_bytes
+    with parts.pressure.taking(size):
+        injection = await read_message(await request.read(), request.headers.get("Idempotency-Key", ""))
+        answers = await parts.intake.submit(injection)
     rows = [{"address": a.address, "status": str(a.status), "id": a.message_id, "reason": a.reason} for a in answers]
     accepted = sum(a.status is AnswerStatus.ACCEPTED for a in answers)
     return web.json_response({"accepted": accepted, "messages": rows}, status=202)

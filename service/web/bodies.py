@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
-from datetime import datetime
+import json
+from collections.abc import Sequence
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from core.errors import InvalidInput
+from core.errors import InvalidInput, LimitExceeded
 from core.events import Door
-from sender.intake import Injection, RecipientIn
+from sender.intake import MAX_RECIPIENTS, Injection, RecipientIn
+from service.instants import instant
 
 
 class BodyModel(BaseModel):
@@ -22,6 +25,10 @@ class BodyModel(BaseModel):
 class RecipientBody(BodyModel):
     address: str = Field(max_length=1000)
     variables: dict[str, str] = Field(default_factory=dict)
+
+
+_RECIPIENTS = TypeAdapter(list[RecipientBody | str])
+_PORTION = 250  # recipients that are read at once
 
 
 class MessageBody(BodyModel):
@@ -43,10 +50,13 @@ class MessageBody(BodyModel):
     to: str | None = Field(None, description="Short for one recipient", max_length=1000)
     recipients: list[RecipientBody | str] = Field(default_factory=list, max_length=10_000)
     send_at: float | str | None = Field(None, description="Epoch seconds or RFC 3339 with a time zone")
+    expires_at: float | str | None = Field(None, description="Not wanted any more from then on, whatever it waited for")
+    metadata: dict[str, str] = Field(default_factory=dict, max_length=20, description="Given back in webhooks")
+    list_source: str = Field("", max_length=200, description="How the addresses came to be on the list")
     idempotency_key: str = Field("", max_length=200)
 
-    def injection(self) -> Injection:
-        """The wish in intake's words.  Raises InvalidInput."""
+    def injection(self, recipients: Sequence[RecipientIn] = ()) -> Injection:
+        """The wish in intake's words; `recipients` besides its own.  Raises InvalidInput."""
         wished = [*([self.to] if self.to is not None else []), *self.recipients]
         parts = {"from": self.sender, "subject": self.subject, "text": self.text, "html": self.html}
         parts |= {name: text for name, text in (("preheader", self.preheader), ("utm", self.utm)) if text}
@@ -54,11 +64,9 @@ class MessageBody(BodyModel):
         return Injection(
             stream=self.stream, campaign=self.campaign, topic=self.topic, sender=self.sender,
             sending_domain=self.sending_domain, door=Door.HTTP, mime=self._mime(), parts=parts if has_parts else {},
-            recipients=tuple(
-                RecipientIn(address=r) if isinstance(r, str) else RecipientIn(address=r.address, variables=r.variables)
-                for r in wished
-            ),
-            not_before=instant(self.send_at), idempotency_key=self.idempotency_key,
+            recipients=(*map(_recipient, wished), *recipients), not_before=instant(self.send_at),
+            deadline=instant(self.expires_at, "expires_at"), metadata=self.metadata, list_source=self.list_source,
+            idempotency_key=self.idempotency_key,
         )  # fmt: skip
 
     def _mime(self) -> bytes | None:
@@ -68,6 +76,44 @@ class MessageBody(BodyModel):
             return base64.b64decode(self.mime, validate=True)
         except (binascii.Error, ValueError) as error:
             raise InvalidInput("mime", "is not base64", "Encode the whole message with base64") from error
+
+
+async def read_message(raw: bytes, header_key: str = "") -> Injection:
+    """The injection of a body, read in portions, so that ten thousand recipients hold nobody up for long.
+
+    `header_key` is the Idempotency-Key header, for a body without one.  Raises InvalidInput or ValidationError."""
+    try:
+        table = json.loads(raw)
+    except (UnicodeDecodeError, RecursionError) as error:
+        raise InvalidInput("body", "is no JSON in UTF-8, or is nested too deep", "Send a JSON object") from error
+    if not isinstance(table, dict):
+        raise InvalidInput("body", "is no JSON object", "See /openapi.json for the form")
+    wished = table.pop("recipients", [])
+    if not isinstance(wished, list):
+        raise InvalidInput("recipients", "is no list", 'Write [{"address": "ann@example.com"}]')
+    if len(wished) > MAX_RECIPIENTS:
+        raise LimitExceeded("recipients", f"{len(wished)} in one call", f"At most {MAX_RECIPIENTS}")
+    body = MessageBody.model_validate(table)
+    if header_key and not body.idempotency_key:
+        body = body.model_copy(update={"idempotency_key": header_key[:200]})
+    recipients: list[RecipientIn] = []
+    for start in range(0, len(wished), _PORTION):
+        try:
+            recipients += map(_recipient, _RECIPIENTS.validate_python(wished[start : start + _PORTION]))
+        except ValidationError as error:
+            first = error.errors()[0]
+            number = start + int(first["loc"][0])
+            raise InvalidInput(f"recipients.{number}", first["msg"], "See /openapi.json for the form") from error
+        await asyncio.sleep(0)
+    return body.injection(recipients)
+
+
+def _recipient(given: RecipientBody | str) -> RecipientIn:
+    return (
+        RecipientIn(address=given)
+        if isinstance(given, str)
+        else RecipientIn(address=given.address, variables=given.variables)
+    )
 
 
 class PauseBody(BodyModel):
@@ -93,15 +139,3 @@ class SuppressBody(BodyModel):
     stream: str = Field("", max_length=64)
     note: str = Field("", max_length=200)
     expires_at: float | str | None = Field(None, description="Epoch seconds or RFC 3339; never when left out")
-
-
-def instant(value: float | str | None, name: str = "send_at") -> float | None:
-    if value is None or isinstance(value, int | float):
-        return value
-    try:
-        at = datetime.fromisoformat(value)
-    except ValueError as error:
-        raise InvalidInput(name, f"{value[:40]!r} is no instant", "Write 2026-11-25T08:00:00+03:00") from error
-    if at.tzinfo is None:
-        raise InvalidInput(name, "has no time zone", "Write 2026-11-25T08:00:00+03:00")
-    return at.timestamp()

@@ -25,7 +25,15 @@ from storage.queue.accept import accept, put_off, route_portion, unrouted_domain
 from storage.queue.claim import claim_rows, is_sendable
 from storage.queue.groups import depth, due_groups, find_group, key_of
 from storage.queue.settle import release_rows, settle_rows
-from storage.queue.upkeep import expire_rows, find_row, groups_with_expired, recover_rows, remove_remains
+from storage.queue.upkeep import (
+    any_overdue,
+    end_overdue,
+    expire_rows,
+    find_row,
+    groups_with_expired,
+    recover_rows,
+    remove_remains,
+)
 
 
 class SqlQueue:
@@ -97,9 +105,13 @@ class SqlQueue:
         groups = await self._db.read(lambda connection: groups_with_expired(connection, now))
 
         await self._db.transact(lambda connection: remove_remains(connection, now), alone=True)
-        if not groups:
-            return 0
-        return await self._db.transact(lambda connection: expire_rows(connection, groups, now, limit))
+        gone = 0
+        # a look first: a transaction that finds nothing would still be a commit
+        if await self._db.read(lambda connection: any_overdue(connection, now)):
+            gone = await self._db.transact(lambda connection: end_overdue(connection, now, limit), alone=True)
+        if groups:
+            gone += await self._db.transact(lambda connection: expire_rows(connection, groups, now, limit))
+        return gone
 
     async def recover(self, node: Node, now: float) -> int:
         self._told(now)

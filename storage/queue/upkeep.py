@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, func, or_, select, update
+from sqlalchemy import Connection, bindparam, delete, func, inspect, or_, select, text, update
 
 from core.classify import BounceClass
 from core.events import Bounced
@@ -58,6 +58,13 @@ _EXPIRED = (
     .limit(bindparam("rows"))
     .with_for_update(skip_locked=True)
 )
+_OVERDUE = (
+    select(queue, queue_groups.c.provider)
+    .join(queue_groups, queue_groups.c.id == queue.c.group_id)
+    .where(queue.c.deadline > 0, queue.c.deadline <= bindparam("now"), IS_WAITING)
+    .limit(bindparam("rows"))
+    .with_for_update(of=queue, skip_locked=True)
+)
 _FIND = (
     select(queue, queue_groups.c.provider, queue_groups.c.site, queue_groups.c.waited)
     .join(queue_groups, queue_groups.c.id == queue.c.group_id)
@@ -90,6 +97,26 @@ def expire_rows(connection: Connection, groups: list[Any], now: float, limit: in
         gone += rows
     remove_rows(connection, gone)
     return len(gone)
+
+
+def any_overdue(connection: Connection, now: float) -> bool:
+    """Whether something waits beyond its deadline."""
+    return connection.execute(_OVERDUE, {"now": now, "rows": 1}).first() is not None
+
+
+def end_overdue(connection: Connection, now: float, limit: int) -> int:
+    """End rows that nobody holds and that their callers do not want sent any more.  How many."""
+    rows = list(connection.execute(_OVERDUE, {"now": now, "rows": limit}))
+    append_events(connection, [_expired(row, row.provider, now) for row in rows])
+    remove_rows(connection, rows)
+    return len(rows)
+
+
+def add_deadlines(connection: Connection) -> None:
+    """The migration that lets mail have a deadline; a new database has the column already."""
+    if "deadline" not in {column["name"] for column in inspect(connection).get_columns(queue.name)}:
+        connection.execute(text("ALTER TABLE queue ADD COLUMN deadline DOUBLE PRECISION NOT NULL DEFAULT 0"))
+        connection.execute(text("CREATE INDEX queue_deadline ON queue (deadline) WHERE deadline > 0"))
 
 
 def remove_remains(connection: Connection, now: float) -> None:

@@ -1,0 +1,224 @@
+"""SMTP submission with a real client on loopback: what is offered, who may, and what the headers choose."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import smtplib
+import socket
+import ssl
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from email.message import EmailMessage
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from config.model import Settings
+from core.clock import FixedClock
+from core.events import Accepted
+from sender.intake import Intake
+from service.submission import SubmissionServer
+from storage.stores import Stores, open_stores
+from tests.daemons.certificate import make_certificate
+
+NOW = 1_800_000_000.0
+PASSWORD = "a password of this test"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Door:
+    """A listener with its store."""
+
+    port: int
+    stores: Stores
+    certificate: Path
+
+    async def with_client(self, talk: Callable[[smtplib.SMTP], Any], *, login: bool = True) -> Any:
+        """Run a blocking dialogue beside the server's loop."""
+
+        def run() -> Any:
+            with smtplib.SMTP("127.0.0.1", self.port, timeout=10) as client:
+                client.ehlo("app.test")
+                if login:
+                    client.starttls(context=ssl.create_default_context(cafile=str(self.certificate)))
+                    client.login("crm", PASSWORD)
+                return talk(client)
+
+        return await asyncio.to_thread(run)
+
+    async def raw(self, *lines: bytes) -> bytes:
+        """Everything that is answered to these bytes, sent at once."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        await reader.readline()
+        writer.write(b"".join(lines))
+        async with asyncio.timeout(10):
+            answer = await reader.read()
+        writer.close()
+        await writer.wait_closed()
+        return answer
+
+    async def accepted(self) -> list[Accepted]:
+        return [row.event for row in await self.stores.log.read(0) if isinstance(row.event, Accepted)]
+
+
+@pytest.fixture
+async def door(tmp_path: Path) -> AsyncIterator[Door]:
+    certificate, key = make_certificate(tmp_path, "submission.test")
+    (tmp_path / "password").write_text(PASSWORD)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    settings = Settings.model_validate({
+        "sending_domains": [{"name": "sender.test", "return_path": "rp.sender.test"}],
+        "sources": [{"name": "mta1", "ehlo": "mta1.sender.test"}],
+        "submission": {
+            "port": port, "tls_cert": certificate, "tls_key": key, "max_size": 200_000,
+            "users": [{"name": "crm", "password_file": tmp_path / "password"}],
+        },
+    })  # fmt: skip
+    stores = await open_stores(f"sqlite:///{tmp_path}/p.db")
+    intake = Intake(
+        queue=stores.queue, suppressions=stores.suppressions, idempotency=stores.idempotency, clock=FixedClock(NOW),
+        settings=settings,
+    )  # fmt: skip
+    server = SubmissionServer(settings, intake)
+    await server.start()
+    yield Door(port=port, stores=stores, certificate=certificate)
+    await server.stop()
+    await stores.close()
+
+
+def message(**headers: str) -> EmailMessage:
+    mail = EmailMessage()
+    mail["From"] = "Shop <shop@sender.test>"
+    mail["To"] = "ann@x.test"
+    mail["Subject"] = "Your receipt"
+    for name, value in headers.items():
+        mail[name.replace("_", "-")] = value
+    mail.set_content("Thank you.\n")
+    return mail
+
+
+async def test_what_is_offered_before_and_after_tls(door: Door) -> None:
+    before = await door.with_client(lambda c: dict(c.esmtp_features), login=False)
+    assert {"size", "8bitmime", "smtputf8", "pipelining", "starttls"} <= before.keys()
+    assert before["size"] == "200000"
+    assert "auth" not in before, "a password must not cross the network in the clear"
+    after = await door.with_client(lambda c: (c.ehlo("app.test"), dict(c.esmtp_features))[1])
+    assert set(after["auth"].split()) == {"PLAIN", "LOGIN"}
+
+
+async def test_python_and_django_send_as_they_always_do(door: Door) -> None:
+    refused = await door.with_client(lambda c: c.send_message(message()))
+    assert refused == {}
+    (event,) = await door.accepted()
+    assert (event.recipient, event.stream, event.sending_domain) == ("ann@x.test", "transactional", "sender.test")
+
+
+async def test_headers_choose_and_are_not_sent_on(door: Door) -> None:
+    mail = message(
+        X_Penstock_Stream="bulk", X_Penstock_Campaign="spring", X_Penstock_Send_At="2027-01-16T09:00:00Z",
+        X_Penstock_Expires_At=str(NOW + 30 * 86400), X_Penstock_Metadata='{"order": "4711", "who": "Аня"}',
+        X_Penstock_List_Source="shop checkout",
+    )  # fmt: skip
+    await door.with_client(lambda c: c.send_message(mail))
+    (event,) = await door.accepted()
+    assert (event.stream, event.campaign, event.list_source) == ("bulk", "spring", "shop checkout")
+    assert event.metadata == {"order": "4711", "who": "Аня"}
+    queued = await door.stores.queue.find(event.message_id)
+    assert queued is not None
+    assert (queued.not_before, queued.deadline) == (1_800_090_000.0, NOW + 30 * 86400)
+    body = await door.stores.spool.body(queued.body_id)
+    assert b"penstock" not in body.content.lower()
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{"X_Penstock_Metadata": "no json"}, {"X_Penstock_Metadata": '{"a": 1}'}, {"X_Penstock_Send_At": "tomorrow"},
+     {"X_Penstock_Expires_At": "1999-01-01T00:00:00Z"}, {"X_Penstock_Stream": "unknown"}],
+)  # fmt: skip
+async def test_a_choice_that_cannot_be_kept_is_refused_with_its_name(door: Door, headers: dict[str, str]) -> None:
+    def talk(client: smtplib.SMTP) -> str:
+        with pytest.raises(smtplib.SMTPDataError) as caught:
+            client.send_message(message(**headers))
+        assert caught.value.smtp_code == 550
+        return str(caught.value.smtp_error)
+
+    text = await door.with_client(talk)
+    assert next(iter(headers)).replace("_", "-").lower().removeprefix("x-penstock-")[:6] in text.lower()
+    assert await door.accepted() == []
+
+
+async def test_commands_may_come_in_one_packet(door: Door) -> None:
+    def talk(client: smtplib.SMTP) -> bytes:
+        lines = (b"MAIL FROM:<shop@sender.test> BODY=8BITMIME", b"RCPT TO:<a@x.test>", b"RCPT TO:<b@x.test>", b"DATA")
+        assert client.sock is not None
+        client.sock.sendall(b"".join(line + b"\r\n" for line in lines))
+        answers = [client.getreply()[0] for _ in lines]
+        assert answers == [250, 250, 250, 354]
+        body = "From: shop@sender.test\r\nSubject: zwölf\r\n\r\nhalló\r\n.\r\nQUIT\r\n".encode()
+        client.sock.sendall(body)
+        return client.getreply()[1]
+
+    assert b"queued as" in await door.with_client(talk)
+    assert [e.recipient for e in await door.accepted()] == ["a@x.test", "b@x.test"]
+
+
+async def test_addresses_beyond_ascii_are_taken_with_smtputf8(door: Door) -> None:
+    mail = message()
+    del mail["To"]
+    mail["To"] = "аня@пример.рф"
+    await door.with_client(lambda c: c.send_message(mail, to_addrs=["аня@пример.рф"]))
+    (event,) = await door.accepted()
+    assert event.recipient == "аня@xn--e1afmkfd.xn--p1ai"
+
+
+async def test_what_is_too_large_is_refused_before_it_is_sent(door: Door) -> None:
+    def talk(client: smtplib.SMTP) -> int:
+        return int(client.mail("shop@sender.test", ["SIZE=200001"])[0])
+
+    assert await door.with_client(talk) == 552
+
+
+async def test_nobody_relays_without_credentials(door: Door) -> None:
+    mail = b"MAIL FROM:<shop@sender.test>\r\nRCPT TO:<ann@x.test>\r\nDATA\r\nQUIT\r\n"
+    answer = await door.raw(b"EHLO spammer.test\r\n", mail)
+    assert b"\r\n530 " in answer
+    assert b"\r\n354 " not in answer
+    wrong = base64.b64encode(b"\0crm\0wrong")
+    answer = await door.raw(b"EHLO spammer.test\r\nAUTH PLAIN " + wrong + b"\r\n" + mail)
+    assert b"\r\n235 " not in answer
+    assert b"\r\n354 " not in answer
+
+    def talk(client: smtplib.SMTP) -> None:
+        client.starttls(context=ssl.create_default_context(cafile=str(door.certificate)))
+        with pytest.raises(smtplib.SMTPAuthenticationError):
+            client.login("crm", "wrong")
+        with pytest.raises(smtplib.SMTPException):
+            client.send_message(message())
+
+    await door.with_client(talk, login=False)
+    assert await door.accepted() == []
+
+
+async def test_what_was_sent_before_tls_counts_for_nothing_after_it(door: Door) -> None:
+    """Commands that somebody on the way slips in behind STARTTLS must not be run inside TLS (RFC 3207 section 6)."""
+
+    def run() -> list[int]:
+        with socket.create_connection(("127.0.0.1", door.port), 10) as plain:
+            plain.sendall(b"EHLO a.test\r\n")
+            heard = b""
+            while b"\r\n250 " not in heard:
+                heard += plain.recv(1000)
+            plain.sendall(b"STARTTLS\r\nEHLO evil.test\r\nMAIL FROM:<evil@sender.test>\r\n")
+            assert plain.recv(1000).startswith(b"220")
+            context = ssl.create_default_context(cafile=str(door.certificate))
+            with context.wrap_socket(plain, server_hostname="127.0.0.1") as secure:
+                secure.settimeout(10)
+                secure.sendall(b"NOOP\r\n")
+                return [int(line[:3]) for line in secure.recv(1000).split(b"\r\n") if line]
+
+    codes = await asyncio.to_thread(run)
+    assert len(codes) == 1, "one command was sent inside TLS, so one answer comes"
