@@ -86,6 +86,7 @@ class Projector:
         self._tallies: dict[str, RuleTally] = {}
         self._gates: dict[tuple[str, str], Gate] = {}
         self._samples: dict[tuple[str, str], deque[str]] = {}
+        self._forgiven: dict[tuple[str, str], tuple[float, int, int]] = {}
         self._loud: dict[tuple[str, str], Verdict] = {}
 
     @property
@@ -173,6 +174,8 @@ class Projector:
             self._forget(now)
         deltas = fold(events)
         touched = self._add(deltas)
+        if reread:
+            self._forgive(events, now)
         for event in events:
             self._keep_sample(event)
         moves = self._judge(touched, now)
@@ -242,6 +245,29 @@ class Projector:
 
     async def _read_gates(self) -> None:
         self._gates = {(gate.scope.key, gate.rule): gate for gate in await self._controls.gates()}
+        for key, (since, bad, total) in list(self._forgiven.items()):
+            gate = self._gates.get(key)
+            if gate is not None and gate.since == since:
+                self._gates[key] = replace(gate, base_bad=bad, base_total=total)
+            else:
+                del self._forgiven[key]
+
+    def _forgive(self, events: Sequence[Event], now: float) -> None:
+        """What was counted up to a person's resume is known to that person: it does not close the gate again.
+
+        The resume itself knows only the counts at the machine's last move; what was under way then came back later.
+        """
+        for event in events:
+            if not isinstance(event, GateChanged) or event.by == guard.BY or event.after is not GateState.OPEN:
+                continue
+            for (scope_key, rule), gate in list(self._gates.items()):
+                tally = self._tallies.get(rule)
+                if scope_key != event.scope.key or gate.since != event.at or tally is None:
+                    continue
+                if gate.epoch == cohort_of(now):
+                    seen = tally.verdict(gate.scope, gate, now)
+                    self._forgiven[scope_key, rule] = (gate.since, seen.here_bad, seen.here_total)
+                    self._gates[scope_key, rule] = replace(gate, base_bad=seen.here_bad, base_total=seen.here_total)
 
     def _forget(self, now: float) -> None:
         self._day = day_of(now)

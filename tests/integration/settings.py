@@ -31,6 +31,7 @@ sender.test. TXT "v=spf1 ip4:{OURS} -all"
 rp.sender.test. TXT "v=spf1 ip4:{OURS} -all"
 _dmarc.sender.test. TXT "v=DMARC1; p=reject; rua=mailto:dmarc@rp.sender.test"
 receiver.test. A {ALPHA}
+receiver.test. TXT "v=spf1 ip4:{INBOUND} -all"
 provider.test. A {ALPHA}
 """
 
@@ -52,6 +53,15 @@ key_file = "ed25519-sha256.pem"
 name = "mta1"
 bind = "{OURS}"
 ehlo = "mta1.sender.test"
+[[streams]]
+name = "transactional"
+kind = "transactional"
+priority = 0
+unsubscribe = false
+[[streams]]
+name = "bulk"
+per_day = 0
+per_week = 0
 [http]
 public_url = "http://127.0.0.1:8025"
 [[http.tokens]]
@@ -80,6 +90,9 @@ processed_folder = "Processed"
 nameservers = ["127.0.0.1"]
 [warmup]
 enabled = false
+[[reports.receivers]]
+reporter = "receiver.test"
+providers = ["other:mx1.alpha.test", "other:mx1.beta.test", "gmail", "mailru"]
 [alerts]
 alertmanagers = ["{{alertmanager}}"]
 post_interval_seconds = 1

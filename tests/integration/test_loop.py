@@ -146,7 +146,8 @@ def test_dead_addresses_close_the_gate_within_a_second_and_spare_receipts(world:
     world.wait_for(news, "Delivered")
     assert "gate over" in penstock(world, "explain", "message", news)
     wait_until(
-        lambda: any(pause["scope"] in str(a["labels"]) for a in world.hook.alerts("resolved")), "the resolved alert"
+        lambda: any(pause["scope"] in str(a["labels"]) for a in world.hook.alerts("resolved")),
+        lambda: f"the resolved alert of {pause['scope']}: {beta_pauses(world)}",
     )
 
 

@@ -77,7 +77,9 @@ def page(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 
 def text_of(page: webdriver.Chrome) -> str:
-    return page.find_element(By.TAG_NAME, "main").text
+    # one look: the page replaces itself, and an element that was found may be gone before it is read
+    text: str = page.execute_script("return document.querySelector('main').innerText")
+    return text
 
 
 def shows(page: webdriver.Chrome, pattern: str) -> Callable[[], bool]:

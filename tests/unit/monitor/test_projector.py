@@ -106,6 +106,27 @@ async def test_a_bad_probe_closes_again() -> None:
     assert watched.projector.gates[0].until == watched.clock.now() + 12 * HOUR
 
 
+async def test_what_was_under_way_at_the_pause_and_came_back_before_the_resume_does_not_close_again() -> None:
+    memory = Memory()
+    watched = Watched(memory)
+    await watched.projector.start()
+    await memory.append([*(delivered() for _ in range(40)), *(bounced() for _ in range(10))])
+    await watched.projector.step()
+    assert watched.state() is GateState.PAUSED
+    await memory.append([bounced() for _ in range(8)])
+    await watched.projector.step()
+    gate, event = operator.resume(watched.projector.gates[0], now=NOON + 60, reason="cleaned", by="ann")
+    watched.clock.at = NOON + 60
+    await memory.put(gate, event, GateState.PAUSED)
+    await watched.projector.step()
+    await memory.append([delivered()])
+    await watched.projector.step()
+    assert watched.state() is GateState.OPEN
+    await memory.append([bounced() for _ in range(10)])
+    await watched.projector.step()
+    assert watched.state() is GateState.PAUSED, "new trouble closes it as ever"
+
+
 async def test_an_operators_resume_is_seen_and_old_evidence_does_not_close_again() -> None:
     memory = Memory()
     watched = Watched(memory)
