@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from math import ceil
 
 from core.lane import HOUR
 from core.reports import ReportHead, SentCount, Tally
@@ -74,7 +75,7 @@ def reconcile(
     hours: dict[tuple[int, str, str], set[int]] = {}
     for head in heads:
         covered = hours.setdefault((head.day, head.reporter, head.domain), set())
-        covered.update(range(int(head.begin // HOUR), int(head.end // HOUR) + 1))
+        covered.update(range(int(head.begin // HOUR), ceil(max(head.end, head.begin + 1) / HOUR)))
     lines = []
     taken: set[tuple[int, str]] = set()
     for (day, reporter, domain), covered in hours.items():

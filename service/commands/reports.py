@@ -1,4 +1,4 @@
-"""`penstock reports import`: receivers' reports from files, folders, Maildirs and mboxes, stored once each.
+"""`penstock reports …`: the group of commands, and `import`: from files, folders, Maildirs, mboxes.
 
 Works beside a running service and without one.  Exit code 1 when nothing could be read as a report.
 """
@@ -9,6 +9,7 @@ import argparse
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from importlib import import_module
 from pathlib import Path
 
 from collectors.reports.attached import count_files, report_files
@@ -30,6 +31,7 @@ def add_commands(commands: Subparsers[argparse.ArgumentParser]) -> None:
     take.add_argument("paths", nargs="+", type=Path, metavar="PATH")
     add_config(take)
     take.set_defaults(run=run_import)
+    import_module("service.commands.report_tables").add_views(actions)
 
 
 @asynccontextmanager

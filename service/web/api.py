@@ -24,7 +24,7 @@ from service.web.bodies import BodyModel, MessageBody, PauseBody, ResumeBody, Su
 from service.web.consent import OptInBody, get_consents, post_optins
 from service.web.engagement_api import get_engagement
 from service.web.keys import PARTS
-from service.web.reports_api import post_reports
+from service.web.reports_api import VIEWS, post_reports
 from service.web.sheets_api import get_listings, get_observations, get_requirements
 
 
@@ -217,6 +217,7 @@ ROUTES: tuple[RouteDoc, ...] = (
     RouteDoc(method="GET", path="/v1/dmarc", handler=get_dmarc, summary="Stored DMARC reports and their sources"),
     RouteDoc(method="POST", path="/v1/reports", handler=post_reports, success=202,
              summary="Take DMARC, TLS or failure reports: a file or mail as the body, or a form of files"),
+    *(RouteDoc(method="GET", path=path, handler=handler, summary=summary) for path, handler, summary in VIEWS),
     RouteDoc(method="GET", path="/v1/requirements", handler=get_requirements,
              summary="The requirement sheets of the providers, row by row, with evidence and remedy"),
     RouteDoc(method="GET", path="/v1/listings", handler=get_listings,

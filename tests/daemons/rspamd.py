@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
@@ -93,10 +94,17 @@ class Rspamd:
             return verdict
 
     def send_dmarc_reports(self, day: str) -> str:
-        """Mail the aggregate reports of a day (YYYYMMDD); what rspamadm printed."""
+        """Mail the aggregate reports of a day (YYYYMMDD), for the 24 hours until now; what rspamadm printed.
+
+        A period ends at the last midnight of rspamadm's own time zone: here it lies where midnight is just now."""
+        # it would begin where the last one ended, in the middle of an hour
+        forget = [program("redis-cli", "redis-tools"), "-p", str(REDIS), "DEL", "rspamd_dmarc_last_collection"]
+        subprocess.run(forget, capture_output=True, timeout=10, check=True)
+        hours, seconds = divmod(int(time.time()) % 86400, 3600)
+        zone = f"MIDNIGHT{hours}:{seconds // 60:02}:{seconds % 60:02}"
         done = subprocess.run(
             [program("rspamadm", "rspamd"), *self._places(), "dmarc_report", "-v", day],
-            capture_output=True, text=True, timeout=60, check=False,
+            capture_output=True, text=True, timeout=60, check=False, env={**os.environ, "TZ": zone},
         )  # fmt: skip
         return done.stdout + done.stderr
 

@@ -1,0 +1,173 @@
+"""`penstock reports sources | readiness | reconcile | selectors | reporters`: the views as tables, or JSON with --json.
+
+`readiness` exits with 1 when some domain is not ready, `reconcile` when a difference is not explained.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from collectors.reports.readiness import Readiness, Verdict
+from collectors.reports.reconcile import Line
+from core.clock import iso
+from core.lane import DAY
+from service.commands.common import Subparsers, add_config
+from service.commands.reports import open_reports
+from service.report_views import Views
+
+_SAYS = {
+    Verdict.READY: "ready for p={next}",
+    Verdict.NOT_READY: "NOT ready for p={next}",
+    Verdict.UNKNOWN: "unknown: too little is reported yet",
+    Verdict.DONE: "p=reject holds",
+}
+
+
+def add_views(actions: Subparsers[argparse.ArgumentParser]) -> None:
+    """Register the commands."""
+    for name, about, days, run in (
+        ("sources", "who sends in your name, with the evidence", 30, run_sources),
+        ("readiness", "which stricter policy is possible, and what would break", 30, run_readiness),
+        ("reconcile", "reported counts beside our own deliveries", 7, run_reconcile),
+        ("selectors", "DKIM selectors, and which nobody saw for long", 0, run_selectors),
+        ("reporters", "who reports, how completely and how late", 30, run_reporters),
+    ):
+        parser = actions.add_parser(name, help=about)
+        if days:
+            parser.add_argument("--days", type=int, default=days, metavar="N", help=f"default: {days}")
+        parser.add_argument("--json", action="store_true", help="one JSON document")
+        add_config(parser)
+        parser.set_defaults(run=run)
+
+
+async def run_sources(arguments: argparse.Namespace) -> int:
+    """Print the sources."""
+    async with open_reports(arguments.config) as reports:
+        found = await Views(reports).sources(arguments.days)
+    if arguments.json:
+        return _json([{**asdict(name), **asdict(tally)} for tally, name in found])
+    _table(
+        ("source", "kind", "name", "messages", "aligned", "evidence"),
+        [
+            (name.ip, str(name.kind), name.name or name.ptr, f"{t.messages:,}", _share(t.aligned, t.messages),
+             name.evidence)
+            for t, name in found
+        ],
+    )  # fmt: skip
+    return 0
+
+
+async def run_readiness(arguments: argparse.Namespace) -> int:
+    """Print one answer for each domain."""
+    async with open_reports(arguments.config) as reports:
+        found = await Views(reports).readiness(arguments.days)
+    if arguments.json:
+        _json([{**asdict(one), "loss": one.loss} for one in found])
+    for one in () if arguments.json else found:
+        _show(one)
+    if not found and not arguments.json:
+        print("No report that counts has come in this time.")
+    return 1 if any(one.verdict is Verdict.NOT_READY for one in found) else 0
+
+
+def _show(one: Readiness) -> None:
+    loss = "nothing of ours or of a known service was reported" if one.loss is None else (
+        f"{one.wanted_unaligned:,} of {one.wanted:,} of own and known mail not aligned ({one.loss:.2%})"
+    )  # fmt: skip
+    print(f"{one.domain}: p={one.policy or '?'}: {_SAYS[one.verdict].format(next=one.next)}")
+    print(f"  {one.messages:,} messages, {one.days} days, {one.reporters} reporters; {loss}")
+    for at in one.breaks[:20]:
+        name = at.source.name or at.source.ptr or "nobody that we know"
+        print(f"  would be stopped: {at.unaligned:,} of {at.messages:,} from {at.source.ip} ({at.source.kind}, {name})")
+        if at.streams:
+            print("      it carries " + ", ".join(f"{stream} ({n:,})" for stream, n in at.streams[:5]))
+
+
+async def run_reconcile(arguments: argparse.Namespace) -> int:
+    """Print the lines."""
+    async with open_reports(arguments.config) as reports:
+        found = await Views(reports).reconcile(arguments.days)
+    if arguments.json:
+        _json([{**asdict(one), "difference": one.difference, "explained": one.explained} for one in found])
+    else:
+        _table(
+            ("day", "reporter", "domain", "source", "delivered", "reported", "difference", "signed"),
+            [
+                (_day(one.day), one.reporter, one.domain, one.source, _number(one.delivered), _number(one.reported),
+                 _difference(one), ", ".join(f"{s.selector}={s.messages:,}" for s in one.signed if s.selector))
+                for one in found
+            ],
+        )  # fmt: skip
+    return 1 if any(one.difference is not None and not one.explained for one in found) else 0
+
+
+async def run_selectors(arguments: argparse.Namespace) -> int:
+    """Print the selectors."""
+    async with open_reports(arguments.config) as reports:
+        found = await Views(reports).selectors()
+    if arguments.json:
+        return _json([asdict(one) for one in found])
+    _table(
+        ("domain", "selector", "ours", "messages", "passing", "last seen", ""),
+        [
+            (one.domain, one.selector, "yes" if one.ours else "no", f"{one.messages:,}",
+             _share(one.passing, one.messages), _day(one.last_day) if one.last_day is not None else "never",
+             "unused: safe to revoke" if one.safe_to_revoke else "")
+            for one in found
+        ],
+    )  # fmt: skip
+    return 0
+
+
+async def run_reporters(arguments: argparse.Namespace) -> int:
+    """Print the reporters."""
+    async with open_reports(arguments.config) as reports:
+        found = await Views(reports).reporters(arguments.days)
+    if arguments.json:
+        return _json([asdict(one) for one in found])
+    _table(
+        ("reporter", "providers", "reports", "messages", "last day", "lag", ""),
+        [
+            (one.name, ", ".join(one.providers) or "?", f"{one.reports:,}", f"{one.messages:,}", _day(one.last_day),
+             f"{one.lag / 3600:.1f} h", f"missing for {one.missing} days" if one.missing else "")
+            for one in found
+        ],
+    )  # fmt: skip
+    return 0
+
+
+def _json(value: Any) -> int:
+    print(json.dumps(value, ensure_ascii=False, indent=1))
+    return 0
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    if not rows:
+        print("Nothing is reported yet.")
+        return
+    widths = [max(len(head[at]), *(len(row[at]) for row in rows)) for at in range(len(head))]
+    for row in [head, *rows]:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def _share(part: int, of: int) -> str:
+    return f"{part / of:.1%}" if of else "–"
+
+
+def _day(day: int) -> str:
+    return iso(day * DAY)[:10]
+
+
+def _number(value: int | None) -> str:
+    return "unknown" if value is None else f"{value:,}"
+
+
+def _difference(one: Line) -> str:
+    if one.difference is None:
+        return "–"
+    explained = f" (refused after data: {one.refused:,})" if one.difference and one.explained else ""
+    return f"{one.difference:+,}{explained}" if one.difference else "0"
