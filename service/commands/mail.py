@@ -33,7 +33,7 @@ async def run_send(arguments: argparse.Namespace) -> int:
     async with desk(arguments.config) as d:
         intake = Intake(
             queue=d.stores.queue, suppressions=d.stores.suppressions, idempotency=d.stores.idempotency,
-            clock=d.clock, settings=d.settings,
+            clock=d.clock, settings=d.settings, frequencies=d.stores.choices,
         )  # fmt: skip
         answers = await intake.submit(
             Injection(
