@@ -14,13 +14,14 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from config.model import Settings
-from core.address import parse_address
+from core.address import normal_domain, parse_address
 from core.errors import InvalidInput, LimitExceeded, PenstockError
 from core.events import Door, SuppressionReason
 from core.ports import Clock, Consents, Suppressions
 from core.recipient import EVERY_OPTIONAL, OptIn, Origin, topic_scope
 from core.state import Suppression
 from core.tokens import MessageId, Purpose, Token, TokenSigner, new_message_id
+from sender.headers import split_mailbox
 from sender.intake import AnswerStatus, Injection, Intake, RecipientAnswer, RecipientIn
 from sender.template import template_of
 
@@ -181,6 +182,11 @@ class OptIns:
             raise InvalidInput("optins.stream", "there is no transactional stream", "Name the stream of the mail")
         if not sender:
             raise InvalidInput("from", "there is no From address", "Give one, or set optins.sender")
+        # asked before the request is stored: what intake refuses as a whole must not count against the address
+        domain = parse_address(split_mailbox(sender)[1]).domain
+        ours = [normal_domain(row.name) for row in self._settings.sending_domains]
+        if not any(domain == name or domain.endswith("." + name) for name in ours):
+            raise InvalidInput("from", f"{domain} is not one of our sending domains", f"Use one of: {', '.join(ours)}")
         parts = {name: text for name, text in wish.parts.items() if text} or dict(_MAIL[wish.language])
         if "confirm_url" not in template_of(parts).names:
             raise InvalidInput("text, html", "do not hold the link", "Write {{ confirm_url }} where it belongs")

@@ -264,7 +264,7 @@ async def test_a_form_on_the_web_cannot_flood_an_address(caller: Caller) -> None
     ("change", "field"),
     [
         ({"stream": "transactional"}, "stream"), ({"topics": ["nope"]}, "topics"), ({"wording": " "}, "wording"),
-        ({"ip": "here"}, "ip"), ({"address": "x"}, "address"),
+        ({"ip": "here"}, "ip"), ({"address": "x"}, "address"), ({"from": "x@other.test"}, "from"),
         ({"subject": "s", "text": "no link"}, "text, html"),
     ],
 )  # fmt: skip
