@@ -6,8 +6,10 @@ import argparse
 import sys
 from pathlib import Path
 
+from core.errors import InvalidInput
 from core.events import Door
 from sender.intake import AnswerStatus, Injection, Intake, RecipientIn
+from service.commands.campaign import add_options, run_campaign
 from service.commands.common import add_config, desk
 
 
@@ -17,17 +19,22 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     send.add_argument("--stream", required=True)
     send.add_argument("--campaign", default="")
     send.add_argument("--from", dest="sender", default="", metavar="ADDRESS")
-    send.add_argument("--to", action="append", required=True, metavar="ADDRESS", help="may be given again")
+    send.add_argument("--to", action="append", default=[], metavar="ADDRESS", help="may be given again")
     send.add_argument("--subject", default="")
     send.add_argument("--text", default="", help="text part (jinja2); '-' reads it from stdin")
     send.add_argument("--html", type=Path, metavar="FILE", help="html part (jinja2)")
     send.add_argument("--mime", type=Path, metavar="FILE", help="a whole RFC 5322 message instead of parts")
+    add_options(send)
     add_config(send)
     send.set_defaults(run=run_send)
 
 
 async def run_send(arguments: argparse.Namespace) -> int:
     """Inject; exit code 1 when no recipient was accepted."""
+    if arguments.recipients is not None:
+        return await run_campaign(arguments)
+    if not arguments.to or arguments.template is not None:
+        raise InvalidInput("--to", "nobody is named", "Give --to ADDRESS, or --template FILE with --recipients CSV")
     text = sys.stdin.read() if arguments.text == "-" else arguments.text
     html = arguments.html.read_text(encoding="utf-8") if arguments.html else ""
     async with desk(arguments.config) as d:
