@@ -348,6 +348,9 @@ class Settings(Part):
     """The whole file."""
 
     node: Name = "node1"
+    senders: int = Field(
+        1, ge=0, le=64, description="Processes that send; 1 sends in the main process, 0 takes one for each core"
+    )
     data_dir: Path = Field(Path("var"), description="Where keys and the embedded database lie")
     storage: Storage = Storage()
     sending_domains: list[SendingDomain] = Field(min_length=1)

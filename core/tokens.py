@@ -11,7 +11,6 @@ Layout: purpose (1) · key id (1) · message id (20) · day (4) · MAC (16).
 from __future__ import annotations
 
 import base64
-import hashlib
 import hmac
 import secrets
 from collections.abc import Callable
@@ -109,5 +108,5 @@ class TokenSigner:
         return Token(purpose=Purpose(head[0]), message_id=MessageId(head[2:22]), day=day)
 
     def _mac(self, key_id: str, head: str) -> str:
-        digest = hmac.new(self._keys[key_id], head.encode(), hashlib.sha256).digest()
+        digest = hmac.digest(self._keys[key_id], head.encode(), "sha256")
         return base64.b32encode(digest[:10]).decode("ascii").lower()

@@ -3,7 +3,7 @@
 Contract: never more connections from one source to one provider than its row allows, nor to one site than the pair
 bears after trouble, nor MAX_LINES in all.  Where more than one is allowed, the last is kept for transactional mail, so
 that a campaign of any size delays a receipt by no more than a connection's opening.  An idle connection gives way to a
-place that needs its slot.
+place that needs its slot.  Several processes divide each limit: `part_of`.
 """
 
 from __future__ import annotations
@@ -30,11 +30,20 @@ _OTHER = ProviderRow(name="other", mx=["invalid"])
 class Crew:
     """See the module.  `urgent` are the transactional streams; call `start` before `engage`."""
 
-    def __init__(self, tools: Tools, foreman: Foreman, rows: Mapping[str, ProviderRow], urgent: frozenset[str]) -> None:
+    def __init__(
+        self,
+        tools: Tools,
+        foreman: Foreman,
+        rows: Mapping[str, ProviderRow],
+        urgent: frozenset[str],
+        *,
+        share: tuple[int, int] = (0, 1),
+    ) -> None:
         self._tools = tools
         self._foreman = foreman
         self._rows = rows
         self._urgent = urgent
+        self._share = share
         self._tasks: dict[Line, asyncio.Task[None]] = {}
         self._places: dict[tuple[Source, Place], list[Line]] = {}
         self._open: Counter[tuple[str, str, str]] = Counter()  # ('site' | 'provider', source, name)
@@ -106,9 +115,10 @@ class Crew:
         site, provider = pile.group.site, pile.group.provider
         row = self._rows.get(site) or self._rows.get(provider, _OTHER)
         of_site, of_provider = (self._open[key] for key in self._slots(source, site, provider))
-        width = self._tools.rest.width(source, site, row.connections)
-        last = width > 1 and (of_site >= width - 1 or of_provider >= row.connections - 1)
-        full = of_site >= width or of_provider >= row.connections or len(self._tasks) >= MAX_LINES
+        allowed = part_of(row.connections, *self._share)
+        width = self._tools.rest.width(source, site, allowed)
+        last = width > 1 and (of_site >= width - 1 or of_provider >= allowed - 1)
+        full = of_site >= width or of_provider >= allowed or len(self._tasks) >= MAX_LINES
         if full or (last and not urgent):
             self._dismiss_idle(source, provider)
             return False
@@ -134,6 +144,12 @@ class Crew:
         # a relay stands in for every provider: theirs are counted where they are spoken to
         counted = site if site.startswith("relay:") else provider
         return ("site", source, site), ("provider", source, counted)
+
+
+def part_of(connections: int, index: int, of: int) -> int:
+    """The connections of one of `of` processes: together they have exactly so many; where there are fewer than
+    processes, some have none there and leave that place to the others."""
+    return connections // of + (index < connections % of)
 
 
 def relay_rows(relays: Iterable[Relay]) -> dict[str, ProviderRow]:

@@ -50,7 +50,9 @@ _PAUSE_EVERY = 200  # piles decided before others get a turn
 
 
 class Dispatcher:
-    """See the module.  `snapshot()` costs nothing and is asked before every message."""
+    """See the module.  `snapshot()` costs nothing and is asked before every message.
+
+    `share`: which of how many processes that send for this node; they divide the limits of connections."""
 
     def __init__(
         self,
@@ -71,6 +73,7 @@ class Dispatcher:
         snapshot: Callable[[], Snapshot],
         spent: Spent = not_told,
         poll_seconds: float = 1.0,
+        share: tuple[int, int] = (0, 1),
         rng: random.Random | None = None,
     ) -> None:
         self._board = Board()
@@ -92,7 +95,7 @@ class Dispatcher:
         self._rng = rng or random.Random()
         self._wake = asyncio.Event()
         rows = {row.name: row for row in providers} | relay_rows(settings.relays)
-        self._crew = Crew(self._tools, self, rows, self._urgent)
+        self._crew = Crew(self._tools, self, rows, self._urgent, share=share)
         self._agenda = Agenda()
         # the first instant at which some waiting mail is to be asked about again; found anew at each look, because an
         # admission that answers "in a minute" every time would otherwise fill the agenda with every second

@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from core.errors import InvalidInput, LimitExceeded
 
@@ -136,7 +137,12 @@ def crlf(content: bytes) -> bytes:
 
 def date(at: float) -> bytes:
     """RFC 5322 date of an instant, UTC; never in the words of the machine's language."""
-    when = datetime.fromtimestamp(int(at), UTC)
+    return _date(int(at))
+
+
+@lru_cache(maxsize=8)  # many messages leave in one second
+def _date(at: int) -> bytes:
+    when = datetime.fromtimestamp(at, UTC)
     return (
         f"{_DAYS[when.weekday()]}, {when.day:02} {_MONTHS[when.month - 1]} {when.year} {when:%H:%M:%S} +0000".encode()
     )

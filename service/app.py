@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+from functools import partial
 from pathlib import Path
 from typing import Self
 
@@ -26,17 +27,10 @@ from core.messages import Node
 from core.ports import Resolver
 from core.tokens import TokenSigner
 from monitor.projector import Projector
-from sender.compose import Composer
-from sender.dispatch import Dispatcher
-from sender.dkim import DkimSigner
 from sender.intake import Intake
-from sender.route import Router
-from sender.schedule import RetrySchedule
-from sender.sts_cache import StsPolicies
-from sender.transport import SmtpTransport
 from service.alerting import Alerting
 from service.clockstore import note_clock
-from service.control import Control, StartingAdmission
+from service.control import Control
 from service.feedback import FeedbackDesk
 from service.feeds import build_feeds
 from service.inbound import InboundServer
@@ -48,15 +42,14 @@ from service.recipients import RecipientDesk
 from service.reports import build_reports
 from service.resolver import DnsResolver
 from service.seeds import build_seeds
-from service.sts import HttpsPolicyFetcher
+from service.senders import Senders, sender_count, take_back
+from service.sending import Sending, build_sending
 from service.submission import SubmissionServer
 from service.tasks import Supervisor
 from service.timetable import Timetable
-from service.tlsbook import TlsBook
 from service.web.server import WebServer
 from service.webhooks import Webhooks
 from storage.stores import Stores, open_stores
-from warmup.admission import GateAdmission
 from warmup.ramp import OTHER
 from warmup.steps import Steps
 
@@ -72,9 +65,8 @@ class Service:
         self._doors: list[SubmissionServer | InboundServer | WebServer] = []
         self._open: list[SubmissionServer | InboundServer | WebServer] = []
         self._timetable: Timetable | None = None
-        self._dispatcher: Dispatcher | None = None
-        self._book: TlsBook | None = None
-        self._fetcher: HttpsPolicyFetcher | None = None
+        self._sending: Sending | None = None
+        self._senders: Senders | None = None
 
     @classmethod
     async def build(
@@ -89,17 +81,13 @@ class Service:
         """Wire everything.  Raises InvalidInput or Unavailable when something cannot be read or opened."""
         _make_folder(settings.data_dir)
         stores = stores or await open_stores(settings.storage.url)
+        resolver_given = resolver is not None
         resolver = resolver or DnsResolver(settings.dns, clock)
         plans, rules, providers = load_plans(settings), load_rules(settings), load_providers()
         signer = TokenSigner(load_token_keys(settings.tokens.key_file), settings.tokens.max_age_days)
         classifier = Classifier(load_reply_rules())
         supervisor = Supervisor()
         node = Node(settings.node)
-
-        fetcher = HttpsPolicyFetcher(resolver, ca_file=settings.delivery.ca_file)
-        sts = settings.delivery.mta_sts and settings.delivery.tls != "off"
-        policies = StsPolicies(resolver, fetcher, stores.meta, clock) if sts else None
-        book = TlsBook(stores.log)
 
         projector = Projector(
             log=stores.log, counters=stores.counters, controls=stores.controls, rules=rules,
@@ -110,24 +98,20 @@ class Service:
         steps = Steps(plans=plans, allowances=stores.allowances, counters=stores.counters, log=stores.log, clock=clock)
         control = Control(
             controls=stores.controls, allowances=stores.allowances, projector=projector, steps=steps, clock=clock,
-            on_change=lambda: dispatcher.wake(),
+            on_change=lambda: service._gates_changed(),
         )  # fmt: skip
-        dispatcher = Dispatcher(
-            node=node, settings=settings, queue=stores.queue, spool=stores.spool, log=stores.log, clock=clock,
-            router=Router(resolver, providers, relays=settings.relays, policies=policies),
-            transport=SmtpTransport(
-                settings, resolver, providers, clock, tlsa=resolver if isinstance(resolver, DnsResolver) else None,
-                book=book,
-            ),
-            admission=StartingAdmission(GateAdmission(plans, settings), control),
-            composer=Composer(signer, settings, DkimSigner(settings.sending_domains)), classifier=classifier,
-            schedule=RetrySchedule(settings.delivery), providers=providers, snapshot=control.snapshot,
-            spent=control.spent,
+        count = 1 if sandbox or resolver_given else sender_count(settings.senders)
+        senders = Senders(settings, count, projector.lag) if count > 1 else None
+        sending = None if senders else build_sending(
+            settings, node=node, stores=stores, resolver=resolver, clock=clock, control=control, signer=signer,
+            plans=plans, providers=providers,
         )  # fmt: skip
+        wake = senders.wake if senders else sending.dispatcher.wake if sending else None
+        assert wake is not None
         pressure = Pressure(stores.queue, settings.intake)
         intake = Intake(
             queue=stores.queue, suppressions=stores.suppressions, idempotency=stores.idempotency, clock=clock,
-            settings=settings, frequencies=stores.choices, on_accepted=dispatcher.wake,
+            settings=settings, frequencies=stores.choices, on_accepted=wake,
             backlog=lambda: pressure.queued, max_queued=settings.intake.max_queued,
         )  # fmt: skip
         parts = Parts(
@@ -163,8 +147,7 @@ class Service:
         ]  # fmt: skip
         jobs = [*feeds.jobs, *reports.jobs, *feedback.jobs]
         service._timetable = Timetable(parts, steps, alerting, seeds, Metering(parts), jobs)
-        service._dispatcher = dispatcher
-        service._book, service._fetcher = book, fetcher
+        service._sending, service._senders = sending, senders
         return service
 
     async def start(self) -> None:
@@ -174,10 +157,16 @@ class Service:
         await parts.control.refresh()
         parts.supervisor.keep("monitor", parts.projector.run)
         parts.supervisor.keep("control", parts.control.run)
-        assert self._dispatcher is not None
-        parts.supervisor.keep("dispatch", self._dispatcher.run)
-        assert self._book is not None
-        parts.supervisor.keep("tls book", self._book.run)
+        await take_back(
+            parts.settings, parts.stores.queue, parts.clock, senders=self._senders.count if self._senders else 1
+        )
+        if self._sending is not None:
+            parts.supervisor.keep("dispatch", self._sending.dispatcher.run)
+            parts.supervisor.keep("tls book", self._sending.book.run)
+        if self._senders is not None:
+            parts.supervisor.keep("monitor's word to the senders", self._senders.tell_lag)
+            for index in range(self._senders.count):
+                parts.supervisor.keep(f"sender {index + 1}", partial(self._senders.run, index))
         parts.supervisor.keep("clock", self._keep_clock)
         parts.supervisor.keep("opens and clicks", parts.desk.recorder.run)
         parts.supervisor.keep("pressure", parts.pressure.run)
@@ -198,14 +187,18 @@ class Service:
         await self.parts.supervisor.stop()
         await self.parts.desk.stop()
         await self.parts.webhooks.close()
-        if self._book is not None:
-            await self._book.flush()
-        if self._fetcher is not None:
-            await self._fetcher.close()
+        if self._sending is not None:
+            await self._sending.close()
         if self._http is not None:
             await self._http.close()
         await note_clock(self.parts.stores.meta, self.parts.clock)
         await self.parts.stores.close()
+
+    def _gates_changed(self) -> None:
+        if self._sending is not None:
+            self._sending.dispatcher.wake()
+        if self._senders is not None:
+            self._senders.gates_changed()
 
     async def _keep_clock(self) -> None:
         while True:

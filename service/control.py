@@ -11,18 +11,31 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from core.decision import Decision, Defer, DeferReason
 from core.events import GateState
 from core.lane import Lane, Traffic
 from core.ports import Admission, Allowances, Clock, Controls
 from core.state import Gate, Snapshot
-from monitor.projector import Projector
 from warmup.admission import watched
-from warmup.steps import Steps
 
 logger = logging.getLogger("penstock.control")
 POLL = 0.4  # real seconds
+
+
+class Monitoring(Protocol):
+    """The monitor: the projector of this process, or what is heard of it elsewhere."""
+
+    @property
+    def gates(self) -> tuple[Gate, ...]: ...
+    def lag(self) -> float: ...
+
+
+class Starter(Protocol):
+    """Gives a lane its warm-up state (warmup.steps)."""
+
+    async def ensure(self, lane: Lane, now: float) -> None: ...
 
 
 class Control:
@@ -33,8 +46,8 @@ class Control:
         *,
         controls: Controls,
         allowances: Allowances,
-        projector: Projector,
-        steps: Steps,
+        projector: Monitoring,
+        steps: Starter,
         clock: Clock,
         on_change: Callable[[], None],
     ) -> None:
@@ -62,6 +75,10 @@ class Control:
         used = self._snapshot.used
         for key, period, _cap in allowances:
             used[key, period] = used.get((key, period), 0) + units
+
+    def look(self) -> None:
+        """Something changed in the store: read it now."""
+        self._wake.set()
 
     def gates_changed(self) -> None:
         """The monitor of this process moved a gate: take it over at once, before the next look at storage."""

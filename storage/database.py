@@ -5,7 +5,7 @@ is durable.  Calls that wait together share one commit (group commit), each insi
 failure undoes only itself.  `fn` may run more than once before it takes effect (another node was faster, a
 neighbour in the group failed at the last moment): it must not touch anything but the connection.
 `read(fn)` runs on a reading thread and sees committed data only.  With `inline` both run in the caller, on one
-connection and without threads: for simulation under virtual time.
+connection and without threads: for simulation under virtual time.  `glance` (SQLite in a file) looks without a thread.
 
 Durability: SQLite in WAL mode with synchronous=FULL (an fsync a commit); PostgreSQL with the server's
 synchronous_commit.  Fails with Unavailable when the database cannot be reached or cannot commit: nothing of the
@@ -16,7 +16,6 @@ success.  StorageConflict when a unique key was taken already.
 from __future__ import annotations
 
 import asyncio
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -29,6 +28,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, SQLAlch
 from sqlalchemy.pool import StaticPool
 
 from core.errors import StorageConflict, Unavailable
+from storage.glance import Glance
 from storage.pending import Overtaken, Pending, begin, flush, pending
 
 T = TypeVar("T")
@@ -62,8 +62,9 @@ class Database:
         self.engine = _engine(url, inline)
         self._reading_engine = self.engine.execution_options(reading=True)
         self.is_postgresql = self.engine.dialect.name == "postgresql"
+        self.glance = None if inline or self.is_postgresql else Glance(str(self.engine.url.database))
         self._pending: deque[_Call] = deque()
-        self._lock = threading.Lock()
+        self._called = False  # a drain is under way to the writing thread that will see whatever waits by then
         self._writer: ThreadPoolExecutor | None = None
         self._reader: ThreadPoolExecutor | None = None
         self._on_append: list[Callable[[], None]] = []
@@ -80,12 +81,14 @@ class Database:
 
         `alone`: `fn` holds locks that other nodes want (PostgreSQL), so it shares its commit with nobody."""
         future: Future[T] = Future()
-        with self._lock:
-            self._pending.append(_Call(fn, future, alone and self.is_postgresql))
+        # a deque needs no lock for this: many append, one thread takes
+        self._pending.append(_Call(fn, future, alone and self.is_postgresql))
         if self._writer is None:
             self._drain()
             return future.result()
-        self._writer.submit(self._drain)
+        if not self._called:
+            self._called = True
+            self._writer.submit(self._drain_all)
         return await asyncio.wrap_future(future)
 
     async def read(self, fn: Callable[[Connection], T]) -> T:
@@ -99,6 +102,8 @@ class Database:
         for executor in (self._writer, self._reader):
             if executor is not None:
                 await asyncio.get_running_loop().run_in_executor(None, executor.shutdown)
+        if self.glance is not None:
+            self.glance.close()
         self.engine.dispose()
 
     def _reading(self, fn: Callable[[Connection], T]) -> T:
@@ -107,6 +112,13 @@ class Database:
                 return fn(connection)
         except SQLAlchemyError as error:
             raise Unavailable(f"The database cannot answer: {public_text(error)}") from error
+
+    def _drain_all(self) -> None:
+        self._called = False
+        self._drain()  # it gives its errors to the callers and raises none
+        while self._pending and not self._called:
+            # what one commit had no room for
+            self._drain()
 
     def _drain(self) -> None:
         taken: list[_Call] = []
@@ -139,10 +151,9 @@ class Database:
         """Calls for one commit, also those that arrive while it is made ready; noted in `taken`."""
         until = time.monotonic() + _GROUP_SECONDS
         while len(taken) < _MAX_GROUP and not (taken and (taken[-1].alone or time.monotonic() > until)):
-            with self._lock:
-                if not self._pending or (taken and self._pending[0].alone):
-                    return
-                call = self._pending.popleft()
+            if not self._pending or (taken and self._pending[0].alone):
+                return
+            call = self._pending.popleft()
             if call.future.set_running_or_notify_cancel():
                 taken.append(call)
                 yield call

@@ -12,8 +12,10 @@ from pathlib import Path
 
 from config.load import load_settings
 from core.clock import SystemClock
+from core.errors import InvalidInput
 from service.app import Service
 from service.commands.common import add_config
+from service.lean import lean
 from service.logs import configure_logging
 from service.sandboxed import SandboxOptions, open_sandbox
 
@@ -22,6 +24,10 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Register the commands."""
     run = commands.add_parser("run", help="the service")
     add_config(run)
+    run.add_argument(
+        "--senders", type=int, default=None, metavar="N",
+        help="processes that send (default: senders of the configuration; 0: one for each core)",
+    )  # fmt: skip
     run.set_defaults(run=run_service)
 
     sandbox = commands.add_parser("sandbox", help="the whole service with emulated providers and a sample audience")
@@ -36,6 +42,10 @@ async def run_service(arguments: argparse.Namespace) -> int:
     """Run until told to stop."""
     configure_logging()
     settings = load_settings(arguments.config, check=True)
+    if arguments.senders is not None:
+        if not 0 <= arguments.senders <= 64:
+            raise InvalidInput("--senders", "lies outside 0 to 64", "Use 0 for one process for each core")
+        settings = settings.model_copy(update={"senders": arguments.senders})
     service = await Service.build(settings, SystemClock())
     await _until_stopped(service, f"Penstock: dashboard and API on http://{settings.http.host}:{settings.http.port}/")
     return 0
@@ -64,6 +74,7 @@ async def _until_stopped(service: Service, banner: str) -> None:
         loop.add_signal_handler(number, stop.set)
     try:
         await service.start()
+        lean()
         print(banner, flush=True)
         await stop.wait()
         print("Stopping: the messages in flight end, the rest stays in the queue.", flush=True)

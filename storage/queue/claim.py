@@ -19,6 +19,7 @@ from core.state import Claim
 from core.tokens import MessageId
 from storage.allowances import Allowance, reserve
 from storage.events import append_events
+from storage.glance import Glance, plain
 from storage.queue.groups import Group, find_group, key_of
 from storage.queue.rows import RowState, remove_rows, submission_of
 from storage.statements import CHUNK, chunks
@@ -64,6 +65,8 @@ _SENDABLE = select(queue.c.message_id).where(
     ~exists().where(_MATCHES),
 )
 
+_SENDABLE_PLAIN = plain(_SENDABLE)
+
 
 def claim_rows(connection: Connection, claim: Claim, life: str) -> list[Leased]:
     """Lease what may be sent: first attempts, then further ones."""
@@ -74,12 +77,20 @@ def claim_rows(connection: Connection, claim: Claim, life: str) -> list[Leased]:
     return fresh + _take(connection, claim, group, RowState.RETRY, claim.retries, claim.retry_allowances, life)
 
 
+def is_sendable_at_a_glance(glance: Glance, lease: Leased, now: float) -> bool:
+    """The same as `is_sendable`, by the same statement, without a transaction of its own."""
+    return lease.lease_until > now and glance.first(_SENDABLE_PLAIN, _mark(lease)) is not None
+
+
 def is_sendable(connection: Connection, lease: Leased, now: float) -> bool:
     """Whether the lease holds and the recipient may be mailed."""
     if lease.lease_until <= now:
         return False
-    mark = {"id": lease.submission.message_id, "node": lease.node, "until": lease.lease_until}
-    return connection.execute(_SENDABLE, mark).first() is not None
+    return connection.execute(_SENDABLE, _mark(lease)).first() is not None
+
+
+def _mark(lease: Leased) -> dict[str, object]:
+    return {"id": lease.submission.message_id, "node": lease.node, "until": lease.lease_until}
 
 
 def _take(

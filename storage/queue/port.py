@@ -22,7 +22,7 @@ from storage.database import Database
 from storage.frequency import addresses_over
 from storage.pending import pending
 from storage.queue.accept import accept, put_off, route_portion, unrouted_domains
-from storage.queue.claim import claim_rows, is_sendable
+from storage.queue.claim import claim_rows, is_sendable, is_sendable_at_a_glance
 from storage.queue.groups import depth, due_groups, find_group, key_of
 from storage.queue.settle import release_rows, settle_rows
 from storage.queue.upkeep import (
@@ -80,6 +80,8 @@ class SqlQueue:
         return await self._db.transact(lambda connection: claim_rows(connection, claim, self._life), alone=True)
 
     async def still_sendable(self, lease: Leased, now: float) -> bool:
+        if self._db.glance is not None:
+            return is_sendable_at_a_glance(self._db.glance, lease, now)
         return await self._db.read(lambda connection: is_sendable(connection, lease, now))
 
     async def settle(self, settlements: Sequence[Settlement]) -> None:

@@ -1,7 +1,7 @@
 """SIGKILL at random moments under load: nothing accepted is lost, nobody suppressed is mailed, duplicates are counted.
 
-Penstock runs as a process and is killed `KILLS` times while mail goes in and out; afterwards the event log is held
-against what the injector was promised and what the sink took.
+Penstock runs as one process, and again with two sender processes, and is killed many times while mail goes in and out;
+afterwards the event log is held against what the injector was promised and what the sink took.
 """
 
 from __future__ import annotations
@@ -30,11 +30,12 @@ from tests.daemons.process import Daemon, wait_until
 from tests.integration.sink import Sink
 
 pytestmark = [pytest.mark.daemons, pytest.mark.timeout(600)]
-KILLS = 50
+LIVES = [(1, 50), (2, 20)]  # sender processes, kills
 UNDER_WAY = 0.25  # seconds from the last look at the suppression list to RCPT, at most
 PORT, DNS_PORT, SINK = 8035, 5300, "127.0.0.9"
 CONFIG = f"""\
 data_dir = "var"
+senders = {{senders}}
 [storage]
 url = "sqlite:///var/penstock.db"
 [[sending_domains]]
@@ -85,13 +86,14 @@ def judge(recipient: str, visit: int) -> str:
 class Load:
     """Penstock, the sink, and what the injector was promised."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, senders: int, kills: int) -> None:
         self.folder = folder
+        self.kills = kills
         self.rng = random.Random(20261125)
         (folder / "knot").mkdir(mode=0o755)
         self.knot = Knot(folder / "knot", f"sink.test. MX 10 mx.sink.test.\nmx.sink.test. A {SINK}\n", port=DNS_PORT)
         self.sink = Sink(SINK, 2525, judge)
-        (folder / "penstock.toml").write_text(CONFIG)
+        (folder / "penstock.toml").write_text(CONFIG.format(senders=senders))
         (folder / "rules.toml").write_text(RULES)
         self.promised: dict[str, str] = {}  # message id → recipient
         self.suppressed: dict[str, float] = {}  # address → monotonic instant of the API's answer
@@ -169,20 +171,20 @@ class Load:
         self.knot.stop()
 
 
-@pytest.fixture(scope="module")
-def load() -> Iterator[Load]:
+@pytest.fixture(scope="module", params=LIVES, ids=lambda lives: f"{lives[0]} senders, {lives[1]} kills")
+def load(request: pytest.FixtureRequest) -> Iterator[Load]:
     assert os.environ.get("PENSTOCK_TEST_NAMESPACE"), "run: tests/in-namespace .venv/bin/pytest tests/integration"
     with tempfile.TemporaryDirectory(prefix="penstock-kills-") as folder:
         Path(folder).chmod(0o755)
-        made = Load(Path(folder))
+        made = Load(Path(folder), *request.param)
         try:
             yield made
         finally:
             made.stop()
 
 
-def test_fifty_kills_lose_nothing_mail_nobody_suppressed_and_count_their_duplicates(load: Load) -> None:
-    for _ in range(KILLS):
+def test_kills_lose_nothing_mail_nobody_suppressed_and_count_their_duplicates(load: Load) -> None:
+    for _ in range(load.kills):
         end = time.monotonic() + load.rng.uniform(0.05, 0.6)
         while time.monotonic() < end:
             load.inject(load.rng.randint(1, 12))
@@ -200,7 +202,7 @@ def test_fifty_kills_lose_nothing_mail_nobody_suppressed_and_count_their_duplica
     accepted = {e.message_id: e.recipient for e in events if isinstance(e, Accepted)}
     ends: Counter[str] = Counter(e.message_id for e in events if isinstance(e, TERMINAL))
 
-    assert len(load.promised) > 10 * KILLS
+    assert len(load.promised) > 10 * load.kills
     assert load.promised.items() <= accepted.items(), "every promise is in the log"
     assert {m: ends[m] for m in accepted if ends[m] != 1} == {}, "exactly one terminal event each"
     assert set(ends) == set(accepted)
@@ -221,7 +223,7 @@ def test_fifty_kills_lose_nothing_mail_nobody_suppressed_and_count_their_duplica
     twice = sum(n - 1 for n in taken.values())
     ended_twice = len(dropped & set(taken))
     print(
-        f"kills {KILLS}, promised {len(load.promised)}, accepted {len(accepted)}, delivered {len(delivered)}, "
+        f"kills {load.kills}, promised {len(load.promised)}, accepted {len(accepted)}, delivered {len(delivered)}, "
         f"bounced {len(bounced)}, dropped {len(dropped)}, duplicates {twice}, taken but dropped {ended_twice}"
     )
-    assert twice + ended_twice <= KILLS * 10, "at most the messages in flight at each kill"
+    assert twice + ended_twice <= load.kills * 10, "at most the messages in flight at each kill"
