@@ -10,7 +10,7 @@ mail; raises what storage raises, and Unavailable when DNS cannot prove the mail
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -27,6 +27,9 @@ from core.events import DmarcReportStored, Event, ReportUnverified
 from core.ports import Clock, EventLog
 from core.reports import AggregateReports, FailureReport, OtherReports, Provenance, Stored, TlsReport, Trust
 from core.state import DmarcReport
+
+AT_ONCE = 32  # files of an import
+AT_ONCE_BYTES = 500_000
 
 Parsed = DmarcReport | TlsReport | FailureReport | Refusal
 
@@ -90,6 +93,24 @@ class ReportIntake:
         """Take one file that a person or a program handed in."""
         parsed = await self._run(payload, filename, mail=looks_like_mail(payload))
         return await self._take(parsed, payload, Provenance(trust=Trust.VOUCHED, why=f"handed in by {by}"), by)
+
+    async def upload_all(self, files: Iterable[tuple[str, bytes]], by: str) -> AsyncIterator[tuple[str, Taken]]:
+        """Take many files, several small ones at once so that they share commits; what became of each, in order."""
+        batch: list[tuple[str, bytes]] = []
+        size = 0
+        for name, content in files:
+            if batch and (len(batch) >= AT_ONCE or size + len(content) > AT_ONCE_BYTES):
+                for done in await self._upload_batch(batch, by):
+                    yield done
+                batch, size = [], 0
+            batch.append((name, content))
+            size += len(content)
+        for done in await self._upload_batch(batch, by):
+            yield done
+
+    async def _upload_batch(self, batch: Sequence[tuple[str, bytes]], by: str) -> list[tuple[str, Taken]]:
+        taken = await asyncio.gather(*(self.upload(content, name.rpartition("/")[2], by) for name, content in batch))
+        return [(name, one) for (name, _), one in zip(batch, taken, strict=True)]
 
     async def _run(self, content: bytes, name: str, *, mail: bool) -> list[Parsed]:
         now = self._clock.now()

@@ -46,14 +46,13 @@ async def run_import(arguments: argparse.Namespace) -> int:
     for path in arguments.paths:
         if not path.exists():
             raise InvalidInput("PATH", f"{path} does not exist", "Give files, folders, Maildirs or mboxes")
-    total, taken = Taken(), Taken()
+    total = Taken()
     progress = Progress(sum(count_files(path) for path in arguments.paths))
     async with open_reports(arguments.config) as reports:
         await reports.ours()
         done, last = 0, ""
         for path in arguments.paths:
-            for name, content in report_files(path):
-                taken = await reports.intake.upload(content, Path(name).name, who())
+            async for name, taken in reports.intake.upload_all(report_files(path), who()):
                 total.add(taken)
                 for problem in taken.refused[: max(0, REFUSALS_SHOWN - len(total.refused) + len(taken.refused))]:
                     print(f"{name}: {problem}", file=sys.stderr)
