@@ -32,7 +32,6 @@ rp.sender.test. TXT "v=spf1 ip4:{OURS} -all"
 _dmarc.sender.test. TXT "v=DMARC1; p=reject; rua=mailto:dmarc@rp.sender.test"
 receiver.test. A {ALPHA}
 receiver.test. TXT "v=spf1 ip4:{INBOUND} -all"
-receiver.test. TXT "v=spf1 ip4:{INBOUND} -all"
 provider.test. A {ALPHA}
 """
 
@@ -91,9 +90,6 @@ processed_folder = "Processed"
 nameservers = ["127.0.0.1"]
 [warmup]
 enabled = false
-[[reports.receivers]]
-reporter = "receiver.test"
-providers = ["other:mx1.alpha.test", "other:mx1.beta.test", "gmail", "mailru"]
 [[reports.receivers]]
 reporter = "receiver.test"
 providers = ["other:mx1.alpha.test", "other:mx1.beta.test", "gmail", "mailru"]
