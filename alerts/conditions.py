@@ -22,6 +22,7 @@ from alerts.feedback import NO_FEEDBACK, FeedbackSeen, feedback_alerts
 from alerts.form import form_alert
 from alerts.gates import gate_alert
 from alerts.hooks import DeadHook, hook_alert
+from alerts.reports import ReportTrouble, report_alerts
 from alerts.sources import source_alert
 from alerts.watching import ActiveListing, BlindZone, StaleFeed, watch_alerts
 from alerts.words import Language, number, sample, span
@@ -80,6 +81,7 @@ class Observed:
     stale_feeds: tuple[StaleFeed, ...] = ()
     dead_hooks: tuple[DeadHook, ...] = ()
     feedback: FeedbackSeen = NO_FEEDBACK
+    reports: tuple[ReportTrouble, ...] = ()
 
 
 def find_alerts(
@@ -111,6 +113,7 @@ def find_alerts(
     alerts += [_unmatched(found, language, dashboard) for found in seen.unmatched]
     alerts += [_unverified(found, language, dashboard) for found in seen.unverified]
     alerts += feedback_alerts(seen.feedback, now=now, language=language, dashboard=dashboard)
+    alerts += report_alerts(seen.reports, language=language, dashboard=dashboard)
     alerts += watch_alerts(
         seen.listings, seen.blind_zones, seen.records, seen.stale_feeds, now=now, language=language, dashboard=dashboard
     )

@@ -20,6 +20,7 @@ from sender.intake import AnswerStatus, Injection, RecipientIn
 from service.feedback import FeedbackDesk
 from service.feeds import Feeds
 from service.parts import Parts
+from service.report_watch import ReportWatch
 from warmup.ramp import OTHER, is_other
 
 _LOOK_BACK = 200  # events of a kind that conditions are made of
@@ -31,10 +32,13 @@ _STUCK_AFTER = 2 * HOUR  # domain seconds that due mail may wait before somebody
 class Alerting:
     """`tick()` once a second.  Raises InvalidInput at once when a secret cannot be read."""
 
-    def __init__(self, parts: Parts, session: aiohttp.ClientSession, feeds: Feeds, feedback: FeedbackDesk) -> None:
+    def __init__(
+        self, parts: Parts, session: aiohttp.ClientSession, feeds: Feeds, feedback: FeedbackDesk, reports: ReportWatch
+    ) -> None:
         self._parts = parts
         self._feeds = feeds
         self._feedback = feedback
+        self._reports = reports
         settings = parts.settings.alerts
         sinks: list[AlertSink] = []
         if settings.alertmanagers:
@@ -71,7 +75,7 @@ class Alerting:
             gates=parts.control.snapshot().gates, blind=await self._blind(), monitor_lag=parts.projector.lag(),
             max_lag=parts.settings.monitor.max_lag_seconds, stuck=await self._stuck(now),
             unverified=await self._unverified(now), sources_out=await sources_now(parts.stores.log, now),
-            dead_hooks=await parts.webhooks.dead(),
+            dead_hooks=await parts.webhooks.dead(), reports=await self._reports.seen(),
         )  # fmt: skip
         seen = await self._feedback.complete(await self._feeds.complete(seen, now), now)
         alerts = find_alerts(

@@ -39,6 +39,7 @@ from service.operator import Operator
 from service.parts import Parts
 from service.pressure import Pressure
 from service.recipients import RecipientDesk
+from service.report_watch import ReportWatch
 from service.reports import build_reports
 from service.resolver import DnsResolver
 from service.seeds import build_seeds
@@ -138,7 +139,7 @@ class Service:
         feedback = FeedbackDesk(
             settings=settings, stores=stores, classifier=classifier, resolver=resolver, returns=returns, clock=clock
         )
-        alerting = Alerting(parts, service._http, feeds, feedback)
+        alerting = Alerting(parts, service._http, feeds, feedback, ReportWatch(reports))
         service._doors = [
             *([InboundServer(settings, returns)] if settings.inbound.enabled else []),
             *([SubmissionServer(settings, intake)] if settings.submission.enabled else []),
