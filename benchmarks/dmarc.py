@@ -127,7 +127,7 @@ _SUBJECTS = {"penstock": _parse_ours, "parsedmarc": _parse_parsedmarc}
 
 
 async def _store(path: Path, url: str) -> tuple[int, float]:
-    """Through the service's own intake: unpacked, parsed, named, stored durably, told.  Messages, and seconds."""
+    """Through the service's own intake to durable storage.  Messages stored, and seconds."""
     # here and not above: what parsing alone needs is measured without it
     from collectors.reports.attached import report_files
     from collectors.reports.intake import ReportIntake
