@@ -204,6 +204,10 @@ class Views:
                 )  # fmt: skip
         return found
 
+    async def apart(self) -> int:
+        """How many of the newest thousand reports do not count."""
+        return len(await self._store.heads(1000, counting=False))
+
     async def _heads(self) -> list[ReportHead]:
         return await self._store.heads(_HEADS, counting=True)
 

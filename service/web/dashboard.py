@@ -16,7 +16,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from alerts.words import Language, number, percent, sample, scope_words, span
@@ -40,6 +40,11 @@ def render_dashboard(view: DashboardView, language: str, *, fragment: bool = Fal
     spoken: Language = "ru" if language == "ru" else "en"
     template = _environment(spoken).get_template("main.html" if fragment else "dashboard.html")
     return template.render(_context(view, spoken))
+
+
+def template_of(name: str, language: Language) -> Template:
+    """A page's template with the words and filters of the language."""
+    return _environment(language).get_template(name)
 
 
 @lru_cache(maxsize=2)

@@ -14,6 +14,7 @@ from service.reports import Reports
 from service.web.api import ROUTES
 from service.web.auth import Gatekeeper, errors_as_json
 from service.web.consent import confirm_now, confirm_page
+from service.web.dmarc_page import add_page
 from service.web.health import healthz, metrics, readyz
 from service.web.keys import PARTS
 from service.web.openapi import openapi_document
@@ -54,6 +55,7 @@ def build_web(parts: Parts, keeper: AlertKeeper, feeds: Feeds, reports: Reports)
     app.router.add_get("/c/{link}", follow)
     app.router.add_get("/t/{token}.gif", pixel)
     app.router.add_get("/", dashboard)
+    add_page(app)
     app.router.add_static("/static/", STATIC)
     return app
 

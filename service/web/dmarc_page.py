@@ -1,0 +1,85 @@
+"""GET /dmarc: what receivers report about mail in our name, as a page in the dashboard's style, English and Russian.
+
+Contract: read only, no script, no inline style; what comes from outside is escaped by the template engine; a figure
+that nobody reported is told as unknown.  One picture serves every viewer for `FRESH` real seconds.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from aiohttp import web
+
+from alerts.words import Language
+from core.clock import iso
+from core.lane import DAY
+from service.report_views import Views
+from service.web.dashboard import template_of
+from service.web.public import language_of
+from service.web.reports_api import REPORTS
+from service.web.view import Share
+
+FRESH = 10.0
+DAYS, RECONCILED_DAYS, MAX_ROWS = 30, 7, 50
+
+EN = {
+    "heading": "DMARC: mail in your name", "hint": "Reports of the last 30 days whose origin is proven.",
+    "none": "No report has come yet.", "readiness": "Ready for a stricter policy?", "domain": "Domain",
+    "policy": "Policy", "answer": "Answer", "ready": "ready for p={next}", "not_ready": "not ready for p={next}",
+    "unknown_verdict": "unknown: too little is reported", "done": "p=reject holds", "stopped": "Would be stopped",
+    "days": "days", "sources": "Sources", "source": "Source", "kind": "Kind", "messages": "Messages",
+    "aligned": "Aligned", "evidence": "Evidence", "ours": "ours", "service": "service", "forwarder": "forwarder",
+    "unknown": "unknown", "timeline": "Alignment by day", "day": "Day", "rejected": "rejected",
+    "reconcile": "Reported beside delivered", "reconcile_hint": "Our own log beside what receivers counted.",
+    "reporter": "Reporter", "delivered": "Delivered", "reported": "Reported", "difference": "Difference",
+    "selectors": "DKIM selectors", "selector": "Selector", "last": "Last seen", "never": "never",
+    "revoke": "unused: safe to revoke", "reporters": "Reporters", "lag": "Delay", "missing": "missing for {n} days",
+    "back": "Dashboard", "apart": "kept apart: origin not proven",
+}  # fmt: skip
+RU = {
+    "heading": "DMARC: письма от вашего имени", "hint": "Отчёты за 30 дней, происхождение которых доказано.",
+    "none": "Отчётов ещё не было.", "readiness": "Готово ли к строгой политике?", "domain": "Домен",
+    "policy": "Политика", "answer": "Ответ", "ready": "готово к p={next}", "not_ready": "не готово к p={next}",
+    "unknown_verdict": "неизвестно: отчётов мало", "done": "действует p=reject", "stopped": "Было бы остановлено",
+    "days": "дней", "sources": "Источники", "source": "Источник", "kind": "Вид", "messages": "Писем",
+    "aligned": "Согласовано", "evidence": "Основание", "ours": "наш", "service": "сервис",
+    "forwarder": "пересылка", "unknown": "неизвестен", "timeline": "Согласованность по дням", "day": "День",
+    "rejected": "отклонено", "reconcile": "Сверка с нашим журналом",
+    "reconcile_hint": "Что доставили мы и что насчитали получатели.", "reporter": "Отчитавшийся",
+    "delivered": "Доставлено", "reported": "В отчётах", "difference": "Разница", "selectors": "Селекторы DKIM",
+    "selector": "Селектор", "last": "Виден", "never": "никогда", "revoke": "не используется: можно отозвать",
+    "reporters": "Кто отчитывается", "lag": "Задержка", "missing": "нет отчётов {n} дн.", "back": "Панель",
+    "apart": "отложено: происхождение не доказано",
+}  # fmt: skip
+_KEPT: web.AppKey[dict[str, tuple[float, dict[str, Any]]]] = web.AppKey("dmarc_page", dict)
+
+
+def add_page(app: web.Application) -> None:
+    """Register the page."""
+    app[_KEPT] = {}
+    app.router.add_get("/dmarc", dmarc_page)
+
+
+async def dmarc_page(request: web.Request) -> web.Response:
+    """The page."""
+    kept = request.app[_KEPT]
+    if "all" not in kept or time.monotonic() - kept["all"][0] > FRESH:
+        kept["all"] = (time.monotonic(), await _gather(Views(request.app[REPORTS])))
+    language: Language = "ru" if language_of(request) == "ru" else "en"
+    html = template_of("dmarc.html", language).render(d=EN if language == "en" else RU, **kept["all"][1])
+    return web.Response(text=html, content_type="text/html", headers={"Cache-Control": "no-store"})
+
+
+async def _gather(views: Views) -> dict[str, Any]:
+    return {
+        "readiness": await views.readiness(DAYS),
+        "sources": (await views.sources(DAYS))[:MAX_ROWS],
+        "timeline": (await views.timeline(DAYS))[::-1],
+        "lines": (await views.reconcile(RECONCILED_DAYS))[:MAX_ROWS],
+        "selectors": (await views.selectors())[:MAX_ROWS],
+        "reporters": (await views.reporters(DAYS))[:MAX_ROWS],
+        "apart": await views.apart(),
+        "date": lambda day: iso(int(day) * DAY)[:10],
+        "part": lambda part, of: Share(part=part, of=of),
+    }
