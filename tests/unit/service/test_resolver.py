@@ -127,8 +127,16 @@ def _fields(line: str) -> tuple[str, int, str, str, str]:
 @pytest.fixture
 async def server() -> AsyncIterator[NameServer]:
     loop = asyncio.get_running_loop()
-    transport, protocol = await loop.create_datagram_endpoint(NameServer, local_addr=("127.0.0.1", 0))
-    tcp = await asyncio.start_server(protocol.over_tcp, "127.0.0.1", protocol.port)
+    for left in reversed(range(20)):
+        transport, protocol = await loop.create_datagram_endpoint(NameServer, local_addr=("127.0.0.1", 0))
+        try:
+            tcp = await asyncio.start_server(protocol.over_tcp, "127.0.0.1", protocol.port)
+        except OSError:  # the port was free for UDP only
+            transport.close()
+            if not left:
+                raise
+        else:
+            break
     yield protocol
     tcp.close()
     await tcp.wait_closed()
