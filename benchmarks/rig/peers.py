@@ -188,6 +188,11 @@ class Haraka(Peer):
         )
         files = {
             "plugins": "bench\ndkim\n", "me": "mx.sender.test\n", "host_list": "mx.sender.test\n",
+            # without this file it fails on every connection
+            "connection.ini": "[haproxy]\nhosts[] =\n[headers]\nmax_lines=1000\nmax_received=100\n[max]\n"
+            "bytes=26214400\nmime_parts=1000\nline_length=512\ndata_line_length=992\n"
+            "[message]\nhelo=Haraka is at your service.\nclose=closing connection.\n"
+            "[uuid]\nbanner_chars=6\ndeny_chars=0\n",
             "log.ini": "[main]\nlevel=warn\n", "outbound.ini": "enable_tls=false\nlocal_mx_ok=true\n",
             "smtp.ini": f"listen=127.0.0.1:{self.port}\nnodes=2\n",
             "dkim.ini": "[main]\n[sign]\nenabled = true\nselector = s1\ndomain = sender.test\nheaders = From, Sender, "
