@@ -1,6 +1,7 @@
 """The test world: name server, two mailbox providers, Alertmanager, and Penstock itself as a process of its own.
 
-Everything runs inside `tests/in-namespace`; outside of it these tests fail and say how to run them.
+Everything runs inside `tests/in-namespace`; outside of it these tests fail and say how to run them.  Each file of tests has a
+world of its own: what the receivers counted of one must not stand in the reports of another.
 """
 
 from __future__ import annotations
@@ -146,7 +147,7 @@ class World:
             part.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def world() -> Iterator[World]:
     assert os.environ.get("PENSTOCK_TEST_NAMESPACE"), (
         "run these with: tests/in-namespace .venv/bin/pytest tests/integration"
