@@ -1,7 +1,7 @@
 """The test world: name server, two mailbox providers, Alertmanager, and Penstock itself as a process of its own.
 
-Everything runs inside `tests/in-namespace`; outside of it these tests fail and say how to run them.  Each file of tests has a
-world of its own: what the receivers counted of one must not stand in the reports of another.
+Everything runs inside `tests/in-namespace`; outside of it these tests fail and say how to run them.  Each file of
+tests has a world of its own: what the receivers counted of one must not stand in the reports of another.
 """
 
 from __future__ import annotations
