@@ -20,8 +20,11 @@ from collectors.dns import (
     Finding,
     Language,
     Level,
+    check_alias,
+    check_dane,
     check_dkim,
     check_dmarc,
+    check_link_host,
     check_mta_sts,
     check_mx,
     check_source,
@@ -93,6 +96,8 @@ async def examine_dns(settings: Settings, resolver: Resolver) -> list[Finding]:
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(_domain(settings, domain, resolver)) for domain in settings.sending_domains]
         tasks += [group.create_task(check_dkim(resolver, one)) for one in wanted]
+        if (host := urlsplit(settings.http.public_url).hostname or "") and _is_public(host) and not _is_address(host):
+            tasks.append(group.create_task(check_link_host(resolver, host)))
         tasks += [group.create_task(check_source(resolver, s.name, s.bind, s.ehlo)) for s in settings.sources]
     for task in tasks:
         findings += task.result()
@@ -215,6 +220,14 @@ def _edges(settings: Settings) -> list[Finding]:
     return findings
 
 
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
 def _is_public(host: str) -> bool:
     try:
         return not ipaddress.ip_address(host).is_loopback
@@ -238,6 +251,9 @@ async def _domain(settings: Settings, domain: SendingDomain, resolver: Resolver)
             group.create_task(check_mx(resolver, return_path, host)),
             group.create_task(check_mx(resolver, name, host, returns=False)),
             group.create_task(check_mta_sts(resolver, return_path)),
+            group.create_task(check_alias(resolver, return_path)),
+            group.create_task(check_alias(resolver, name)),
+            group.create_task(check_dane(resolver, return_path)),
             group.create_task(check_tls_reporting(resolver, return_path, postmaster)),
         ]
     return [finding for task in tasks for finding in task.result()]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 
 from collectors.dns import Finding
+from collectors.dns import texts_traps as traps
 from collectors.dns.finding import found
 from config.model import Settings
 from core.address import normal_domain
@@ -20,6 +21,7 @@ from sender.sts import parse_policy, parse_record
 from service import doctor_texts as say
 from service.probes import Probes
 
+SHORT_AGE = 86_400  # seconds; RFC 8461 section 3.2 expects weeks
 ROLES = ("postmaster", "abuse")
 
 
@@ -88,7 +90,14 @@ async def _policy(resolver: Resolver, probes: Probes, domain: str) -> list[Findi
         policy = parse_policy(text)
     except StsProblem as error:
         return [found(say.STS_UNSERVED, domain, url=url, problem=error)]
+    if policy.mode is StsMode.NONE:
+        return [found(traps.STS_OFF, domain)]
+    findings = []
     missing = [host for host in hosts if not policy.permits(host)]
-    if missing and policy.mode is not StsMode.NONE:
-        return [found(say.STS_MX, domain, hosts=", ".join(missing))]
-    return [found(say.STS_SERVED, domain, mode=policy.mode)]
+    if missing:
+        findings.append(found(say.STS_MX, domain, hosts=", ".join(missing)))
+    if policy.mode is StsMode.TESTING:
+        findings.append(found(traps.STS_TESTING, domain))
+    if policy.max_age < SHORT_AGE:
+        findings.append(found(traps.STS_SHORT, domain, seconds=policy.max_age))
+    return findings or [found(say.STS_SERVED, domain, mode=policy.mode)]

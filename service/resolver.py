@@ -26,6 +26,7 @@ import dns.name
 import dns.rdatatype
 import dns.resolver
 import dns.reversename
+from dns.rdtypes.ANY.CNAME import CNAME
 from dns.rdtypes.ANY.MX import MX
 from dns.rdtypes.ANY.TLSA import TLSA
 from dns.rdtypes.ANY.TXT import TXT
@@ -124,6 +125,13 @@ class DnsResolver:
                 if isinstance(r, TLSA)
             ),
         )
+
+    async def alias(self, name: str) -> str:
+        """The target of the name's CNAME record; '' without one.  Raises ResolverFailed."""
+        records = await self._answer(name, dns.rdatatype.CNAME)
+        if records.failure:
+            raise ResolverFailed(f"{name}: {records.failure}")
+        return next((_text(record.target) for record in records.rdatas if isinstance(record, CNAME)), "")
 
     async def ipv4(self, host: str) -> list[str]:
         """The A records alone: what blocklists answer with.  Raises as `addresses` does."""

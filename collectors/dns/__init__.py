@@ -9,7 +9,14 @@ from collectors.dns.dkim import DkimWanted, check_dkim
 from collectors.dns.dmarc import check_dmarc
 from collectors.dns.finding import Finding, Language, Level, Text
 from collectors.dns.host import check_source
-from collectors.dns.receiving import check_mta_sts, check_mx, check_tls_reporting
+from collectors.dns.receiving import (
+    check_alias,
+    check_dane,
+    check_link_host,
+    check_mta_sts,
+    check_mx,
+    check_tls_reporting,
+)
 from collectors.dns.spf import check_spf
 
 __all__ = [
@@ -18,8 +25,11 @@ __all__ = [
     "Language",
     "Level",
     "Text",
+    "check_alias",
+    "check_dane",
     "check_dkim",
     "check_dmarc",
+    "check_link_host",
     "check_mta_sts",
     "check_mx",
     "check_source",

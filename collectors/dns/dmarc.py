@@ -10,13 +10,13 @@ import re
 from dataclasses import dataclass
 
 from collectors.dns import texts_auth as say
+from collectors.dns import texts_traps as traps
+from collectors.dns.dmarc_tags import POLICIES, about_tags, targets
 from collectors.dns.finding import Finding, found
 from collectors.dns.tags import parse_tags
-from core.ports import NameMissing, Resolver, ResolverFailed
+from core.ports import NameMissing, NullMx, Resolver, ResolverFailed
 
 MAX_QUERIES = 8
-_URI = re.compile(r"mailto:([^!,\s]+@([^!,\s]+))(![0-9]+[kmgt]?)?", re.IGNORECASE)
-POLICIES = ("none", "quarantine", "reject")
 _OLD_TAGS = ("pct", "rf", "ri")
 
 
@@ -46,6 +46,22 @@ async def tree_walk(resolver: Resolver, domain: str) -> list[Step]:
             if steps[-1].usable and _tag(records[0], "psd") in ("y", "n"):
                 break
     return steps
+
+
+async def _missing(resolver: Resolver, domain: str, wanted: str) -> list[Finding]:
+    """Nothing governs the domain: is there something that was meant to?"""
+    place = f"_dmarc.{domain}"
+    try:
+        stray = next((text for text in await resolver.txt(place) if "dmarc" in text.lower() or "p=" in text), "")
+    except NameMissing:
+        stray = ""
+    if stray:
+        return [found(traps.DMARC_UNREAD, domain, place=place, seen=stray, record=wanted)]
+    try:
+        misplaced = any(text.lower().startswith("v=dmarc1") for text in await resolver.txt(domain))
+    except NameMissing:
+        misplaced = False
+    return [found(traps.DMARC_MISPLACED, domain) if misplaced else found(say.DMARC_MISSING, domain, record=wanted)]
 
 
 def walk_names(domain: str) -> list[str]:
@@ -89,7 +105,7 @@ async def check_dmarc(resolver: Resolver, domain: str, return_path: str = "", re
         organisation = organisational_domain(domain, steps)
         governing = [s for s in steps if s.domain == domain] or [s for s in steps if s.domain == organisation]
         if not governing:
-            return [found(say.DMARC_MISSING, domain, record=wanted)]
+            return await _missing(resolver, domain, wanted)
         step = governing[0]
         place = f"_dmarc.{step.domain}"
         if not step.usable:
@@ -100,7 +116,8 @@ async def check_dmarc(resolver: Resolver, domain: str, return_path: str = "", re
         except ValueError as error:
             return [found(say.DMARC_SYNTAX, domain, place=place, problem=error, record=wanted)]
         findings = _about(domain, tags, policy)
-        findings += await _reports(resolver, domain, organisation, tags.get("rua", ""), reports_to)
+        findings += about_tags(domain, tags, inherited=step.domain != domain)
+        findings += await _reports(resolver, domain, organisation, tags, reports_to, {domain, return_path})
         mode = tags.get("aspf", "r").lower()
         if return_path and not await _aligned(resolver, return_path, domain, organisation, mode):
             findings.append(found(say.DMARC_SPF_UNALIGNED, domain, return_path=return_path, mode=mode))
@@ -133,25 +150,47 @@ def _about(domain: str, tags: dict[str, str], policy: str) -> list[Finding]:
     return findings
 
 
-async def _reports(resolver: Resolver, domain: str, organisation: str, rua: str, reports_to: str) -> list[Finding]:
-    targets = [(m[1], m[2].lower()) for m in map(_URI.fullmatch, (part.strip() for part in rua.split(","))) if m]
-    if not targets:
-        return [found(say.DMARC_NO_REPORTS, domain, address=reports_to or "dmarc@" + domain)]
+async def _reports(
+    resolver: Resolver,
+    domain: str,
+    organisation: str,
+    tags: dict[str, str],
+    reports_to: str,
+    ours: set[str],  # whether these take mail is another check's matter
+) -> list[Finding]:
+    rua, ruf = targets(tags.get("rua", "")), targets(tags.get("ruf", ""))
     findings = []
-    if reports_to and reports_to.lower() not in {address.lower() for address, _ in targets}:
-        addresses = ", ".join(address for address, _ in targets)
+    if not rua and not tags.get("rua"):
+        findings.append(found(say.DMARC_NO_REPORTS, domain, address=reports_to or "dmarc@" + domain))
+    elif rua and reports_to and reports_to.lower() not in {address.lower() for address, _ in rua}:
+        addresses = ", ".join(address for address, _ in rua)
         findings.append(found(say.DMARC_NOT_TO_US, domain, addresses=addresses, address=reports_to))
-    for target in dict.fromkeys(target for _, target in targets):
-        if target == organisation or target.endswith("." + organisation):
-            continue
-        name = f"{domain}._report._dmarc.{target}"
-        try:
-            texts = await resolver.txt(name)
-        except NameMissing:
-            texts = []
-        if not any(text.startswith("v=DMARC1") for text in texts):
-            findings.append(found(say.DMARC_UNAUTHORISED, domain, target=target, name=name))
+    for target in dict.fromkeys(target for _, target in (*rua, *ruf)):
+        if target not in ours and not await _takes_mail(resolver, target):
+            findings.append(found(traps.DMARC_TARGET, domain, target=target))
+        elif target != organisation and not target.endswith("." + organisation):
+            findings += await _authorised(resolver, domain, target)
     return findings
+
+
+async def _takes_mail(resolver: Resolver, target: str) -> bool:
+    try:
+        return bool(await resolver.mx(target))
+    except (NameMissing, NullMx):
+        return False
+    except ResolverFailed:
+        return True  # nothing is known
+
+
+async def _authorised(resolver: Resolver, domain: str, target: str) -> list[Finding]:
+    name = f"{domain}._report._dmarc.{target}"
+    try:
+        texts = await resolver.txt(name)
+    except NameMissing:
+        texts = []
+    if any(text.startswith("v=DMARC1") for text in texts):
+        return []
+    return [found(say.DMARC_UNAUTHORISED, domain, target=target, name=name)]
 
 
 async def _aligned(resolver: Resolver, return_path: str, domain: str, organisation: str, mode: str) -> bool:

@@ -10,7 +10,9 @@ import re
 
 from collectors.dns import texts_auth as auth
 from collectors.dns import texts_host as say
+from collectors.dns import texts_traps as traps
 from collectors.dns.finding import Finding, found
+from collectors.dns.sight import alias_of
 from core.address import normal_domain
 from core.errors import InvalidInput
 from core.ports import NameMissing, Resolver, ResolverFailed
@@ -24,15 +26,16 @@ async def source_addresses(resolver: Resolver, bind: str, ehlo: str) -> list[str
     """Public addresses that a source is seen from: what it binds, else what its EHLO name leads to.
 
     Raises ResolverFailed."""
-    if bind and _is_public(bind):
+    if bind and is_reachable(bind):
         return [bind]
     try:
-        return [ip for ip in await resolver.addresses(ehlo) if _is_public(ip)]
+        return [ip for ip in await resolver.addresses(ehlo) if is_reachable(ip)]
     except NameMissing:
         return []
 
 
-def _is_public(text: str) -> bool:
+def is_reachable(text: str) -> bool:
+    """True for an address that the world can reach."""
     try:
         ip = ipaddress.ip_address(text)
     except ValueError:
@@ -54,12 +57,14 @@ async def check_source(resolver: Resolver, name: str, bind: str, ehlo: str) -> l
     try:
         addresses = await source_addresses(resolver, bind, ehlo)
         findings: list[Finding] = []
-        if bind and not _is_public(bind):
+        if bind and not is_reachable(bind):
             findings.append(found(say.ADDRESS_PRIVATE, bind, ehlo=ehlo))
         if not addresses:
             return [*findings, found(say.ADDRESS_UNKNOWN, name, ehlo=ehlo)]
         for ip in addresses:
             findings += await _check_address(resolver, ip, ehlo.lower().rstrip("."))
+        if target := await alias_of(resolver, ehlo):
+            findings.append(found(traps.EHLO_ALIAS, name, ehlo=ehlo, target=target))
     except ResolverFailed as error:
         return [found(auth.DNS_FAILED, name, name=f"PTR and addresses of {ehlo}", problem=error)]
     return findings

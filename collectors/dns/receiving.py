@@ -10,7 +10,10 @@ import ipaddress
 
 from collectors.dns import texts_auth as auth
 from collectors.dns import texts_host as say
+from collectors.dns import texts_traps as traps
 from collectors.dns.finding import Finding, found
+from collectors.dns.host import is_reachable
+from collectors.dns.sight import alias_of, tlsa_of
 from collectors.dns.tags import parse_tags
 from core.ports import NameMissing, NullMx, Resolver, ResolverFailed
 
@@ -48,7 +51,48 @@ async def _check_host(resolver: Resolver, domain: str, host: str) -> list[Findin
         addresses = []
     except ResolverFailed as error:
         return [found(auth.DNS_FAILED, domain, name=f"address of {host}", problem=error)]
-    return [] if addresses else [found(say.MX_NO_ADDRESS, domain, host=host)]
+    if not addresses:
+        return [found(say.MX_NO_ADDRESS, domain, host=host)]
+    if not any(map(is_reachable, addresses)):
+        return [found(traps.MX_PRIVATE, domain, host=host, address=addresses[0])]
+    target = await alias_of(resolver, host)
+    return [found(traps.MX_ALIAS, domain, host=host, target=target)] if target else []
+
+
+async def check_alias(resolver: Resolver, domain: str) -> list[Finding]:
+    """A domain with records of its own must not be an alias (RFC 2181 section 10.1)."""
+    target = await alias_of(resolver, domain)
+    return [found(traps.NAME_IS_ALIAS, domain, target=target)] if target else []
+
+
+async def check_dane(resolver: Resolver, domain: str) -> list[Finding]:
+    """TLSA records of the hosts that take mail for `domain`, where DNSSEC proves them (RFC 7672 section 3.1)."""
+    try:
+        hosts = await resolver.mx(domain)
+    except (NameMissing, NullMx, ResolverFailed):
+        return []  # the check of the MX says so
+    findings = []
+    for mx in hosts[:10]:
+        answer = await tlsa_of(resolver, mx.host)
+        if not answer.authentic or not answer.records:
+            continue
+        if any(r.usage in (2, 3) and r.selector in (0, 1) and r.matching in (0, 1, 2) for r in answer.records):
+            findings.append(found(traps.DANE_OK, domain, host=mx.host))
+        else:
+            records = ", ".join(f"{r.usage} {r.selector} {r.matching}" for r in answer.records[:5])
+            findings.append(found(traps.DANE_UNUSABLE, domain, host=mx.host, records=records))
+    return findings
+
+
+async def check_link_host(resolver: Resolver, host: str) -> list[Finding]:
+    """The name that unsubscribe and tracking links lead to."""
+    try:
+        addresses = await resolver.addresses(host)
+    except NameMissing:
+        addresses = []
+    except ResolverFailed as error:
+        return [found(auth.DNS_FAILED, host, name=f"address of {host}", problem=error)]
+    return [] if addresses else [found(traps.LINK_HOST, host, host=host)]
 
 
 async def check_mta_sts(resolver: Resolver, domain: str) -> list[Finding]:

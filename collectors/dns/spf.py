@@ -13,13 +13,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from collectors.dns import texts_auth as say
-from collectors.dns.finding import Finding, found
+from collectors.dns import texts_traps as traps
+from collectors.dns.finding import Finding, Level, found
+from collectors.dns.spf_form import about_form, flattened, network_term
 from core.ports import NameMissing, NullMx, Resolver, ResolverFailed
 
 MAX_LOOKUPS = 10
 MAX_VOIDS = 2
 _STOP = 60
 _MODIFIER = re.compile(r"([A-Za-z][A-Za-z0-9._-]*)=(\S*)")
+_LIKE_SPF = re.compile(r"^\W*(v\s*=?\s*)?spf\W*[12]?\b|\bip4:\d|\binclude:_?spf", re.IGNORECASE)
+_STRANGERS = ("198.18.0.1", "240.0.0.1")  # addresses that nobody sends from (RFC 2544, RFC 1112)
 _RESULTS = {"": "pass", "+": "pass", "-": "fail", "~": "softfail", "?": "neutral"}
 _BARE = frozenset({"all", "a", "mx", "ptr"})
 _NAMED = frozenset({"include", "exists"})
@@ -57,6 +61,9 @@ class _Walk:
     warnings: list[Finding] = field(default_factory=list)
     path: list[str] = field(default_factory=list)
     records: dict[str, str] = field(default_factory=dict)
+    networks: list[str] = field(default_factory=list)  # ip4 and ip6 terms for all that a whole walk saw pass
+    passed_by: str = ""  # the innermost domain whose record let the address pass
+    unread: str = ""  # what stands at the subject in place of a record
 
     async def evaluate(self, domain: str) -> str:
         """pass, fail, softfail or neutral; 'none' when nothing is published."""
@@ -70,6 +77,8 @@ class _Walk:
         for term in terms:
             if await self._matches(term, domain):
                 self.path.pop()
+                if term.result == "pass":
+                    self.passed_by = self.passed_by or domain
                 return term.result
         answer = "neutral"
         if redirect and not any(term.name == "all" for term in terms):
@@ -90,6 +99,8 @@ class _Walk:
             if len(own) > 1:
                 raise _Broken(found(say.SPF_SEVERAL, domain, count=len(own)))
             self.records[domain] = own[0] if own else ""
+            if domain == self.subject and not own:
+                self.unread = next((t for t in texts if _LIKE_SPF.search(t)), "")
         return self.records[domain]
 
     def _parse(self, domain: str, record: str) -> tuple[list[_Term], str]:
@@ -139,6 +150,8 @@ class _Walk:
             case "all":
                 return self.ip is not None
             case "ip4" | "ip6":
+                if self.ip is None and term.result == "pass":
+                    self.networks.append(f"{term.name}:{term.value}")
                 return self.ip is not None and self.ip in ipaddress.ip_network(term.value, strict=False)
             case "include":
                 self._count()
@@ -159,6 +172,8 @@ class _Walk:
         addresses = await self._addresses(term.name, name)
         if term.name == "exists":
             return self.ip is not None and bool(addresses)
+        if self.ip is None and term.result == "pass":
+            self.networks += filter(None, (network_term(address, term.prefix) for address in addresses))
         return self.ip is not None and any(_within(self.ip, address, term.prefix) for address in addresses)
 
     async def _addresses(self, kind: str, name: str) -> list[str]:
@@ -189,20 +204,8 @@ class _Walk:
 
 
 def _within(ip: Address, text: str, prefix: str) -> bool:
-    try:
-        address = ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    if address.version != ip.version:
-        return False
-    four, _, six = prefix.partition("//")
-    if prefix.startswith("/"):
-        four, six = "", prefix.lstrip("/")
-    bits = (four if ip.version == 4 else six) or str(ip.max_prefixlen)
-    try:
-        return ip in ipaddress.ip_network(f"{text}/{bits}", strict=False)
-    except ValueError:
-        return False
+    term = network_term(text, prefix)
+    return bool(term) and ip in ipaddress.ip_network(term[4:])
 
 
 async def check_spf(resolver: Resolver, domain: str, addresses: Sequence[str]) -> list[Finding]:
@@ -210,7 +213,7 @@ async def check_spf(resolver: Resolver, domain: str, addresses: Sequence[str]) -
     walk = _Walk(resolver, domain)
     try:
         if await walk.evaluate(domain) == "none":
-            return [found(say.SPF_MISSING, domain, record=wanted_record(addresses))]
+            return [_missing(domain, walk.unread, wanted_record(addresses))]
         results = {ip: await _result(resolver, domain, ip, walk.records) for ip in addresses}
     except _Broken as error:
         return [error.finding, *walk.warnings]
@@ -221,11 +224,16 @@ async def check_spf(resolver: Resolver, domain: str, addresses: Sequence[str]) -
         findings.append(found(say.SPF_LOOKUPS, domain, lookups=walk.lookups))
     elif walk.lookups >= MAX_LOOKUPS - 1:
         findings.append(found(say.SPF_NEAR_LIMIT, domain, lookups=walk.lookups))
+    if walk.lookups >= MAX_LOOKUPS - 1 and (flat := flattened(walk.networks, walk.records[domain])):
+        findings.append(found(traps.SPF_FLAT, domain, record=flat))
     if walk.voids:
         findings.append(found(say.SPF_VOIDS if walk.voids > MAX_VOIDS else say.SPF_VOID, domain, voids=walk.voids))
     if walk.uses_ptr:
         findings.append(found(say.SPF_PTR, domain))
-    findings += _about_all(domain, walk.records[domain])
+    passing_all = about_form(domain, walk.records)
+    findings += passing_all
+    if not any(f.level is Level.PROBLEM for f in passing_all):
+        findings += await _strangers(resolver, domain, walk.records)
     findings += [
         found(say.SPF_NOT_COVERED, domain, ip=ip, result=result, term=f"ip{_version(ip)}:{ip}")
         for ip, result in results.items()
@@ -240,14 +248,18 @@ async def _result(resolver: Resolver, domain: str, ip: str, records: dict[str, s
     return await _Walk(resolver, domain, ip=ipaddress.ip_address(ip), records=records).evaluate(domain)
 
 
-def _about_all(domain: str, record: str) -> list[Finding]:
-    words = record.lower().split()[1:]
-    signs = [word[:-3] for word in words if word in ("all", "+all", "-all", "~all", "?all")]
-    if signs and signs[0] in ("", "+"):
-        return [found(say.SPF_PASS_ALL, domain)]
-    if not signs and not any(word.startswith("redirect=") for word in words):
-        return [found(say.SPF_NO_ALL, domain)]
-    return []
+async def _strangers(resolver: Resolver, domain: str, records: dict[str, str]) -> list[Finding]:
+    """Whoever passes from addresses that nobody has, passes from any."""
+    walks = [_Walk(resolver, domain, ip=ipaddress.ip_address(ip), records=records) for ip in _STRANGERS]
+    if [await walk.evaluate(domain) for walk in walks] != ["pass", "pass"]:
+        return []
+    return [found(traps.SPF_STRANGERS, domain, domain=walks[0].passed_by or domain)]
+
+
+def _missing(domain: str, unread: str, record: str) -> Finding:
+    if unread:
+        return found(traps.SPF_UNREAD, domain, seen=unread, record=record)
+    return found(say.SPF_MISSING, domain, record=record)
 
 
 def _version(ip: str) -> int:

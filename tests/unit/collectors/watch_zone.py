@@ -1,12 +1,14 @@
 """A hermetic Resolver from zone text: one record a line, `NAME TYPE VALUE`; any other name is NXDOMAIN.
 
-TYPE is A, AAAA, MX (`10 host`, or `0 .` for a null MX), TXT, PTR (NAME is then the address) or FAIL (SERVFAIL).
+TYPE is A, AAAA, MX (`10 host`, or `0 .` for a null MX), TXT, PTR (NAME is then the address), CNAME, TLSA (`3 1 1 hex`,
+NAME is the host; authentic) or FAIL (SERVFAIL).  An alias has no other records; what stands behind it is looked up.
 """
 
 from __future__ import annotations
 
 from core.ports import NameMissing, NullMx, ResolverFailed
 from core.state import MxHost
+from core.tls import TlsaAnswer, TlsaRecord
 
 
 class Zone:
@@ -26,6 +28,9 @@ class Zone:
         wild = "*." + name.partition(".")[2]
         if ("FAIL" in {k for n, k in self._records if n == name}) or (wild, "FAIL") in self._records:
             raise ResolverFailed(f"{name}: SERVFAIL")
+        target = next(iter(self._records.get((name, "CNAME"), [])), "")
+        if target and kinds != ("CNAME",):
+            return self._get(target, *kinds)
         if name not in self._names and wild in self._names:
             name = wild
         if name not in self._names and not any(n.endswith("." + name) for n in self._names):
@@ -48,3 +53,19 @@ class Zone:
 
     async def ptr(self, ip: str) -> list[str]:
         return self._get(ip, "PTR")
+
+    async def alias(self, name: str) -> str:
+        try:
+            return next(iter(self._get(name, "CNAME")), "")
+        except NameMissing:
+            return ""
+
+    async def tlsa(self, host: str, port: int) -> TlsaAnswer:
+        try:
+            found = [value.split() for value in self._get(host, "TLSA")]
+        except NameMissing:
+            return TlsaAnswer()
+        records = (
+            TlsaRecord(usage=int(u), selector=int(s), matching=int(m), data=bytes.fromhex(d)) for u, s, m, d in found
+        )
+        return TlsaAnswer(authentic=True, records=tuple(records))
