@@ -40,17 +40,19 @@ from config.tables import Rule
 from core.lane import Attribution, Lane, Provider, SendingDomain, Source, Stream, Traffic
 from core.metrics import Metric
 from core.state import CounterKey
+from monitor.delays import Lateness, fit
 from monitor.evidence import DelayEnvelope, log_e_rate
 from monitor.rules import RuleTally
 
 YEAR, GOOD_DAYS, MOST_BAD_DAYS = 365, 60, 60
-FIRST = 480_000  # the first cohort
+FIRST = 480_000  # the first cohort, at midnight
 TRAFFIC = Traffic(
     lane=Lane(source=Source("a"), sending_domain=SendingDomain("d.example"), provider=Provider("yahoo")),
     stream=Stream("bulk"),
 )
 MULTIPLES = (3, 5, 10)
-RULES = ("penstock", "penstock+delay", "naive", "wilson", "momentum", "ses")
+REFIT_HOURS = 5 * 24
+RULES = ("penstock", "penstock+delay", "penstock+fitted", "naive", "wilson", "momentum", "ses")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +72,7 @@ CASES = (
         name="complaints", signal="complaint_rate", threshold=0.001, an_hour=833, delay_hours=24.0,
         published=(
             ("penstock", "R >= 365 (default)", 365), ("penstock+delay", "R >= 365 (default)", 365),
+            ("penstock+fitted", "R >= 365 (default)", 365),
             ("naive", "> 0.1 %", 0.001), ("wilson", "> 0.1 %", 2.326), ("momentum", "0.2 % throttle", 0.002),
             ("momentum", "0.5 % suspend", 0.005), ("ses", "0.1 % review", 0.001), ("ses", "0.5 % pause", 0.005),
         ),
@@ -114,6 +117,9 @@ class Watch:
         self._case = case
         self._plain = RuleTally(rule)
         self._aware = RuleTally(rule, envelopes={"yahoo": DelayEnvelope(points)}) if points else None
+        # what the service does: delays fitted from the reports of the past, anew every few days
+        self._fitted = RuleTally(rule) if points else None
+        self._reports: list[Lateness] = []
         signal = self._plain._signal
         self._bad, self._total = signal.bad, signal.total
         self._sent: list[int] = []
@@ -124,7 +130,13 @@ class Watch:
         self._sent.append(sent)
         self._came.append(sum(n for _, n in arrived))
         now = (FIRST + index + 1) * 3600.0 - 1
-        for tally in (self._plain, self._aware):
+        if self._fitted is not None:
+            self._reports += [
+                Lateness(provider="yahoo", cohort=FIRST + cohort, at=now) for cohort, n in arrived for _ in range(n)
+            ]
+            if index % REFIT_HOURS == 0:
+                self._fitted.envelopes = fit(self._reports, now)
+        for tally in (self._plain, self._aware, self._fitted):
             if tally is None:
                 continue
             tally.add(_key(FIRST + index, self._total), sent)
@@ -135,7 +147,9 @@ class Watch:
         if not arrived:
             return {}
         found: dict[str, float] = {}
-        for name, tally in (("penstock", self._plain), ("penstock+delay", self._aware)):
+        for name, tally in (
+            ("penstock", self._plain), ("penstock+delay", self._aware), ("penstock+fitted", self._fitted)
+        ):  # fmt: skip
             if tally is not None:
                 (scope,) = tally.scopes()
                 verdict = tally.verdict(scope, None, now)

@@ -85,6 +85,11 @@ class DelayEnvelope:
         if ages != sorted(ages) or shares != sorted(shares) or any(not 0 < s <= 1 for s in shares):
             raise ValueError("an envelope's points rise in age and share; shares lie in 0 < s ≤ 1")
 
+    @property
+    def end(self) -> float:
+        """The age in hours from which the share is 1."""
+        return self.points[-1][0] if self.points else 0.0
+
     def share(self, age_hours: float) -> float:
         """F(age): 1 for an envelope without points, which is always safe."""
         index = bisect_right(self.points, (age_hours,))

@@ -46,7 +46,7 @@ class Monotonic(Protocol):
 class Projector:
     """See the module.  `no_feedback` are providers without complaint reports ('other': unknown providers).
 
-    `envelopes` give reporting delays by provider; without one, evidence is delay-safe but slower.
+    `envelopes` give reporting delays by provider (monitor.delays); without one, evidence is delay-safe but slower.
     `on_change` is called after a gate moved, or was found moved by somebody else.
     """
 
@@ -73,7 +73,7 @@ class Projector:
         self._no_feedback = no_feedback
         self._clock = clock
         self._on_change = on_change
-        self._envelopes = envelopes
+        self._envelopes = envelopes or {}
         self._poll = poll
         self._monotonic = monotonic
         self._reached = monotonic()
@@ -111,6 +111,17 @@ class Projector:
             name: (t.rule.false_alarm_days if t.standing else t.rule.false_alarm_chance, t.sharing)
             for name, t in self._tallies.items()
         }
+
+    @property
+    def envelopes(self) -> Mapping[str, DelayEnvelope]:
+        """How late each provider reports, as far as known."""
+        return self._envelopes
+
+    def set_envelopes(self, envelopes: Mapping[str, DelayEnvelope]) -> None:
+        """From now on judge by these reporting delays."""
+        self._envelopes = envelopes
+        for tally in self._tallies.values():
+            tally.envelopes = envelopes
 
     def lag(self) -> float:
         """Real seconds since the head of the log was last reached."""

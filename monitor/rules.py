@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from config.tables import Rule
@@ -80,6 +80,7 @@ class _Sum:
     bad: int = 0
     total: int = 0
     attempted: int = 0
+    by_provider: dict[str, int] = field(default_factory=dict)  # totals, where reports come late
 
 
 class _ScopeTally:
@@ -89,6 +90,7 @@ class _ScopeTally:
         self.scope = scope
         self.hours: dict[int, _Sum] = {}
         self.days: dict[int, _Sum] = {}
+        self.providers: set[str] = set()
 
     def total(self) -> int:
         return sum(s.total for s in self.days.values())
@@ -109,7 +111,7 @@ class RuleTally:
         self._signal = SIGNALS[rule.signal]
         self._spare = tuple(transactional) if rule.spare_transactional else ()
         self._no_feedback = no_feedback
-        self._envelopes = dict(envelopes or {})
+        self.envelopes: Mapping[str, DelayEnvelope] = dict(envelopes or {})  # may be replaced at any time
         self._tallies: dict[str, _ScopeTally] = {}
         self._able: set[str] = set()
         self._scope_of: dict[Traffic, Scope | None] = {}
@@ -158,6 +160,10 @@ class RuleTally:
             into.bad += n if key.metric == self._signal.bad else 0
             into.total += n if key.metric == self._signal.total else 0
             into.attempted += n if key.metric == Metric.ATTEMPTED else 0
+            if self._signal.feedback and key.metric == self._signal.total:
+                provider = str(key.attribution.traffic.lane.provider)
+                into.by_provider[provider] = into.by_provider.get(provider, 0) + n
+                tally.providers.add(provider)
         if scope.key not in self._able and tally.total() >= self.rule.minimum_bad:
             self._able.add(scope.key)
         return scope
@@ -229,26 +235,33 @@ class RuleTally:
         base = _Sum()
         if gate is not None and gate.epoch >= first:
             first, base = gate.epoch, _Sum(bad=gate.base_bad, total=gate.base_total)
-        envelope = self._envelopes.get(tally.scope.provider) if self._signal.feedback else None
+        # with the delays of the providers that it goes to; all the same when none is known
+        envelopes = {p: e for p in tally.providers if (e := self.envelopes.get(p)) is not None}
+        end = max((e.end for e in envelopes.values()), default=0.0)
         found: list[tuple[int, _Sum, float]] = []
         run, exposure = _Sum(), 0.0
         for day in sorted((d for d in tally.days if (d + 1) * HOURS_A_DAY > first), reverse=True):
             start = max(first, day * HOURS_A_DAY)
             hours = range(start, (day + 1) * HOURS_A_DAY)
             part = tally.days[day]
-            if start > day * HOURS_A_DAY or envelope is not None:
+            old = not envelopes or now / HOUR - (day + 1) * HOURS_A_DAY >= end  # every report could have come
+            if start > day * HOURS_A_DAY or not old:
                 parts = [(h, tally.hours[h]) for h in hours if h in tally.hours]
                 part = _Sum(*(sum(getattr(s, name) for _, s in parts) for name in ("bad", "total", "attempted")))
-                exposure += sum(s.total * (envelope or AT_ONCE).share(now / HOUR - h) for h, s in parts)
+                exposure += sum(_exposure(s, now / HOUR - h, envelopes) for h, s in parts)
+            else:
+                exposure += part.total
             if start == first:
                 part = _Sum(bad=part.bad - base.bad, total=part.total - base.total, attempted=part.attempted)
-                exposure -= base.total * (envelope or AT_ONCE).share(now / HOUR - first)
+                # whose mail the base was is not known: the least share, since too little exposure would be unsafe
+                age = now / HOUR - first
+                exposure -= base.total * min((e.share(age) for e in envelopes.values()), default=1.0)
             run = _Sum(
                 bad=max(0, run.bad + part.bad),
                 total=max(0, run.total + part.total),
                 attempted=run.attempted + part.attempted,
             )
-            found.append((start, run, max(0.0, exposure) if envelope is not None else -1.0))
+            found.append((start, run, max(0.0, exposure) if envelopes else -1.0))
         return found
 
     def _first_day(self, now: float) -> int:
@@ -273,6 +286,10 @@ class RuleTally:
 
     def _is_silent(self, provider: str) -> bool:
         return provider in self._no_feedback or (provider.startswith("other:") and "other" in self._no_feedback)
+
+
+def _exposure(sent: _Sum, age: float, envelopes: Mapping[str, DelayEnvelope]) -> float:
+    return math.fsum(n * envelopes.get(p, AT_ONCE).share(age) for p, n in sent.by_provider.items())
 
 
 def evaluate(tallies: Sequence[RuleTally], gates: Mapping[tuple[str, str], Gate], now: float) -> list[Verdict]:

@@ -34,6 +34,7 @@ from service.control import Control
 from service.feedback import FeedbackDesk
 from service.feeds import build_feeds
 from service.inbound import InboundServer
+from service.lateness import Delays
 from service.metering import Metering
 from service.operator import Operator
 from service.parts import Parts
@@ -156,6 +157,8 @@ class Service:
         parts = self.parts
         await parts.projector.start()
         await parts.control.refresh()
+        delays = Delays(parts.stores.lateness, parts.projector, parts.clock)
+        parts.supervisor.keep("reporting delays", delays.run)
         parts.supervisor.keep("monitor", parts.projector.run)
         parts.supervisor.keep("control", parts.control.run)
         await take_back(

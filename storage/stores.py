@@ -20,6 +20,7 @@ from storage.events import SqlEventLog
 from storage.feedback import SqlFeedback
 from storage.frequency import SqlFrequency
 from storage.idempotency import SqlIdempotency
+from storage.lateness import SqlLateness
 from storage.leases import SqlLeases
 from storage.meta import SqlMeta
 from storage.migrations import migrate
@@ -55,6 +56,7 @@ class Stores:
     engagements: SqlEngagements
     consents: SqlConsents
     choices: SqlFrequencies
+    lateness: SqlLateness
 
     async def close(self) -> None:
         """Finish what waits to be committed, then close every connection."""
@@ -81,7 +83,7 @@ async def open_stores(url: str, *, inline: bool = False) -> Stores:
         allowances=SqlAllowances(db), leases=SqlLeases(db), meta=SqlMeta(db), dmarc=SqlAggregateReports(db),
         observations=SqlObservations(db), frequency=SqlFrequency(db), feedback=SqlFeedback(db),
         engagements=SqlEngagements(db), consents=SqlConsents(db), choices=SqlFrequencies(db),
-        other_reports=SqlOtherReports(db), sent=SqlSentBook(db),
+        other_reports=SqlOtherReports(db), sent=SqlSentBook(db), lateness=SqlLateness(db),
     )  # fmt: skip
 
 

@@ -9,7 +9,7 @@ import argparse
 import asyncio
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,8 +22,10 @@ from core.lane import DAY
 from core.state import CounterKey
 from monitor.backtest import Backtest, Finding, Outcome
 from monitor.counters import counted
+from monitor.evidence import DelayEnvelope
 from service.commands.common import Subparsers, add_config, desk
 from service.commands.simulate import read_rules
+from service.lateness import fitted
 from storage.history import History
 from warmup.ramp import OTHER
 
@@ -48,7 +50,11 @@ async def run_backtest(arguments: argparse.Namespace) -> int:
         since = since_of(arguments.since, here.clock.now())
         transactional = here.settings.transactional
         history = History(here.stores.db)
-        test = await asyncio.to_thread(replayed, history, rules, transactional, since, arguments.slice_minutes * 60)
+        # by the delays as they are known now, over all of the past
+        envelopes = await fitted(here.stores.lateness, here.clock.now())
+        test = await asyncio.to_thread(
+            replayed, history, rules, transactional, since, arguments.slice_minutes * 60, envelopes
+        )
     result = report(test)
     print(json.dumps(result, ensure_ascii=False) if arguments.json else shown(result))
     return 0
@@ -70,11 +76,16 @@ def _date(text: str) -> float:
 
 
 def replayed(
-    history: History, rules: list[Rule], transactional: tuple[str, ...], since: float, slice_seconds: float
+    history: History,
+    rules: list[Rule],
+    transactional: tuple[str, ...],
+    since: float,
+    slice_seconds: float,
+    envelopes: Mapping[str, DelayEnvelope] | None = None,
 ) -> Backtest:
     """The whole log, slice by slice.  Blocks."""
     silent = frozenset({OTHER, *(row.name for row in load_providers() if not row.complaint_feedback)})
-    test = Backtest(rules, transactional=transactional, no_feedback=silent)
+    test = Backtest(rules, transactional=transactional, no_feedback=silent, envelopes=envelopes)
     for at, deltas in slices(history, since, slice_seconds):
         test.take(at, deltas)
     test.end()
