@@ -87,18 +87,23 @@ def _listeners(settings: Settings) -> _Found:
     doors = {"http": (settings.http.host, settings.http.port)}
     if settings.submission.enabled:
         doors["submission"] = (settings.submission.host, settings.submission.port)
+        if settings.submission.tls_port is not None:
+            doors["submission.tls"] = (settings.submission.host, settings.submission.tls_port)
     if settings.inbound.enabled:
         doors["inbound"] = (settings.inbound.host, settings.inbound.port)
     taken: dict[int, str] = {}
     for name, (host, port) in doors.items():
         other = taken.setdefault(port, name)
         if other != name and (doors[other][0] == host or _is_any(host) or _is_any(doors[other][0])):
-            yield f"{name}.port", f"{other} listens on port {port} already", "Choose another port"
+            key = f"{name}_port" if name.endswith(".tls") else f"{name}.port"
+            yield key, f"{other} listens on port {port} already", "Choose another port"
     if not is_loopback(settings.http.host) and not settings.http.tokens:
         yield "http.tokens", "the API can be reached from outside but nobody holds a token", "Add [[http.tokens]]"
     door = settings.submission
     if (door.tls_cert is None) != (door.tls_key is None):
         yield "submission.tls_cert", "tls_cert and tls_key belong together", "Give both, or neither"
+    if door.tls_port is not None and door.tls_cert is None:
+        yield "submission.tls_port", "TLS needs a certificate", "Give tls_cert and tls_key"
     if door.enabled and not door.require_tls and not is_loopback(door.host):
         yield (
             "submission.require_tls",

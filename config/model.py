@@ -17,6 +17,8 @@ from config.parts import Name as Name
 from config.parts import Part as Part
 from config.parts import Port as Port
 from config.reporting import Reports
+from config.submission import SmtpUser as SmtpUser
+from config.submission import SubmissionListener as SubmissionListener
 
 
 class Storage(Part):
@@ -111,23 +113,6 @@ class Http(Part):
         default_factory=lambda: ["127.0.0.1", "::1"],
         description="Addresses of proxies whose X-Forwarded-For is believed",
     )
-
-
-class SmtpUser(Part):
-    name: str
-    password_file: Path
-    sending_domain: Host | None = Field(None, description="May send only from this domain; any of ours when absent")
-
-
-class SubmissionListener(Part):
-    enabled: bool = True
-    host: str = "127.0.0.1"
-    port: Port = 1587
-    tls_cert: Path | None = None
-    tls_key: Path | None = None
-    require_tls: bool = Field(True, description="AUTH only after STARTTLS; may be false on loopback only")
-    users: list[SmtpUser] = Field(default_factory=list)
-    max_size: int = Field(25_000_000, ge=1024)
 
 
 class InboundListener(Part):
@@ -363,6 +348,7 @@ class Settings(Part):
         ]
     )
     topics: list[Topic] = Field(default_factory=list)
+    templates: Path | None = Field(None, description="Folder of templates that callers name")
     optins: OptIns = OptIns()
     tracking: Tracking = Tracking()
     http: Http = Http()

@@ -88,5 +88,5 @@ class Body:
     """A stored message body shared by its recipients: an RFC 5322 message, or a template's parts as JSON."""
 
     body_id: BodyId
-    kind: str  # 'mime' or 'template'
+    kind: str  # 'mime', 'template', or 'notice': a whole message that goes out without a return path
     content: bytes

@@ -13,6 +13,8 @@ from core.decision import Decision
 from core.events import Event, GateState, Logged
 from core.lane import Provider, SendingDomain, Site, Source, Traffic
 from core.messages import Body, BodyId, FrequencyCap, Leased, Node, QueueGroup, Submission
+from core.notices import NoticeOrder
+from core.notices import Notices as Notices
 from core.recipient_ports import Consents as Consents
 from core.recipient_ports import Engagements as Engagements
 from core.recipient_ports import Frequencies as Frequencies
@@ -151,8 +153,9 @@ class Queue(Protocol):
         *,
         idempotency: tuple[str, str] | None = None,
         cap: FrequencyCap | None = None,
+        notices: NoticeOrder | None = None,
     ) -> None:
-        """Durable when it returns.
+        """Durable when it returns; `notices` are the wishes of a submitter (RFC 3461).
 
         `idempotency` is (key, answer): stored in the same transaction.  Raises StorageConflict, storing nothing,
         when the key is known already.  `cap` counts its addresses in the same transaction.  Raises OverFrequency,

@@ -67,18 +67,20 @@ class Composer:
             f"X-Penstock-Token: {identity}\r\nMessage-ID: <{identity}@{submission.sending_domain}>\r\n"
             f"Feedback-ID: {_word(submission.campaign)}:{_word(stream.name)}:{submission.sending_domain}:penstock\r\n"
         ]
-        if stream.unsubscribe:
+        notice = body.kind == "notice"
+        if stream.unsubscribe and not notice:
             added.append(
                 f"List-Unsubscribe: <{self._url}/u/{unsubscribe}>,\r\n"
                 f" <mailto:{unsubscribe}@{domain.return_path}?subject=unsubscribe>\r\n"
                 "List-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n"
             )
-        if stream.kind == "marketing":
+        if stream.kind == "marketing" and not notice:
             added.append("Precedence: bulk\r\n")
         to = str(recipient)
         match self._prepared(body):
             case Prepared() as ready:
-                ready = self._tracker.whole(ready, stream.name, body.body_id, message_id, now)
+                if not notice:
+                    ready = self._tracker.whole(ready, stream.name, body.body_id, message_id, now)
                 content, ascii_head = _whole(ready, stream, to, now)
             case template:
                 values = {
@@ -98,7 +100,9 @@ class Composer:
                 ascii_head = True
         message = "".join(added).encode() + content
         return Envelope(
-            mail_from=f"{self._tokens.sign(Purpose.RETURN_PATH, message_id, now)}@{domain.return_path}",
+            mail_from=""
+            if notice
+            else f"{self._tokens.sign(Purpose.RETURN_PATH, message_id, now)}@{domain.return_path}",
             rcpt_to=to,
             content=self._dkim.sign(message, submission.sending_domain, now),
             smtputf8=recipient.needs_smtputf8 or not ascii_head,
@@ -121,7 +125,7 @@ class Composer:
         if known is not None:
             self._ready.move_to_end(body.body_id)
             return known[0]
-        ready = prepare(body.content) if body.kind == "mime" else template_of(json.loads(body.content))
+        ready = prepare(body.content) if body.kind != "template" else template_of(json.loads(body.content))
         size = len(body.content)
         self._ready[body.body_id] = (ready, size)
         self._ready_bytes += size

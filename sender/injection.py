@@ -14,6 +14,7 @@ from core.address import parse_address
 from core.errors import InvalidInput, LimitExceeded
 from core.events import Door
 from core.messages import Body, BodyId
+from core.notices import NoticeAsk, Notify
 from core.tokens import new_message_id
 from sender.headers import first_field, prepare
 from sender.template import template_of
@@ -42,6 +43,8 @@ class RecipientIn:
 
     address: str
     variables: dict[str, str] = field(default_factory=dict)
+    notify: frozenset[Notify] = frozenset()
+    original: str = ""  # ORCPT of RFC 3461, decoded
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +68,8 @@ class Injection:
     deadline: float | None = None  # epoch seconds after which it is not wanted any more
     metadata: dict[str, str] = field(default_factory=dict)  # the caller's own words, given back in webhooks
     list_source: str = ""  # how the addresses came to be on the caller's list
+    asked: NoticeAsk | None = None
+    notice: bool = False  # it is a notification itself: no return path, nothing added
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +127,7 @@ def body_of(injection: Injection) -> Body:
         if len(injection.mime) > MAX_CONTENT:
             raise LimitExceeded("message", f"has {len(injection.mime)} bytes", f"At most {MAX_CONTENT}")
         prepare(injection.mime)  # what composing would refuse is refused now
-        return Body(body_id=body_id, kind="mime", content=injection.mime)
+        return Body(body_id=body_id, kind="notice" if injection.notice else "mime", content=injection.mime)
     parts = {**injection.parts, "from": injection.parts.get("from") or injection.sender}
     if not parts.get("subject") or not (parts.get("text") or parts.get("html")):
         raise InvalidInput(

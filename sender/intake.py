@@ -42,6 +42,7 @@ from sender.injection import (
     from_header,
     with_from,
 )
+from sender.notices.order import order_of
 
 __all__ = ["AnswerStatus", "Injection", "Intake", "Overloaded", "RecipientAnswer", "RecipientIn"]
 
@@ -114,7 +115,7 @@ class Intake:
                 return _answers_from(before)
         stream = self._stream(injection)
         injection = with_from(injection)
-        sending_domain = self._sending_domain(injection)
+        sending_domain = self.sending_domain(injection)
         check_notes(injection)
         body = body_of(injection)
         addresses, answers = await self._addresses(injection, body)
@@ -212,8 +213,9 @@ class Intake:
         remembered = (key, json.dumps([_stored(a) for a in answers])) if key else None
         try:
             await self._queue.accept(
-                [body] if submissions else [], submissions, events, idempotency=remembered, cap=cap
-            )
+                [body] if submissions else [], submissions, events, idempotency=remembered, cap=cap,
+                notices=order_of(injection, body, submissions, answers) if injection.asked else None,
+            )  # fmt: skip
         except StorageConflict:
             # the same key was committed by a call that ran beside this one: its answer is the answer
             before = await self._idempotency.get(key)
@@ -258,7 +260,8 @@ class Intake:
             raise InvalidInput("expires_at", "lies in the past, or before send_at", "Give a later instant")
         return found
 
-    def _sending_domain(self, injection: Injection) -> SendingDomain:
+    def sending_domain(self, injection: Injection) -> SendingDomain:
+        """Whose signature it gets.  Raises InvalidInput when From is not ours."""
         sender = injection.parts.get("from") or injection.sender
         if injection.mime is not None:
             sender = from_header(injection.mime)

@@ -35,7 +35,9 @@ from service.feedback import FeedbackDesk
 from service.feeds import build_feeds
 from service.inbound import InboundServer
 from service.lateness import Delays
+from service.library import TemplateLibrary
 from service.metering import Metering
+from service.notices import NoticeDesk
 from service.operator import Operator
 from service.parts import Parts
 from service.pressure import Pressure
@@ -121,7 +123,8 @@ class Service:
             desk=RecipientDesk.build(settings=settings, signer=signer, stores=stores, intake=intake, clock=clock),
             control=control, supervisor=supervisor, plans=tuple(plans), rules=tuple(rules),
             providers=tuple(providers), sandbox=sandbox,
-            pressure=pressure, webhooks=Webhooks(settings.webhooks, stores=stores, clock=clock, node=node),
+            library=TemplateLibrary(settings.templates), pressure=pressure,
+            webhooks=Webhooks(settings.webhooks, stores=stores, clock=clock, node=node),
             operator=Operator(
                 controls=stores.controls, suppressions=stores.suppressions, clock=clock, spare=settings.transactional
             ),
@@ -141,13 +144,14 @@ class Service:
             settings=settings, stores=stores, classifier=classifier, resolver=resolver, returns=returns, clock=clock
         )
         alerting = Alerting(parts, service._http, feeds, feedback, ReportWatch(reports))
+        notices = NoticeDesk(settings, stores, intake, clock)
         service._doors = [
             *([InboundServer(settings, returns)] if settings.inbound.enabled else []),
-            *([SubmissionServer(settings, intake)] if settings.submission.enabled else []),
+            *([SubmissionServer(settings, intake, notices, parts.library)] if settings.submission.enabled else []),
             WebServer(parts, alerting.keeper, feeds,
                 reports),
         ]  # fmt: skip
-        jobs = [*feeds.jobs, *reports.jobs, *feedback.jobs]
+        jobs = [*feeds.jobs, *reports.jobs, *feedback.jobs, *notices.jobs]
         service._timetable = Timetable(parts, steps, alerting, seeds, Metering(parts), jobs)
         service._sending, service._senders = sending, senders
         return service

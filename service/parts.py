@@ -11,6 +11,7 @@ from core.tokens import TokenSigner
 from monitor.projector import Projector
 from sender.intake import Intake
 from service.control import Control
+from service.library import TemplateLibrary
 from service.operator import Operator
 from service.pressure import Pressure
 from service.recipients import RecipientDesk
@@ -38,5 +39,6 @@ class Parts:
     providers: tuple[ProviderRow, ...]
     webhooks: Webhooks
     pressure: Pressure
+    library: TemplateLibrary
     sandbox: bool = False
     notes: dict[str, str] = field(default_factory=dict)  # texts for people, e.g. the sandbox's story

@@ -2,75 +2,82 @@
 
 Contract: 250 is answered after the durable commit.  Headers of the message choose and are removed before sending:
 `X-Penstock-Stream` (default: the first transactional one), `-Campaign`, `-Topic`, `-Send-At`, `-Expires-At` (epoch
-seconds or RFC 3339), `-Metadata` (a JSON object of texts), `-List-Source`.  When no
-recipient could be taken the answer is 550 with the first reason; when some were, 250 with the counts (each refusal is
-an IntakeRefused event).  A queue that is full or a store that cannot commit answers 451: the client keeps the mail.
+seconds or RFC 3339), `-Metadata` (a JSON object of texts), `-List-Source`; `-Template` names a template that is sent
+in place of the message's own content, with the variables of `-Vars` (a JSON object).  An address that is none is
+refused at RCPT.  When no recipient could be taken the answer is 550 with the first reason; when some were, 250 with
+the counts: each refusal is an IntakeRefused event and, if asked for by NOTIFY=FAILURE, a notification.  A queue that
+is full or a store that cannot commit answers 451: the client keeps the mail.
 """
 
 from __future__ import annotations
 
 import asyncio
 import hmac
-import json
 import logging
 import ssl
-from email.errors import HeaderParseError, MessageError
-from email.header import decode_header, make_header
-from email.parser import BytesHeaderParser
-from email.policy import compat32
+from dataclasses import replace
 from typing import Any
 
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
 from config.model import Settings, SubmissionListener
 from config.secrets import read_secret
+from core.address import parse_address
 from core.errors import InvalidInput, PenstockError
 from core.events import Door
-from sender.intake import AnswerStatus, Injection, Intake, RecipientIn
+from core.notices import Notify
+from sender.injection import from_header
+from sender.intake import AnswerStatus, Injection, Intake, RecipientAnswer, RecipientIn
+from sender.notices.params import RecipientWish
+from service.choices import choices, table
+from service.dialogue import Dialogue, WishingEnvelope
 from service.instants import instant
+from service.library import TemplateLibrary
+from service.notices import NoticeDesk, asked_by
 
 logger = logging.getLogger("penstock.submission")
 MAX_RECIPIENTS = 1000  # in one transaction, RFC 5321 section 4.5.3.1.8 asks for at least 100
 
 
 class SubmissionHandler:
-    """The transactions.  `users` maps a login to the only sending domain it may use (None: any of ours)."""
+    """The transactions.  A user may be bound to one sending domain (else: any of ours)."""
 
-    def __init__(self, intake: Intake, default_stream: str, users: dict[str, str | None]) -> None:
+    def __init__(self, settings: Settings, intake: Intake, library: TemplateLibrary, notices: NoticeDesk) -> None:
         self._intake = intake
-        self._default_stream = default_stream
-        self._users = users
+        self._library = library
+        self._notices = notices
+        self._listener = settings.submission
+        self._default_stream = settings.transactional[0] if settings.transactional else settings.streams[0].name
+        self._users = {user.name: user.sending_domain for user in settings.submission.users}
 
     async def handle_EHLO(
-        self, _server: SMTP, session: Session, _envelope: Envelope, hostname: str, responses: list[str]
+        self, server: Dialogue, session: Session, _envelope: Envelope, hostname: str, responses: list[str]
     ) -> list[str]:
         # commands are read line by line from a buffer, as RFC 2920 asks of a server; the library does not say so
         session.host_name = hostname
-        return [*responses[:-1], "250-PIPELINING", *responses[-1:]]
+        more = ["250-PIPELINING", "250-ENHANCEDSTATUSCODES", *(["250-DSN"] if server.offers_notices else [])]
+        return [*responses[:-1], *more, *responses[-1:]]
 
     async def handle_RCPT(
-        self, _server: SMTP, _session: Session, envelope: Envelope, address: str, options: list[str]
+        self, _server: SMTP, _session: Session, envelope: WishingEnvelope, address: str, options: list[str]
     ) -> str:
         if len(envelope.rcpt_tos) >= MAX_RECIPIENTS:
             return "452 4.5.3 Too many recipients in one transaction"
-        envelope.rcpt_tos.append(address)
-        envelope.rcpt_options.extend(options)
+        try:
+            parse_address(address)
+        except InvalidInput as error:
+            return f"553 5.1.3 {_one_line(str(error))}"
+        if address not in envelope.rcpt_tos:
+            envelope.rcpt_tos.append(address)
+            envelope.rcpt_options.extend(options)
+            envelope.wishes.append(envelope.next_wish)
         return "250 2.1.5 Ok"
 
-    async def handle_DATA(self, _server: SMTP, session: Session, envelope: Envelope) -> str:
+    async def handle_DATA(self, _server: SMTP, session: Session, envelope: WishingEnvelope) -> str:
         content = envelope.content if isinstance(envelope.content, bytes) else str(envelope.content or "").encode()
+        login = session.auth_data if isinstance(session.auth_data, str) else ""
         try:
-            chosen, mime = _choices(content)
-            login = session.auth_data if isinstance(session.auth_data, str) else ""
-            injection = Injection(
-                stream=chosen.get("stream") or self._default_stream, campaign=chosen.get("campaign", ""),
-                topic=chosen.get("topic", ""), door=Door.SMTP, mime=mime, sender=envelope.mail_from or "",
-                sending_domain=self._users.get(login) or "",
-                recipients=tuple(RecipientIn(address=address) for address in envelope.rcpt_tos),
-                not_before=instant(chosen.get("send-at") or None, "X-Penstock-Send-At"),
-                deadline=instant(chosen.get("expires-at") or None, "X-Penstock-Expires-At"),
-                metadata=_metadata(chosen.get("metadata", "")), list_source=chosen.get("list-source", ""),
-            )  # fmt: skip
+            injection = await self._injection(content, envelope, self._users.get(login) or "")
             answers = await self._intake.submit(injection)
         except InvalidInput as error:
             return f"550 5.6.0 {_one_line(str(error))}"
@@ -80,8 +87,53 @@ class SubmissionHandler:
         if not accepted:
             return f"550 5.7.1 {_one_line(f'{answers[0].status}: {answers[0].reason}')}"
         refused = len(answers) - len(accepted)
+        if refused:
+            await self._tell_refused(injection, answers)
         note = f" ({refused} of {len(answers)} recipients refused)" if refused else ""
         return f"250 2.0.0 Ok: queued as {accepted[0].message_id}{note}"
+
+    async def _injection(self, content: bytes, envelope: WishingEnvelope, sending_domain: str) -> Injection:
+        chosen, mime = choices(content)
+        sender = (envelope.mail_from or "").removeprefix("<>")  # the library gives the null sender so
+        variables = table("X-Penstock-Vars", chosen.get("vars", ""), numbers=True)
+        injection = Injection(
+            stream=chosen.get("stream") or self._default_stream, campaign=chosen.get("campaign", ""),
+            topic=chosen.get("topic", ""), door=Door.SMTP, mime=mime, sender=sender, sending_domain=sending_domain,
+            recipients=tuple(
+                RecipientIn(
+                    address=address, variables=variables, notify=self._wanted(wish, sender), original=wish.original
+                )
+                for address, wish in zip(envelope.rcpt_tos, envelope.wishes, strict=True)
+            ),
+            not_before=instant(chosen.get("send-at") or None, "X-Penstock-Send-At"),
+            deadline=instant(chosen.get("expires-at") or None, "X-Penstock-Expires-At"),
+            metadata=table("X-Penstock-Metadata", chosen.get("metadata", "")),
+            list_source=chosen.get("list-source", ""),
+            asked=asked_by(
+                sender, envelope_id=envelope.wish.envelope_id, full=envelope.wish.full,
+                late_after=self._listener.delay_notice_hours * 3600,
+            ),
+        )  # fmt: skip
+        if name := chosen.get("template"):
+            parts = await self._library.parts(name)
+            parts.setdefault("from", from_header(mime) or sender)
+            injection = replace(injection, mime=None, parts=parts)
+        elif variables:
+            raise InvalidInput("X-Penstock-Vars", "stands without X-Penstock-Template", "Name a template")
+        return injection
+
+    def _wanted(self, wish: RecipientWish, sender: str) -> frozenset[Notify]:
+        if not sender or self._listener.notices == "off":
+            return frozenset()
+        if wish.notify is None:
+            return frozenset({Notify.FAILURE}) if self._listener.notices == "failures" else frozenset()
+        return wish.notify
+
+    async def _tell_refused(self, injection: Injection, answers: list[RecipientAnswer]) -> None:
+        try:
+            await self._notices.refused(injection, answers)
+        except PenstockError as error:  # the message itself is taken over: it must not be sent a second time
+            logger.warning("a notification of refused recipients could not be queued: %s", error)
 
     async def handle_exception(self, error: Exception) -> str:
         logger.exception("submission failed", exc_info=error)
@@ -91,31 +143,36 @@ class SubmissionHandler:
 class SubmissionServer:
     """The listener.  Raises InvalidInput when a secret or certificate cannot be read."""
 
-    def __init__(self, settings: Settings, intake: Intake) -> None:
+    def __init__(self, settings: Settings, intake: Intake, notices: NoticeDesk, library: TemplateLibrary) -> None:
         self._listener = settings.submission
         passwords = {user.name: read_secret(user.password_file) for user in self._listener.users}
-        default = settings.transactional[0] if settings.transactional else settings.streams[0].name
-        handler = SubmissionHandler(intake, default, {u.name: u.sending_domain for u in self._listener.users})
-        tls = _tls(self._listener)
+        handler = SubmissionHandler(settings, intake, library, notices)
+        self._tls = _tls(self._listener)
         options: dict[str, Any] = {
             "hostname": settings.sources[0].ehlo, "ident": "Penstock", "data_size_limit": self._listener.max_size,
             "enable_SMTPUTF8": True, "auth_required": True, "authenticator": _Authenticator(passwords),
-            "auth_require_tls": self._listener.require_tls, "tls_context": tls, "timeout": 300,
-            "auth_exclude_mechanism": ["CRAM-MD5"],
+            "timeout": 300, "auth_exclude_mechanism": ["CRAM-MD5"], "offer_notices": self._listener.notices != "off",
         }  # fmt: skip
-        self._make = lambda: SMTP(handler, **options)
-        self._server: asyncio.Server | None = None
+        self._make = lambda: Dialogue(
+            handler, auth_require_tls=self._listener.require_tls, tls_context=self._tls, **options
+        )
+        # behind TLS from the first byte the library sees plain text: it must not ask for more
+        self._make_within_tls = lambda: Dialogue(handler, auth_require_tls=False, tls_context=None, **options)
+        self._servers: list[asyncio.Server] = []
 
     async def start(self) -> None:
         """Listen.  OSError names the address that is taken."""
-        self._server = await asyncio.get_running_loop().create_server(
-            self._make, self._listener.host, self._listener.port
-        )
+        loop, listener = asyncio.get_running_loop(), self._listener
+        self._servers.append(await loop.create_server(self._make, listener.host, listener.port))
+        if listener.tls_port is not None:
+            self._servers.append(
+                await loop.create_server(self._make_within_tls, listener.host, listener.tls_port, ssl=self._tls)
+            )
 
     async def stop(self) -> None:
-        """Close the listening socket; transactions that run are cut by the loop's end, before any 250."""
-        if self._server is not None:
-            self._server.close()
+        """Close the listening sockets; transactions that run are cut by the loop's end, before any 250."""
+        for server in self._servers:
+            server.close()
 
 
 class _Authenticator:
@@ -137,10 +194,10 @@ class _Authenticator:
 
 def _tls(listener: SubmissionListener) -> ssl.SSLContext | None:
     if listener.tls_cert is None or listener.tls_key is None:
-        if listener.require_tls:
+        if listener.require_tls or listener.tls_port is not None:
             raise InvalidInput(
-                "submission.tls_cert", "require_tls is set but there is no certificate",
-                "Set submission.tls_cert and submission.tls_key, or require_tls = false on loopback",
+                "submission.tls_cert", "TLS is asked for but there is no certificate",
+                "Set submission.tls_cert and submission.tls_key, or require_tls = false on loopback, without tls_port",
             )  # fmt: skip
         return None
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -153,43 +210,6 @@ def _tls(listener: SubmissionListener) -> ssl.SSLContext | None:
             "Give a PEM certificate chain and its key",
         ) from error  # fmt: skip
     return context
-
-
-_CHOICES = ("stream", "campaign", "topic", "send-at", "expires-at", "metadata", "list-source")
-_OURS = tuple(f"x-penstock-{name}:".encode() for name in _CHOICES)
-
-
-def _choices(content: bytes) -> tuple[dict[str, str], bytes]:
-    """What the headers choose, and the message without those headers."""
-    head, separator, body = content.partition(b"\r\n\r\n")
-    if not any(name in head.lower() for name in _OURS):
-        return {}, content
-    try:
-        headers = BytesHeaderParser(policy=compat32).parsebytes(head[:262_144])
-    except (MessageError, ValueError) as error:
-        raise InvalidInput("message", "the headers cannot be read", "Send an RFC 5322 message") from error
-    kept: list[bytes] = []
-    dropping = False
-    for line in head.split(b"\r\n"):
-        if not line.startswith((b" ", b"\t")):
-            dropping = line.lower().startswith(_OURS)
-        if not dropping:
-            kept.append(line)
-    chosen = {name: str(headers.get(f"X-Penstock-{name}") or "").strip() for name in _CHOICES}
-    return chosen, b"\r\n".join(kept) + separator + body
-
-
-def _metadata(text: str) -> dict[str, str]:
-    """The header's JSON object, e.g. {"order": "4711"}; RFC 2047 words are read."""
-    if not text:
-        return {}
-    try:
-        table = json.loads(str(make_header(decode_header(text))))
-    except (ValueError, LookupError, RecursionError, HeaderParseError) as error:
-        raise InvalidInput("X-Penstock-Metadata", "is no JSON object", 'Write {"order": "4711"}') from error
-    if not isinstance(table, dict) or not all(isinstance(value, str) for value in table.values()):
-        raise InvalidInput("X-Penstock-Metadata", "is no object of texts", 'Write {"order": "4711"}')
-    return table
 
 
 def _one_line(text: str) -> str:

@@ -19,6 +19,7 @@ from storage.dmarc import take_over
 from storage.engagements import create_engagements
 from storage.feedback import create_feedback
 from storage.frequency import create_frequency
+from storage.notices import create_notices
 from storage.observations import create_observations
 from storage.optins import create_optins
 from storage.queue.upkeep import add_deadlines
@@ -56,6 +57,7 @@ MIGRATIONS: tuple[Callable[[Connection], None], ...] = (
     give_ends,
     take_over,
     add_deadlines,
+    create_notices,
 )
 
 

@@ -24,6 +24,7 @@ from storage.lateness import SqlLateness
 from storage.leases import SqlLeases
 from storage.meta import SqlMeta
 from storage.migrations import migrate
+from storage.notices import SqlNotices
 from storage.observations import SqlObservations
 from storage.optins import SqlConsents
 from storage.otherreports import SqlOtherReports, SqlSentBook
@@ -57,6 +58,7 @@ class Stores:
     consents: SqlConsents
     choices: SqlFrequencies
     lateness: SqlLateness
+    notices: SqlNotices
 
     async def close(self) -> None:
         """Finish what waits to be committed, then close every connection."""
@@ -83,7 +85,7 @@ async def open_stores(url: str, *, inline: bool = False) -> Stores:
         allowances=SqlAllowances(db), leases=SqlLeases(db), meta=SqlMeta(db), dmarc=SqlAggregateReports(db),
         observations=SqlObservations(db), frequency=SqlFrequency(db), feedback=SqlFeedback(db),
         engagements=SqlEngagements(db), consents=SqlConsents(db), choices=SqlFrequencies(db),
-        other_reports=SqlOtherReports(db), sent=SqlSentBook(db), lateness=SqlLateness(db),
+        notices=SqlNotices(db), other_reports=SqlOtherReports(db), sent=SqlSentBook(db), lateness=SqlLateness(db),
     )  # fmt: skip
 
 

@@ -26,6 +26,7 @@ from service.web.engagement_api import get_engagement
 from service.web.keys import PARTS
 from service.web.reports_api import VIEWS, post_reports
 from service.web.sheets_api import get_listings, get_observations, get_requirements
+from service.web.templates_api import LintBody, TemplateBody, post_lint, post_preview
 
 
 async def post_messages(request: web.Request) -> web.Response:
@@ -33,7 +34,7 @@ async def post_messages(request: web.Request) -> web.Response:
     # a body without a length may become as large as any
     size = request.content_length or parts.settings.http.max_body_bytes
     with parts.pressure.taking(size):
-        injection = await read_message(await request.read(), request.headers.get("Idempotency-Key", ""))
+        injection = await read_message(await request.read(), request.headers.get("Idempotency-Key", ""), parts.library)
         answers = await parts.intake.submit(injection)
     rows = [{"address": a.address, "status": str(a.status), "id": a.message_id, "reason": a.reason} for a in answers]
     accepted = sum(a.status is AnswerStatus.ACCEPTED for a in answers)
@@ -193,6 +194,10 @@ class RouteDoc:
 ROUTES: tuple[RouteDoc, ...] = (
     RouteDoc(method="POST", path="/v1/messages", handler=post_messages, body=MessageBody, success=202,
              summary="Take over a message to one or many recipients; 202 after the durable commit"),
+    RouteDoc(method="POST", path="/v1/templates/preview", handler=post_preview, body=TemplateBody,
+             summary="The finished parts of a template with sample values; nothing is stored or sent"),
+    RouteDoc(method="POST", path="/v1/templates/lint", handler=post_lint, body=LintBody,
+             summary="What a mailbox provider or a reader would object to in a template"),
     RouteDoc(method="GET", path="/v1/messages/{id}", handler=get_message, summary="The story of one message"),
     RouteDoc(method="GET", path="/v1/status", handler=get_status, summary="Queue, today's figures, closed gates"),
     RouteDoc(method="GET", path="/v1/lanes", handler=get_lanes, summary="Every lane with today's cap and figures"),

@@ -14,6 +14,7 @@ from core.errors import InvalidInput, LimitExceeded
 from core.events import Door
 from sender.intake import MAX_RECIPIENTS, Injection, RecipientIn
 from service.instants import instant
+from service.library import TemplateLibrary
 
 
 class BodyModel(BaseModel):
@@ -32,13 +33,14 @@ _PORTION = 250  # recipients that are read at once
 
 
 class MessageBody(BodyModel):
-    """POST /v1/messages.  Either `subject` with `text` and/or `html` (templates), or `mime` (base64)."""
+    """POST /v1/messages.  Either `subject` with `text` and/or `html` (templates), or `template`, or `mime` (base64)."""
 
     stream: str = Field(max_length=64)
     campaign: str = Field("", max_length=100)
     topic: str = Field("", max_length=64, description="A topic of the stream, which recipients may leave alone")
     sender: str = Field("", alias="from", max_length=1000)
     sending_domain: str = Field("", max_length=253)
+    template: str = Field("", max_length=100, description="Name of a stored template; parts given here replace its")
     subject: str = Field("", max_length=2000)
     preheader: str = Field("", max_length=2000, description="The line beside the subject; hidden in html")
     text: str = Field("", description="Made from html when empty")
@@ -78,10 +80,11 @@ class MessageBody(BodyModel):
             raise InvalidInput("mime", "is not base64", "Encode the whole message with base64") from error
 
 
-async def read_message(raw: bytes, header_key: str = "") -> Injection:
+async def read_message(raw: bytes, header_key: str = "", library: TemplateLibrary | None = None) -> Injection:
     """The injection of a body, read in portions, so that ten thousand recipients hold nobody up for long.
 
-    `header_key` is the Idempotency-Key header, for a body without one.  Raises InvalidInput or ValidationError."""
+    `header_key` is the Idempotency-Key header, for a body without one; `library` has the templates that may be named.
+    Raises InvalidInput or ValidationError."""
     try:
         table = json.loads(raw)
     except (UnicodeDecodeError, RecursionError) as error:
@@ -96,6 +99,8 @@ async def read_message(raw: bytes, header_key: str = "") -> Injection:
     body = MessageBody.model_validate(table)
     if header_key and not body.idempotency_key:
         body = body.model_copy(update={"idempotency_key": header_key[:200]})
+    if body.template:
+        body = _from_library(body, await (library or TemplateLibrary(None)).parts(body.template))
     recipients: list[RecipientIn] = []
     for start in range(0, len(wished), _PORTION):
         try:
@@ -106,6 +111,12 @@ async def read_message(raw: bytes, header_key: str = "") -> Injection:
             raise InvalidInput(f"recipients.{number}", first["msg"], "See /openapi.json for the form") from error
         await asyncio.sleep(0)
     return body.injection(recipients)
+
+
+def _from_library(body: MessageBody, parts: dict[str, str]) -> MessageBody:
+    """The body with the parts of its template where it has none of its own."""
+    named = {"sender" if name == "from" else name: text for name, text in parts.items()}
+    return body.model_copy(update={name: text for name, text in named.items() if not getattr(body, name)})
 
 
 def _recipient(given: RecipientBody | str) -> RecipientIn:

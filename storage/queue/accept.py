@@ -14,8 +14,10 @@ from sqlalchemy import Connection, bindparam, delete, func, insert, literal_colu
 from core.events import Event
 from core.lane import UNROUTED, Provider, Site
 from core.messages import Body, FrequencyCap, Submission
+from core.notices import NoticeOrder
 from storage.events import append_events
 from storage.frequency import take_shares
+from storage.notices import add_notices
 from storage.pending import pending
 from storage.queue.groups import Group, GroupKey, ensure_groups
 from storage.queue.rows import UNROUTED_ID, new_row
@@ -64,6 +66,7 @@ def accept(
     events: Sequence[Event],
     remember: tuple[str, str] | None,
     cap: FrequencyCap | None = None,
+    notices: NoticeOrder | None = None,
 ) -> None:
     """Take over.  IntegrityError when the key or a message id is known already; OverFrequency."""
     now = max((s.accepted_at for s in submissions), default=events[0].at if events else 0.0)
@@ -85,6 +88,8 @@ def accept(
             rows.append(new_row(s, group.id, group.waited))
             notes.count(group.id, 1)
         connection.execute(_ADD_ROWS, rows)
+    if notices is not None:
+        add_notices(connection, notices)
     append_events(connection, events)
 
 

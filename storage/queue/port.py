@@ -16,6 +16,7 @@ from sqlalchemy import Connection
 from core.events import Event
 from core.lane import Provider, Site
 from core.messages import Body, FrequencyCap, Leased, Node, QueueGroup, Submission
+from core.notices import NoticeOrder
 from core.state import Claim, Settlement
 from core.tokens import MessageId
 from storage.database import Database
@@ -52,9 +53,10 @@ class SqlQueue:
         *,
         idempotency: tuple[str, str] | None = None,
         cap: FrequencyCap | None = None,
+        notices: NoticeOrder | None = None,
     ) -> None:
         await self._db.transact(
-            lambda connection: accept(connection, bodies, submissions, events, idempotency, cap),
+            lambda connection: accept(connection, bodies, submissions, events, idempotency, cap, notices),
             alone=cap is not None and len(cap.addresses) > 1,  # it locks the counts of many
         )
 

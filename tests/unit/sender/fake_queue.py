@@ -34,6 +34,7 @@ from core.lane import (
 from core.lane import SendingDomain as Domain
 from core.lane import Source as SourceName
 from core.messages import Body, BodyId, FrequencyCap, Leased, Node, QueueGroup, Submission
+from core.notices import NoticeOrder
 from core.ports import Clock
 from core.reply import Reply
 from core.state import Claim, Settlement, Suppression
@@ -121,6 +122,7 @@ class FakeQueue:
         *,
         idempotency: tuple[str, str] | None = None,
         cap: FrequencyCap | None = None,
+        notices: NoticeOrder | None = None,
     ) -> None:
         if idempotency is not None and idempotency[0] in self.answers:
             raise StorageConflict("the key is known")

@@ -1,0 +1,67 @@
+"""The X-Penstock- headers of a submitted message: what they choose.  They are removed before the message is stored.
+
+Contract: `choices` gives the values by name (without the prefix, in lower case) and the message without those fields.
+RFC 2047 words are read.  Raises InvalidInput naming the header.
+"""
+
+from __future__ import annotations
+
+import json
+from email.errors import HeaderParseError, MessageError
+from email.header import decode_header, make_header
+from email.parser import BytesHeaderParser
+from email.policy import compat32
+
+from core.errors import InvalidInput
+
+NAMES = (
+    "stream", "campaign", "topic", "send-at", "expires-at", "metadata", "list-source", "template", "vars",
+)  # fmt: skip
+_OURS = tuple(f"x-penstock-{name}:".encode() for name in NAMES)
+_MAX_HEAD = 262_144
+
+
+def choices(content: bytes) -> tuple[dict[str, str], bytes]:
+    """What the headers choose, and the message without those headers.  Raises InvalidInput."""
+    head, separator, body = content.partition(b"\r\n\r\n")
+    if b"x-penstock-" not in head.lower():
+        return {}, content
+    try:
+        headers = BytesHeaderParser(policy=compat32).parsebytes(head[:_MAX_HEAD])
+    except (MessageError, ValueError) as error:
+        raise InvalidInput("message", "the headers cannot be read", "Send an RFC 5322 message") from error
+    kept: list[bytes] = []
+    dropping = False
+    for line in head.split(b"\r\n"):
+        if not line.startswith((b" ", b"\t")):
+            dropping = line.lower().startswith(_OURS)
+        if not dropping:
+            kept.append(line)
+    chosen = {name: _value(name, headers.get(f"X-Penstock-{name}")) for name in NAMES}
+    return chosen, b"\r\n".join(kept) + separator + body
+
+
+def table(name: str, text: str, *, numbers: bool = False) -> dict[str, str]:
+    """A header's JSON object of texts, e.g. {"order": "4711"}; or of numbers, made texts.  Raises InvalidInput."""
+    if not text:
+        return {}
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InvalidInput(name, "is no JSON object", 'Write {"order": "4711"}') from error
+    if not isinstance(found, dict) or not all(_is_plain(value, numbers) for value in found.values()):
+        raise InvalidInput(name, "is no object of texts", 'Write {"order": "4711"}')
+    return {key: str(value) for key, value in found.items()}
+
+
+def _is_plain(value: object, numbers: bool) -> bool:
+    return isinstance(value, str) or (numbers and isinstance(value, int | float) and not isinstance(value, bool))
+
+
+def _value(name: str, raw: object) -> str:
+    if raw is None:
+        return ""
+    try:
+        return " ".join(str(make_header(decode_header(str(raw)))).split())
+    except (ValueError, LookupError, HeaderParseError) as error:
+        raise InvalidInput(f"X-Penstock-{name.title()}", "cannot be read", "Write ASCII, or RFC 2047 words") from error

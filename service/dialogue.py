@@ -1,0 +1,103 @@
+"""The SMTP dialogue of submission: what aiosmtpd lacks.
+
+Contract: DSN (RFC 3461) is offered and its parameters are taken from MAIL and RCPT; so is AUTH= of MAIL (RFC 4954
+section 5), which Postfix sends.  A mechanism's name may be in any case.  A client that fails to log in MAX_FAILURES
+times is disconnected.  Everything else is the library's.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiosmtpd.smtp import SMTP, Envelope, syntax
+
+from sender.notices.params import BadParameter, MailWish, RecipientWish, mail_wish, recipient_wish
+
+MAX_FAILURES = 5
+_MORE_MAIL = 200  # octets that RFC 3461 section 4 and RFC 4954 add to a command's length
+_MORE_RCPT = 570
+
+
+class WishingEnvelope(Envelope):
+    """A transaction with its wishes for notifications; `wishes` goes with `rcpt_tos`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.wish = MailWish()
+        self.wishes: list[RecipientWish] = []
+        self.next_wish = RecipientWish()
+
+
+class Dialogue(SMTP):
+    """See the module."""
+
+    def __init__(self, handler: Any, *, offer_notices: bool, **options: Any) -> None:
+        super().__init__(handler, **options)
+        self._offer_notices = offer_notices
+        self._failures = 0
+
+    @property
+    def offers_notices(self) -> bool:
+        return self._offer_notices
+
+    def _create_envelope(self) -> Envelope:
+        return WishingEnvelope()
+
+    @syntax("EHLO hostname")
+    async def smtp_EHLO(self, hostname: str) -> None:
+        self.command_size_limits["MAIL"] += _MORE_MAIL
+        self.command_size_limits["RCPT"] += _MORE_RCPT
+        await super().smtp_EHLO(hostname)
+
+    @syntax("AUTH <mechanism>")
+    async def smtp_AUTH(self, arg: str) -> None:
+        name, _, rest = (arg or "").partition(" ")
+        await super().smtp_AUTH(f"{name.upper()} {rest}".strip())
+        if self.session is not None and not self.session.authenticated:
+            self._failures += 1
+            if self._failures >= MAX_FAILURES and self.transport is not None:
+                await self.push("421 4.7.0 Too many failed logins")
+                self.transport.close()
+
+    @syntax("MAIL FROM: <address>", extended=" [SP <mail-parameters>]")
+    async def smtp_MAIL(self, arg: str | None) -> None:
+        path, parameters = self._path_and_parameters("FROM:", arg)
+        wish = MailWish()
+        if parameters:
+            try:
+                wish, rest = mail_wish(parameters)
+            except BadParameter as error:
+                await self.push(str(error))
+                return
+            arg = f"{path} {rest}".strip()
+        await super().smtp_MAIL(arg)
+        if isinstance(self.envelope, WishingEnvelope) and self.envelope.mail_from:
+            self.envelope.wish = wish
+
+    @syntax("RCPT TO: <address>", extended=" [SP <mail-parameters>]")
+    async def smtp_RCPT(self, arg: str | None) -> None:
+        path, parameters = self._path_and_parameters("TO:", arg)
+        wish = RecipientWish()
+        if parameters:
+            try:
+                wish, rest = recipient_wish(parameters)
+            except BadParameter as error:
+                await self.push(str(error))
+                return
+            arg = f"{path} {rest}".strip()
+        if isinstance(self.envelope, WishingEnvelope):
+            self.envelope.next_wish = wish
+        await super().smtp_RCPT(arg)
+
+    def _path_and_parameters(self, keyword: str, arg: str | None) -> tuple[str, str]:
+        """The command's argument up to the address, and what follows it; ('', '') when the library shall answer."""
+        session = self.session
+        if arg is None or session is None or not session.extended_smtp or not session.authenticated:
+            return "", ""
+        if not self._offer_notices:
+            return "", ""
+        spec = self._strip_command_keyword(keyword, arg)
+        address, rest = self._getaddr(spec) if spec else (None, None)
+        if not address or not rest or not arg.endswith(rest):
+            return "", ""
+        return arg[: len(arg) - len(rest)].rstrip(), rest
