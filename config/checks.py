@@ -243,7 +243,7 @@ def check_plans(plans: Sequence[tuple[str, Plan]], settings: Settings, providers
             rows.append(("name", f"another plan is called '{plan.name}'", "Names must differ"))
         names.add(plan.name)
         if plan.hour_from >= plan.hour_to:
-            rows.append(("hour_to", "is not later than hour_from: nothing would be sent", "Hours are UTC, 0 to 24"))
+            rows.append(("hour_to", "is not later than hour_from: nothing would be sent", "Hours are 0 to 24"))
         for key, given, known in (
             ("sources", plan.sources, sources),
             ("sending_domains", plan.sending_domains, domains),

@@ -1,7 +1,7 @@
 """Models of the tables that ship as data and can be replaced by files of the owner's.
 
 - providers (`data/providers.toml`): how a mailbox provider is recognised and what it bears;
-- plans (`data/plans/*.toml`): warm-up;
+- plans (`data/plans/*.toml`): warm-up (`config.plans`);
 - rules (`data/rules.toml`): what the monitor watches and does;
 - zones (`data/blocklists.toml`): blocklists and what their return codes mean;
 - sheets (`data/requirements/*.toml`): what each large provider asks of a sender.
@@ -14,6 +14,9 @@ from typing import Literal
 from pydantic import Field
 
 from config.model import Name, Part
+from config.plans import WEEKDAYS as WEEKDAYS
+from config.plans import Plan as Plan
+from config.plans import ProviderRamp as ProviderRamp
 
 Dimension = Literal["source", "sending_domain", "provider", "stream", "campaign"]
 
@@ -31,37 +34,6 @@ class ProviderRow(Part):
     complaint_feedback: bool = Field(
         True, description="Sends complaint reports; else it is left out of complaint rates"
     )
-
-
-class Plan(Part):
-    """A warm-up plan.  Caps count first attempts a lane and day.  Origin of the figures: `source_note`."""
-
-    name: Name
-    source_note: str = ""
-    sources: list[str] = Field(default_factory=list, description="Lanes of these sources; all when empty")
-    sending_domains: list[str] = Field(default_factory=list)
-    table: list[int] = Field(
-        default_factory=list, description="Messages a day, step by step; growth continues after its end"
-    )
-    start: int = Field(50, ge=1, description="First day's cap when there is no table")
-    growth: float = Field(1.4, gt=1, le=4)
-    target: int = Field(100_000, ge=1, description="Messages a lane and day at which the ramp is finished")
-    providers: dict[str, ProviderRamp] = Field(
-        default_factory=dict, description="Other start, growth, target for one provider"
-    )
-    advance_sent_share: float = Field(0.8, gt=0, le=1, description="Advance only when this share of the cap was sent")
-    max_deferral_rate: float = Field(0.1, ge=0, le=1)
-    max_block_rate: float = Field(0.02, ge=0, le=1)
-    max_spam_placement: float = Field(0.5, ge=0, le=1)
-    hour_from: int = Field(0, ge=0, le=23)
-    hour_to: int = Field(24, ge=1, le=24)
-    idle_rewarm_days: int = Field(30, ge=1)
-
-
-class ProviderRamp(Part):
-    start: int | None = Field(None, ge=1)
-    growth: float | None = Field(None, gt=1, le=4)
-    target: int | None = Field(None, ge=1)
 
 
 class Rule(Part):

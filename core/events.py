@@ -326,7 +326,9 @@ class GateChanged:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepChanged:
-    """A lane's warm-up step after a sending day."""
+    """A lane's warm-up step after a sending day, or by a person's word.
+
+    `by` is 'plan' for the machine; `until` the end of a person's hold (epoch seconds, 0: until resumed)."""
 
     at: float
     lane: Lane
@@ -337,6 +339,8 @@ class StepChanged:
     cap_after: int
     day: int  # day_of(): the day for which cap_after holds
     reason: str
+    by: str = "plan"
+    until: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -299,7 +299,8 @@ class Allowances(Protocol):
 
     async def steps(self) -> list[StepState]: ...
 
-    async def put_step(self, state: StepState, event: Event) -> None: ...
+    async def put_step(self, state: StepState, event: Event, *, before: StepState | None = None) -> None:
+        """Store both.  Raises StorageConflict when `before` is given and the stored state is another by now."""
 
 
 class Leases(Protocol):

@@ -101,7 +101,9 @@ class Gate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepState:
-    """A lane's place in its warm-up plan.  `cap` holds for `day` (days since the epoch)."""
+    """A lane's place in its warm-up plan.  `cap` holds for `day` (days since the epoch, by the plan's time zone).
+
+    A person's hold: `held_by` ('' for none) until `held_until` (epoch seconds, 0: until resumed)."""
 
     lane: Lane
     plan: str
@@ -113,6 +115,14 @@ class StepState:
     peak: int  # most first attempts in one of the last 7 sending days
     finished: bool
     reason: str
+    held_by: str = ""
+    held_until: float = 0.0
+    held_reason: str = ""
+    imported: str = ""  # digest of the history that it was warmed by elsewhere
+
+    def is_held(self, now: float) -> bool:
+        """True while a person's hold lasts."""
+        return bool(self.held_by) and (not self.held_until or self.held_until > now)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -54,13 +54,15 @@ class Placement(StrEnum):
 
 
 class StepMove(StrEnum):
-    """What a day did to a lane's warm-up step."""
+    """What a day, or a person, did to a lane's warm-up step."""
 
     STARTED = "started"
     ADVANCED = "advanced"
     HELD = "held"
     STEPPED_BACK = "stepped_back"
     FINISHED = "finished"
+    RESUMED = "resumed"  # a person's hold was lifted
+    IMPORTED = "imported"  # warmed elsewhere: begins where its history allows
 
 
 class SourceTrouble(StrEnum):

@@ -51,6 +51,7 @@ from service.sending import Sending, build_sending
 from service.submission import SubmissionServer
 from service.tasks import Supervisor
 from service.timetable import Timetable
+from service.warming import Warming
 from service.web.server import WebServer
 from service.webhooks import Webhooks
 from storage.stores import Stores, open_stores
@@ -127,6 +128,9 @@ class Service:
             webhooks=Webhooks(settings.webhooks, stores=stores, clock=clock, node=node),
             operator=Operator(
                 controls=stores.controls, suppressions=stores.suppressions, clock=clock, spare=settings.transactional
+            ),
+            warming=Warming(
+                settings=settings, plans=plans, providers=providers, allowances=stores.allowances, clock=clock
             ),
         )  # fmt: skip
         service = cls(parts)

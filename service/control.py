@@ -92,7 +92,7 @@ class Control:
         gates = tuple(await self._controls.gates())
         steps = {state.lane: state for state in await self._allowances.steps()}
         used: dict[tuple[str, int], int] = {}
-        periods = watched(gates, steps, now)
+        periods = watched(gates, steps.values(), now)
         for period, keys in periods.items():
             for key, units in (await self._allowances.used(keys, period)).items():
                 used[key, period] = units

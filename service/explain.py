@@ -225,7 +225,9 @@ def _text(event: Event) -> str:  # one arm an event: a table of words
             return f"gate over {event.scope.key}: {move}: {event.reason}{figures}{until}"
         case StepChanged():
             caps = f"cap {event.cap_before:,} → {event.cap_after:,}"
-            return f"warm-up of {event.lane.key}: {event.move}, step {event.step}, {caps}: {event.reason}"
+            by = f" by {event.by}" if event.by != "plan" else ""
+            until = f", until {iso(event.until)}" if event.until else ""
+            return f"warm-up of {event.lane.key}: {event.move}{by}, step {event.step}, {caps}: {event.reason}{until}"
         case AlertChanged():
             return (
                 f"alert {event.name} ({event.severity}) {'fires' if event.firing else 'is resolved'}: {event.summary}"

@@ -98,7 +98,8 @@ def lane_figures(
             LaneFigures(
                 lane=lane, plan=state.plan if state else "", step=state.step if state else 0,
                 cap=state.cap if state is not None and ramping else None,
-                used=snapshot.used.get((lane_key(lane), day), 0), finished=bool(state and state.finished),
+                used=snapshot.used.get((lane_key(lane), state.day if state else day), 0),
+                finished=bool(state and state.finished),
                 attempted=counted.get(Metric.ATTEMPTED, 0), delivered=counted.get(Metric.DELIVERED, 0),
                 deferred=counted.get(Metric.DEFERRED, 0), hard_bounced=counted.get(Metric.HARD_BOUNCED, 0),
                 soft_bounced=counted.get(Metric.SOFT_BOUNCED, 0), complained=counted.get(Metric.COMPLAINED, 0),

@@ -16,6 +16,7 @@ from service.operator import Operator
 from service.pressure import Pressure
 from service.recipients import RecipientDesk
 from service.tasks import Supervisor
+from service.warming import Warming
 from service.webhooks import Webhooks
 from storage.stores import Stores
 
@@ -32,6 +33,7 @@ class Parts:
     projector: Projector
     control: Control
     operator: Operator
+    warming: Warming
     supervisor: Supervisor
     desk: RecipientDesk
     plans: tuple[Plan, ...]

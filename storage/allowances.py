@@ -12,6 +12,7 @@ from typing import TypeAlias
 
 from sqlalchemy import Connection, bindparam, select, tuple_, update
 
+from core.errors import StorageConflict
 from core.events import Event
 from core.state import StepState
 from storage.codec import STEP, text_of
@@ -44,6 +45,7 @@ _USED = select(table.c.key, table.c.used).where(
     table.c.key.in_(bindparam("keys", expanding=True)), table.c.day == bindparam("period")
 )
 _STEPS = select(steps.c.body).order_by(steps.c.lane)
+_STEP = select(steps.c.body).where(steps.c.lane == bindparam("of")).with_for_update()
 _PUT_STEP = upsert(steps, "body = excluded.body")
 
 
@@ -90,8 +92,12 @@ class SqlAllowances:
             lambda connection: [STEP.validate_json(row.body) for row in connection.execute(_STEPS)]
         )
 
-    async def put_step(self, state: StepState, event: Event) -> None:
+    async def put_step(self, state: StepState, event: Event, *, before: StepState | None = None) -> None:
         def write(connection: Connection) -> None:
+            if before is not None:
+                stored = connection.execute(_STEP, {"of": state.lane.key}).scalar()
+                if stored is None or STEP.validate_json(stored) != before:
+                    raise StorageConflict(f"The warm-up of {state.lane.key} was changed meanwhile")
             connection.execute(_PUT_STEP, {"lane": state.lane.key, "body": text_of(state)})
             append_events(connection, [event])
 

@@ -24,14 +24,13 @@ from config.model import Settings
 from config.tables import Plan
 from core.decision import Admit, Decision, Defer, DeferReason
 from core.events import GateState
-from core.lane import DAY, HOUR, Lane, Traffic, cohort_of, day_of
+from core.lane import HOUR, Lane, Traffic, cohort_of
 from core.state import Gate, Snapshot, StepState
+from warmup.days import day_begins, next_opening, plan_day, window
 from warmup.ramp import plan_for, plan_lane
 
 TRANSACTIONAL_EXTRA = 0.2  # share of the cap that transactional mail may go above it
 ASK_AGAIN = 60.0  # domain seconds, where only a change of state helps and no moment is known
-# mail that is claimed at 23:59 is attempted the next day and would count there
-END_OF_DAY_MARGIN = 120.0
 _BURST_SHARE = 100  # one part in so many of the cap may go ahead of the even pace
 _CLOSED = (GateState.PAUSED, GateState.HARD_STOPPED)
 
@@ -59,11 +58,11 @@ def gate_allowance(gate: Gate, now: float) -> Allowance | None:
             return None
 
 
-def watched(gates: Iterable[Gate], lanes: Iterable[Lane], now: float) -> dict[int, list[str]]:
-    """Every allowance in force: period → keys.  `lanes` are those of the stored steps."""
+def watched(gates: Iterable[Gate], steps: Iterable[StepState], now: float) -> dict[int, list[str]]:
+    """Every allowance in force: period → keys."""
     found: dict[int, list[str]] = {}
-    for lane in lanes:
-        found.setdefault(day_of(now), []).extend((lane_key(lane), transactional_key(lane)))
+    for step in steps:
+        found.setdefault(step.day, []).extend((lane_key(step.lane), transactional_key(step.lane)))
     for gate in gates:
         allowance = gate_allowance(gate, now)
         if allowance is not None:
@@ -125,61 +124,63 @@ class GateAdmission:
         lane = plan_lane(traffic.lane)
         step = snapshot.steps.get(lane)
         # a finished lane too: the day before may have sent it back into the ramp
-        if step is None or step.day != day_of(now):
-            return _wait(lane, now + ASK_AGAIN, now, DeferReason.NO_PLAN, f"{plan.name} has no step for today yet")
+        if step is None or step.day != plan_day(plan, now):
+            detail = f"{plan.name} has no step for today yet"
+            return _wait(lane, plan_day(plan, now), now + ASK_AGAIN, now, DeferReason.NO_PLAN, detail)
         if step.finished:
             return _Fresh(room=fresh, allowances=())
         if traffic.stream in self._transactional:
-            return _transactional(step, fresh, snapshot, now)
+            return _transactional(step, plan, fresh, snapshot, now)
         if snapshot.monitor_lag > self._max_lag:
             detail = f"the monitor is {snapshot.monitor_lag:.0f} s behind"
-            return _wait(lane, now + ASK_AGAIN, now, DeferReason.MONITOR_LAG, detail)
+            return _wait(lane, step.day, now + ASK_AGAIN, now, DeferReason.MONITOR_LAG, detail)
         return _marketing(step, plan, fresh, snapshot, now)
 
 
 def paced_cap(cap: int, plan: Plan, now: float) -> int:
     """How much of a day's cap may be used by `now`: an even share of the plan's hours, and a burst ahead of it."""
-    begin, end = _hours(plan, now)
-    if now < begin:
+    begin, end = window(plan, plan_day(plan, now))
+    if now < begin or begin >= end:
         return 0
     share = min(1.0, (now - begin) / (end - begin))
     return min(cap, math.floor(cap * share) + _burst(cap))
 
 
 def _marketing(step: StepState, plan: Plan, fresh: int, snapshot: Snapshot, now: float) -> _Fresh:
-    lane, day = step.lane, day_of(now)
-    begin, end = _hours(plan, now)
+    lane, day = step.lane, step.day
+    begin, end = window(plan, day)
     if now < begin or now >= end:
-        opens = begin if now < begin else begin + DAY
-        detail = f"{plan.name} sends from {plan.hour_from}:00 to {plan.hour_to}:00 UTC"
-        return _wait(lane, opens, now, DeferReason.OUTSIDE_HOURS, detail)
+        days = f" on {' '.join(plan.days)}" if plan.days else ""
+        detail = f"{plan.name} sends from {plan.hour_from}:00 to {plan.hour_to}:00 {plan.time_zone}{days}"
+        return _wait(lane, day, next_opening(plan, now), now, DeferReason.OUTSIDE_HOURS, detail)
     used = snapshot.used.get((lane_key(lane), day), 0)
     if used >= step.cap:
         detail = f"step {step.step} of {plan.name}: {used:,} of {step.cap:,} sent today"
-        return _wait(lane, begin + DAY, now, DeferReason.ALLOWANCE_SPENT, detail)
+        return _wait(lane, day, next_opening(plan, end), now, DeferReason.ALLOWANCE_SPENT, detail)
     paced = paced_cap(step.cap, plan, now)
     if used >= paced:
         # the moment at which the share has grown by one message
         grown = begin + (end - begin) * (used + 1 - _burst(step.cap)) / step.cap
-        return _wait(lane, grown + 1, now, DeferReason.PACED, f"{used:,} of {step.cap:,} sent, the rest over the day")
+        detail = f"{used:,} of {step.cap:,} sent, the rest over the day"
+        return _wait(lane, day, grown + 1, now, DeferReason.PACED, detail)
     return _Fresh(room=min(fresh, paced - used), allowances=((lane_key(lane), day, paced),))
 
 
-def _transactional(step: StepState, fresh: int, snapshot: Snapshot, now: float) -> _Fresh:
-    day, extra = day_of(now), math.ceil(step.cap * TRANSACTIONAL_EXTRA)
+def _transactional(step: StepState, plan: Plan, fresh: int, snapshot: Snapshot, now: float) -> _Fresh:
+    day, extra = step.day, math.ceil(step.cap * TRANSACTIONAL_EXTRA)
     for key, cap in ((lane_key(step.lane), step.cap), (transactional_key(step.lane), extra)):
         left = cap - snapshot.used.get((key, day), 0)
         if left > 0:
             return _Fresh(room=min(fresh, left), allowances=((key, day, cap),))
     detail = f"{step.cap:,} and a fifth above it sent today"
-    return _wait(step.lane, (day + 1) * DAY, now, DeferReason.ALLOWANCE_SPENT, detail)
+    return _wait(step.lane, day, day_begins(plan, day + 1), now, DeferReason.ALLOWANCE_SPENT, detail)
 
 
-def _wait(lane: Lane, until: float, now: float, reason: DeferReason, detail: str) -> _Fresh:
+def _wait(lane: Lane, day: int, until: float, now: float, reason: DeferReason, detail: str) -> _Fresh:
     """Fresh mail waits; retries that go meanwhile carry a cap of 0, which grants no first attempt."""
     return _Fresh(
         room=0,
-        allowances=((lane_key(lane), day_of(now), 0),),
+        allowances=((lane_key(lane), day, 0),),
         wait=Defer(until=max(until, now + 1), reason=reason, detail=detail),
     )
 
@@ -203,13 +204,6 @@ def _leaving_room(bound: Allowance, fresh: int) -> Allowance:
     """Retries may use half of a probe while first attempts wait: only those tell how the provider feels now."""
     key, period, cap = bound
     return (key, period, max(1, cap // 2)) if key.startswith("probe:") and fresh else bound
-
-
-def _hours(plan: Plan, now: float) -> tuple[float, float]:
-    """The plan's hours on the UTC day of `now`."""
-    midnight = day_of(now) * DAY
-    end = midnight + plan.hour_to * HOUR
-    return midnight + plan.hour_from * HOUR, end - END_OF_DAY_MARGIN
 
 
 def _burst(cap: int) -> int:

@@ -75,6 +75,13 @@ class Ramp:
         """True when the step's cap is the target."""
         return self.cap(step) >= self.target
 
+    def steps_left(self, step: int) -> int:
+        """Clean days from a step to the target, the day at the target included."""
+        last = step
+        while last < _MOST_STEPS and not self.is_last(last):
+            last += 1
+        return last - step + 1
+
     def step_under(self, cap: float) -> int:
         """The highest step whose cap is at most `cap`; 0 when even the first is above."""
         step = 0

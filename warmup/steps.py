@@ -7,7 +7,8 @@ share a database.  A second call on the same day changes nothing.
 
 In this order: long silence re-warms or decays · a block (half of the attempts refused for reputation) starts over ·
 reputation replies beyond the plan's rate, or a gate that the monitor closed over this lane, halve the cap · any other
-closing, deferrals beyond the plan's rate, seeds in the spam folder, or too little mail hold it.
+closing, deferrals beyond the plan's rate, seeds in the spam folder, or too little mail hold it.  A person's hold
+(warmup.operator) keeps a lane from rising while it lasts, and never from falling.
 """
 
 from __future__ import annotations
@@ -17,15 +18,19 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from config.tables import Plan
+from core.errors import StorageConflict
 from core.events import GateChanged, GateState, StepChanged, StepMove
-from core.lane import DAY, HOUR, Lane, Scope, day_of
+from core.lane import DAY, HOUR, Lane, Scope
 from core.metrics import Metric
 from core.ports import Allowances, Clock, Counters, EventLog
 from core.state import CounterKey, StepState
+from warmup.days import local_day, plan_day
 from warmup.ramp import FULL_DAYS, OTHER, Ramp, is_other, plan_for, plan_lane, ramp_of
 
 BLOCKED_SHARE = 0.5  # of a day's first attempts: the provider has shut the door
 FEWEST_BLOCKS = 2  # one refusal is an accident
+FEWEST_COMPLAINTS = 3
+FEWEST_BOUNCES = 3
 FEWEST_SEEDS = 2
 LOOK_BACK_DAYS = 15  # enough for seven sending days with a pause between
 PEAK_DAYS = 7
@@ -47,6 +52,9 @@ class DayFigures:
     attempted: int = 0
     deferred: int = 0
     blocked: int = 0
+    bounced: int = 0
+    delivered: int = 0
+    complained: int = 0
     seeds_inbox: int = 0
     seeds_spam: int = 0
     closings: tuple[Closing, ...] = ()
@@ -56,7 +64,7 @@ class DayFigures:
 
 def first_step(lane: Lane, plan: Plan, now: float) -> tuple[StepState, StepChanged]:
     """The beginning of a lane."""
-    lane, day = plan_lane(lane), day_of(now)
+    lane, day = plan_lane(lane), plan_day(plan, now)
     cap = ramp_of(plan, lane.provider).cap(0)
     state = StepState(
         lane=lane, plan=plan.name, step=0, cap=cap, day=day, started_day=day, last_sent_day=day, peak=0,
@@ -67,7 +75,7 @@ def first_step(lane: Lane, plan: Plan, now: float) -> tuple[StepState, StepChang
 
 def next_step(state: StepState, plan: Plan, figures: DayFigures, now: float) -> tuple[StepState, StepChanged]:
     """The step for today, from the figures of the day before (`state.day`)."""
-    ramp, today = ramp_of(plan, state.lane.provider), day_of(now)
+    ramp, today = ramp_of(plan, state.lane.provider), plan_day(plan, now)
     known = replace(
         state, plan=plan.name, day=today,
         peak=figures.peak or state.peak, last_sent_day=max(state.last_sent_day, figures.last_sent_day),
@@ -75,6 +83,10 @@ def next_step(state: StepState, plan: Plan, figures: DayFigures, now: float) -> 
     if state.plan != plan.name:  # another plan: go on at the step that allows no more than was allowed
         known = replace(known, step=ramp.step_under(state.cap))
     move, step, reason = _decide(known, ramp, plan, figures, today)
+    if not known.is_held(now):
+        known = replace(known, held_by="", held_until=0.0, held_reason="")
+    elif move in (StepMove.ADVANCED, StepMove.FINISHED):  # a hold keeps a lane from rising, never from falling
+        move, step, reason = StepMove.HELD, known.step, f"held by {known.held_by}: {known.held_reason}"
     finished = move is StepMove.FINISHED or (known.finished and move is StepMove.HELD)
     new = replace(known, step=step, cap=ramp.cap(step), finished=finished, reason=reason)
     return new, _event(state, new, move, now)
@@ -101,6 +113,11 @@ def _decide(state: StepState, ramp: Ramp, plan: Plan, figures: DayFigures, today
         return _back(state, half, f"{block_rate:.1%} refused for reputation, limit {plan.max_block_rate:.1%}")
     if own:
         return _back(state, half, f"the gate closed over {own[0]}")
+    if figures.complained >= FEWEST_COMPLAINTS and figures.complained > plan.max_complaint_rate * figures.delivered:
+        rate = figures.complained / max(1, figures.delivered)
+        return _back(state, half, f"{rate:.2%} complained, limit {plan.max_complaint_rate:.2%}")
+    if figures.bounced >= FEWEST_BOUNCES and figures.bounced / sent > plan.max_bounce_rate:
+        return StepMove.HELD, step, f"{figures.bounced / sent:.1%} bounced, limit {plan.max_bounce_rate:.1%}"
     if figures.closings:
         return StepMove.HELD, step, f"the gate closed over {figures.closings[0].scope}"
     if figures.deferred / sent > plan.max_deferral_rate:
@@ -155,7 +172,7 @@ class Steps:
         """Move every lane whose step is of an earlier day; start the lanes that `lanes()` names.  How many moved."""
         now = self._clock.now() if now is None else now
         states = {state.lane: state for state in await self._allowances.steps()}
-        old = [state for state in states.values() if state.day < day_of(now)]
+        old = [state for state in states.values() if self._is_old(state, now)]
         moved = await self._move(old, now)
         for lane in {plan_lane(lane) for lane in self._lanes()} - set(states):
             await self.ensure(lane, now)
@@ -169,22 +186,32 @@ class Steps:
         state = next((s for s in await self._allowances.steps() if s.lane == wanted), None)
         if state is None:
             await self._allowances.put_step(*first_step(wanted, plan, now))
-        elif state.day < day_of(now):
+        elif state.day < plan_day(plan, now):
             await self._move([state], now)
+
+    def _is_old(self, state: StepState, now: float) -> bool:
+        plan = plan_for(self._plans, state.lane)
+        return plan is not None and state.day < plan_day(plan, now)
 
     async def _move(self, states: Sequence[StepState], now: float) -> int:
         if not states:
             return 0
         first_day = min(state.day for state in states) - LOOK_BACK_DAYS
-        counted = by_lane_and_day(await self._counters.load(first_day * HOURS_A_DAY))
-        closed = await self._closed(min(state.day for state in states))
+        counters = await self._counters.load(first_day * HOURS_A_DAY)
+        counted: dict[str, Sums] = {}  # by time zone
+        closed = await self._closed(min(state.day for state in states) - 1)
         moved = 0
         for state in states:
             plan = plan_for(self._plans, state.lane)
             if plan is None:
                 continue  # its plan was removed: nothing limits it any more
-            figures = figures_of(state, counted.get(state.lane, {}), closed)
-            await self._allowances.put_step(*next_step(state, plan, figures, now))
+            if plan.time_zone not in counted:
+                counted[plan.time_zone] = by_lane_and_day(counters, plan.time_zone)
+            figures = figures_of(state, counted[plan.time_zone].get(state.lane, {}), closed, plan.time_zone)
+            try:
+                await self._allowances.put_step(*next_step(state, plan, figures, now), before=state)
+            except StorageConflict:
+                continue  # a person's word came first: the next look takes it into account
             moved += 1
         return moved
 
@@ -196,32 +223,43 @@ class Steps:
             for logged in recent
             if isinstance(logged.event, GateChanged)
             and logged.event.after in (GateState.PAUSED, GateState.HARD_STOPPED)
-            and day_of(logged.event.at) >= since_day
+            and logged.event.at >= since_day * DAY
         ]
 
 
-def by_lane_and_day(counters: Mapping[CounterKey, int]) -> dict[Lane, dict[int, dict[str, int]]]:
-    """Sums by planned lane, UTC day of the cohort, and metric."""
-    sums: dict[Lane, dict[int, dict[str, int]]] = defaultdict(lambda: defaultdict(lambda: defaultdict(int)))
+Sums = dict[Lane, dict[int, dict[str, int]]]
+
+
+def by_lane_and_day(counters: Mapping[CounterKey, int], zone: str = "UTC") -> Sums:
+    """Sums by planned lane, day of the cohort in a time zone, and metric."""
+    sums: Sums = defaultdict(lambda: defaultdict(lambda: defaultdict(int)))
+    days: dict[int, int] = {}
     for key, n in counters.items():
-        lane = plan_lane(key.attribution.traffic.lane)
-        sums[lane][key.attribution.cohort // HOURS_A_DAY][key.metric] += n
+        cohort = key.attribution.cohort
+        if cohort not in days:
+            days[cohort] = local_day(zone, cohort * HOUR)
+        sums[plan_lane(key.attribution.traffic.lane)][days[cohort]][key.metric] += n
     return sums
 
 
-def figures_of(state: StepState, days: Mapping[int, Mapping[str, int]], closed: Sequence[GateChanged]) -> DayFigures:
+def figures_of(
+    state: StepState, days: Mapping[int, Mapping[str, int]], closed: Sequence[GateChanged], zone: str = "UTC"
+) -> DayFigures:
     """The figures of `state.day`, with the peak of the last seven days on which the lane sent."""
     day = days.get(state.day, {})
     sent = sorted((d, n) for d, sums in days.items() if (n := sums.get(Metric.ATTEMPTED, 0)) > 0)
     closings = [
         Closing(scope=event.scope.key, own=event.by == "guard" and _names_lane(event.scope))
         for event in closed
-        if day_of(event.at) == state.day and _touches(event.scope, state.lane)
+        if local_day(zone, event.at) == state.day and _touches(event.scope, state.lane)
     ]
     return DayFigures(
         attempted=day.get(Metric.ATTEMPTED, 0),
         deferred=day.get(Metric.DEFERRED, 0),
         blocked=day.get(Metric.BLOCKED, 0),
+        bounced=day.get(Metric.HARD_BOUNCED, 0),
+        delivered=day.get(Metric.DELIVERED, 0),
+        complained=day.get(Metric.COMPLAINED, 0),
         seeds_inbox=day.get(Metric.SEED_INBOX, 0),
         seeds_spam=day.get(Metric.SEED_SPAM, 0),
         closings=tuple(closings),

@@ -1,18 +1,31 @@
-"""`penstock warmup preview`: what a plan will do with one's own volume, day by day."""
+"""`penstock warmup …`: what a plan will do, where each lane stands, and a person's word over it.
+
+The commands work on the store that the config names; a running service obeys within a second.
+"""
 
 from __future__ import annotations
 
 import argparse
+import json
+import sys
+from pathlib import Path
 
-from config.load import load_plans, load_settings
+from config.load import load_plans, load_providers, load_settings
 from core.errors import InvalidInput
-from service.commands.common import add_config
+from core.lane import HOUR
+from core.state import StepState
+from service.commands.common import Desk, add_config, desk, who
+from service.instants import instant
+from service.warming import Warming
+from service.warming_view import standing_json, standing_table, standings
+from warmup.admission import watched
+from warmup.history import MAX_BYTES
 from warmup.preview import preview, table
 
 
 def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Register the command."""
-    group = commands.add_parser("warmup", help="look at warm-up plans")
+    """Register the commands."""
+    group = commands.add_parser("warmup", help="warm-up: plans, lanes, holds, import")
     actions = group.add_subparsers(metavar="ACTION", required=True)
     show = actions.add_parser("preview", help="day by day, per provider, with the day on which all of it goes")
     show.add_argument("--plan", default="", help="name of a configured plan (default: the first)")
@@ -26,6 +39,42 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     show.add_argument("--lang", choices=["en", "ru"], default="en")
     add_config(show)
     show.set_defaults(run=run_preview)
+
+    status = actions.add_parser("status", help="every lane: day, step, cap, what is left, who holds it")
+    status.add_argument("--json", action="store_true")
+    status.add_argument("--lang", choices=["en", "ru"], default="en")
+    add_config(status)
+    status.set_defaults(run=run_status)
+
+    hold = _word(actions, "hold", "keep caps from rising; mail goes on")
+    hold.add_argument("--hours", type=float, default=0.0, help="end by itself after so many hours")
+    hold.add_argument("--until", default="", help="end at this instant (RFC 3339; default: until resumed)")
+    hold.set_defaults(run=run_hold)
+    _word(actions, "resume", "lift holds").set_defaults(run=run_resume)
+    back = _word(actions, "step-back", "lower caps at once")
+    back.add_argument("--to", type=int, default=0, metavar="N", help="messages a day (default: half of the cap)")
+    back.set_defaults(run=run_step_back)
+    start = _word(actions, "start", "begin lanes before their first mail, or anew")
+    start.add_argument("--at", type=int, default=0, metavar="N", help="begin at the step at or below N a day")
+    start.add_argument("--again", action="store_true", help="begin anew what was started already")
+    start.set_defaults(run=run_start)
+
+    take = actions.add_parser(
+        "import", help="lanes warmed elsewhere: CSV day,source,domain,provider,sent[,complaints,bounces]"
+    )
+    take.add_argument("file", help="CSV day,source,domain,provider,sent[,complaints,bounces]; '-' for stdin")
+    add_config(take)
+    take.set_defaults(run=run_import)
+
+
+def _word(
+    actions: argparse._SubParsersAction[argparse.ArgumentParser], name: str, text: str
+) -> argparse.ArgumentParser:
+    parser = actions.add_parser(name, help=text)
+    parser.add_argument("scope", help="lanes, e.g. source=a,provider=gmail; or all")
+    parser.add_argument("--reason", default="")
+    add_config(parser)
+    return parser
 
 
 async def run_preview(arguments: argparse.Namespace) -> int:
@@ -50,3 +99,91 @@ def _mix(text: str) -> dict[str, float]:
         name, _, value = part.partition("=")
         shares[name.strip()] = float(value)
     return shares
+
+
+async def run_status(arguments: argparse.Namespace) -> int:
+    """Print the lanes."""
+    async with desk(arguments.config) as d:
+        await _show(d, await d.stores.allowances.steps(), as_json=arguments.json, language=arguments.lang)
+    return 0
+
+
+async def run_hold(arguments: argparse.Namespace) -> int:
+    """Hold lanes."""
+    async with desk(arguments.config) as d:
+        until = instant(arguments.until, "--until") or 0.0
+        if arguments.hours:
+            until = d.clock.now() + arguments.hours * HOUR
+        await _show(d, await _warming(d).hold(arguments.scope, by=who(), reason=arguments.reason, until=until))
+    return 0
+
+
+async def run_resume(arguments: argparse.Namespace) -> int:
+    """Lift holds."""
+    async with desk(arguments.config) as d:
+        await _show(d, await _warming(d).resume(arguments.scope, by=who(), reason=arguments.reason))
+    return 0
+
+
+async def run_step_back(arguments: argparse.Namespace) -> int:
+    """Lower caps."""
+    if arguments.to < 0:
+        raise InvalidInput("--to", "is below 0", "Give messages a day, or leave it out for half of the cap")
+    async with desk(arguments.config) as d:
+        changed = await _warming(d).step_back(arguments.scope, by=who(), reason=arguments.reason, to=arguments.to)
+        await _show(d, changed)
+    return 0
+
+
+async def run_start(arguments: argparse.Namespace) -> int:
+    """Begin lanes."""
+    if arguments.at < 0:
+        raise InvalidInput("--at", "is below 0", "Give messages a day, or leave it out for the first step")
+    async with desk(arguments.config) as d:
+        begun = await _warming(d).start(
+            arguments.scope, by=who(), reason=arguments.reason, at=arguments.at, again=arguments.again
+        )
+        await _show(d, begun)
+    return 0
+
+
+async def run_import(arguments: argparse.Namespace) -> int:
+    """Take lanes over that were warmed elsewhere."""
+    content = _content(arguments.file)
+    async with desk(arguments.config) as d:
+        done = await _warming(d).take_over(content, by=who())
+        for state in done.taken:
+            print(
+                f"{state.lane.key}: {'warm' if state.finished else f'begins at {state.cap:,} a day'} ({state.reason})"
+            )
+        for lane in done.known:
+            print(f"{lane.key}: unchanged, this history was imported before")
+        for lane in done.above:
+            print(f"{lane.key}: unchanged, it stands as high already")
+    return 0
+
+
+def _content(name: str) -> bytes:
+    if name == "-":
+        return sys.stdin.buffer.read(MAX_BYTES + 1)
+    with Path(name).open("rb") as file:
+        return file.read(MAX_BYTES + 1)
+
+
+def _warming(d: Desk) -> Warming:
+    return Warming(
+        settings=d.settings, plans=load_plans(d.settings), providers=load_providers(),
+        allowances=d.stores.allowances, clock=d.clock,
+    )  # fmt: skip
+
+
+async def _show(d: Desk, states: list[StepState], *, as_json: bool = False, language: str = "en") -> None:
+    now, used = d.clock.now(), {}
+    for period, keys in watched((), states, now).items():
+        for key, units in (await d.stores.allowances.used(keys, period)).items():
+            used[key, period] = units
+    rows = standings(states, used, load_plans(d.settings), now)
+    if as_json:
+        print(json.dumps({"lanes": [standing_json(row) for row in rows]}, ensure_ascii=False, indent=2))
+    else:
+        print(standing_table(rows, language))

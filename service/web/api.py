@@ -27,6 +27,7 @@ from service.web.keys import PARTS
 from service.web.reports_api import VIEWS, post_reports
 from service.web.sheets_api import get_listings, get_observations, get_requirements
 from service.web.templates_api import LintBody, TemplateBody, post_lint, post_preview
+from service.web.warmup_api import WARMUP_ROUTES
 
 
 async def post_messages(request: web.Request) -> web.Response:
@@ -208,6 +209,8 @@ ROUTES: tuple[RouteDoc, ...] = (
              summary="Pause a scope by the operator's word"),
     RouteDoc(method="POST", path="/v1/pauses/resume", handler=post_resume, body=ResumeBody,
              summary="Open every gate over exactly this scope"),
+    *(RouteDoc(method=method, path=path, handler=handler, summary=summary, body=body)
+      for method, path, handler, summary, body in WARMUP_ROUTES),
     RouteDoc(method="POST", path="/v1/optins", handler=post_optins, body=OptInBody, success=202,
              summary="Ask an address by mail whether it agrees (double opt-in)"),
     RouteDoc(method="GET", path="/v1/consents/{address}", handler=get_consents,

@@ -248,6 +248,7 @@ def _step_decision(changes: list[StepChanged], language: Language) -> Decision:
 def _step_line(change: StepChanged, language: Language) -> str:
     where = f"{change.lane.source} → {change.lane.provider}"
     before, after = number(change.cap_before, language), number(change.cap_after, language)
+    who = f", {phrase('by', language)}: {sample(change.by)}" if change.by != "plan" else ""
     if change.cap_before == change.cap_after:
-        return f"{where}: {after}" + (f" ({sample(change.reason)})" if change.reason else "")
-    return f"{where}: {before} → {after}" if change.cap_before else f"{where}: {after}"
+        return f"{where}: {after}" + (f" ({sample(change.reason)})" if change.reason else "") + who
+    return (f"{where}: {before} → {after}" if change.cap_before else f"{where}: {after}") + who

@@ -210,7 +210,10 @@ async def test_a_lanes_step_is_replaced_and_told(stores: Stores) -> None:
     await stores.allowances.put_step(state, event)
     await stores.allowances.put_step(replace(state, step=2), event)
     assert await stores.allowances.steps() == [replace(state, step=2)]
-    assert len(await stores.log.recent(["StepChanged"], 5)) == 2
+    with pytest.raises(StorageConflict):  # somebody else moved it meanwhile
+        await stores.allowances.put_step(replace(state, step=3), event, before=state)
+    await stores.allowances.put_step(replace(state, step=3), event, before=replace(state, step=2))
+    assert len(await stores.log.recent(["StepChanged"], 5)) == 3
 
 
 # --- leases, meta --------------------------------------------------------------------------------

@@ -92,7 +92,7 @@ class World(Memory):
     async def steps(self) -> list[StepState]:
         return list(self.states.values())
 
-    async def put_step(self, state: StepState, event: Event) -> None:
+    async def put_step(self, state: StepState, event: Event, *, before: StepState | None = None) -> None:
         self.states[state.lane] = state
         self.events.append(event)
 
@@ -165,7 +165,7 @@ class Simulation:
         gates = self.projector.gates
         used = {
             (key, period): n
-            for period, keys in watched(gates, self.world.states, now).items()
+            for period, keys in watched(gates, self.world.states.values(), now).items()
             for key, n in (await self.world.used(keys, period)).items()
         }
         return Snapshot(gates=gates, steps=dict(self.world.states), used=used)

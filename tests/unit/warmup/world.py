@@ -9,6 +9,7 @@ from typing import Any
 
 from config.model import Settings
 from config.tables import Plan
+from core.errors import StorageConflict
 from core.events import Event, GateChanged, GateState, Logged, StepChanged
 from core.lane import Lane, Provider, Scope, SendingDomain, Source, Stream, Traffic, day_of
 from core.state import CounterKey, Gate, StepState
@@ -79,7 +80,9 @@ class Memory:
     async def steps(self) -> list[StepState]:
         return list(self.states.values())
 
-    async def put_step(self, state: StepState, event: Event) -> None:
+    async def put_step(self, state: StepState, event: Event, *, before: StepState | None = None) -> None:
+        if before is not None and self.states.get(state.lane) != before:
+            raise StorageConflict("changed meanwhile")
         self.states[state.lane] = state
         self.events.append(event)
 
