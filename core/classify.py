@@ -129,6 +129,7 @@ class Diagnosis:
 
     @property
     def suppresses(self) -> bool:
+        """True when the refusal says that the address is dead; see `at_once` for when it is acted upon."""
         return self.bounce_class in SUPPRESS_AT_ONCE
 
     @property
@@ -140,7 +141,14 @@ class Diagnosis:
 
     @property
     def action(self) -> Action:
-        return Action.SUPPRESS if self.suppresses else _ACTION_OF_GROUP[self.group]
+        """What a final refusal of this class asks of us now.  An unknown domain is asked about again first."""
+        if self.suppresses:
+            return Action.SUPPRESS if self.at_once else Action.RETRY
+        return _ACTION_OF_GROUP[self.group]
+
+    def action_after(self, reply: Reply) -> Action:
+        """The same for this very reply: a refusal that is not final is tried again, whatever it says."""
+        return Action.RETRY if self.suppresses and reply.is_transient else self.action
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -48,20 +48,15 @@ class _Symbols(dict[str, str]):
         self.heads: frozenset[str] = frozenset()  # first two letters of the stems: most ids have others
 
     def __missing__(self, word: str) -> str:
-        if "." in word:
-            bare = word.strip(".")
-            if bare in self:
-                return self[bare]
-            if _DOTTED.fullmatch(bare):
-                return IP
-            if "." in bare:
-                for label in bare.split(".")[:20]:
-                    if label in self.names:
-                        return self.names[label]
-                return HOST if bare[-1].isalpha() else OTHER
-            word = bare
         if word.isdigit():
+            if len(word) < 4:
+                self[word] = NUMBER
             return NUMBER
+        if "." in word:
+            found = self._dotted(word)
+            if len(word) <= 40 and len(self) < MAX_REMEMBERED:  # hosts come again
+                self[word] = found
+            return found
         found = OTHER
         if word[:2] in self.heads:
             for length in self.lengths:  # longest first
@@ -72,6 +67,20 @@ class _Symbols(dict[str, str]):
         if len(word) <= 24 and word.isalpha() and len(self) < MAX_REMEMBERED:
             self[word] = found
         return found
+
+    def _dotted(self, word: str) -> str:
+        """The symbol of an IPv4 address, a host name, or a word at the end of a sentence."""
+        bare = word.strip(".")
+        if "." not in bare:
+            return self[bare] if bare else OTHER
+        if bare in self:
+            return self[bare]
+        if _DOTTED.fullmatch(bare):
+            return IP
+        for label in bare.split(".")[:20]:
+            if label in self.names:
+                return self.names[label]
+        return HOST if bare[-1].isalpha() else OTHER
 
 
 class Language:
@@ -108,7 +117,7 @@ class Language:
 
     def encode(self, text: str) -> str:
         """The symbols of a text, one a word."""
-        low = text[:MAX_TEXT].lower()
+        low = (text if len(text) <= MAX_TEXT else text[:MAX_TEXT]).lower()
         if not low.isascii():
             low = low.replace("\u2019", "'")
             if self._unspaced_words is not None:

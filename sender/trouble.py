@@ -4,7 +4,8 @@ Contract: `judge` is pure and total.  Outcome says what happens to the message; 
 The connection itself is a matter of `AttemptResult.reusable`.  Principles (after Postfix, smtp_trouble.c):
 - only a reply about the recipient is final for the address; a block of ours is final for the message at most;
 - before MAIL nothing was said about the message, so even a 5xx there only defers it;
-- a refusal for rate is never final while the message has age left, whatever its code.
+- a refusal for rate is never final while the message has age left, whatever its code;
+- 503 is about the order of commands: the session was out of step, which the next one need not be.
 """
 
 from __future__ import annotations
@@ -75,6 +76,8 @@ def judge(reply: Reply, diagnosis: Diagnosis) -> Verdict:
     outcome, stops = pair[reply.is_permanent]
     if diagnosis.group is Group.RATE and reply.status[1:4] == ".2.":
         stops = Stops.NOTHING  # x.2.y is about the mailbox: one person gets too much mail, not the whole host
+    if reply.code == 503 and diagnosis.bounce_class is BounceClass.FORMAT:
+        outcome = Outcome.DEFERRED
     if reply.stage in _BEFORE_THE_MESSAGE:
         outcome = Outcome.DEFERRED
         stops = stops if stops is Stops.CROWD else Stops.SITE

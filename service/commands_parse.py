@@ -69,10 +69,11 @@ def classify_line(line: str) -> dict[str, Any]:
             stage = Stage(told["stage"]) if told.get("stage") else None
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise InvalidInput("line", f"{line[:60]!r} is not a reply ({error})", 'Write {"reply": "550 …"}') from error
-    diagnosis = default_classifier().classify(parse_reply(text, stage or stage_of(text)), provider)
+    reply = parse_reply(text, stage or stage_of(text))
+    diagnosis = default_classifier().classify(reply, provider)
     return {
         "reply": text, "class": str(diagnosis.bounce_class), "group": str(diagnosis.group),
-        "action": str(diagnosis.action), "suppress": diagnosis.suppresses,
+        "action": str(diagnosis.action_after(reply)), "suppress": diagnosis.suppresses,
     }  # fmt: skip
 
 

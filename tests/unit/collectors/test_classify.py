@@ -114,7 +114,7 @@ def test_any_text_has_one_class_and_always_the_same(text: str, code: int, status
     reply = Reply(code=code, status=status, text=text, stage=Stage.REPORT)
     first = default_classifier().classify(reply)
     assert default_classifier().classify(reply) == first
-    assert (first.action is Action.SUPPRESS) == first.suppresses
+    assert (first.action is Action.SUPPRESS) == first.at_once
     if first.suppresses:
         assert first.group is Group.RECIPIENT
 

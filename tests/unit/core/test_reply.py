@@ -67,5 +67,5 @@ def test_only_recipient_classes_suppress() -> None:
         assert bounce_class in GROUP_OF
         if diagnosis.suppresses:
             assert diagnosis.group is Group.RECIPIENT
-            assert diagnosis.action is Action.SUPPRESS
+            assert (diagnosis.action is Action.SUPPRESS) == diagnosis.at_once
     assert BounceClass.UNKNOWN_USER in SUPPRESS_AT_ONCE

@@ -120,6 +120,8 @@ def _judge(code: int, bounce_class: BounceClass, stage: Stage = Stage.RCPT, stat
         (550, BounceClass.SPAM_CONTENT, Outcome.BOUNCED, Stops.SITE_IF_REPEATED),
         (550, BounceClass.AUTH_FAILED, Outcome.BOUNCED, Stops.SITE),
         (554, BounceClass.UNDETERMINED, Outcome.BOUNCED, Stops.NOTHING),
+        (503, BounceClass.FORMAT, Outcome.DEFERRED, Stops.NOTHING),
+        (503, BounceClass.RELAY_DENIED, Outcome.BOUNCED, Stops.NOTHING),
         (0, BounceClass.NETWORK, Outcome.DEFERRED, Stops.SITE_IF_REPEATED),
     ],
 )

@@ -11,7 +11,7 @@ import pytest
 
 from alerts.conditions import Observed, Unverified
 from config.model import Settings
-from core.classify import BounceClass
+from core.classify import Action, BounceClass
 from core.events import OutageChanged
 from core.feedback import FeedbackChanges, ReplyCluster, Tally
 from core.lane import DAY, day_of
@@ -129,3 +129,11 @@ def test_classes_that_are_judged_over_time_are_not_proof_at_once() -> None:
     assert diagnosis.bounce_class is BounceClass.UNKNOWN_DOMAIN
     assert diagnosis.suppresses
     assert not diagnosis.at_once
+    assert diagnosis.action is Action.RETRY
+
+
+def test_a_refusal_that_is_not_final_is_tried_again_though_it_says_that_the_address_is_dead() -> None:
+    later, final = parse_reply("450 4.1.1 user unknown"), parse_reply("550 5.1.1 user unknown")
+    diagnosis = CLASSIFIER.classify(later, "")
+    assert diagnosis.suppresses
+    assert (diagnosis.action_after(later), diagnosis.action_after(final)) == (Action.RETRY, Action.SUPPRESS)
