@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import get_args
 from urllib.parse import urlsplit
 
+from config.checks_egress import check_pools
 from config.model import Part, Settings
 from config.problems import Problem
 from config.tables import Plan, Rule
@@ -31,6 +32,7 @@ def check_settings(settings: Settings, file: str, providers: frozenset[str]) -> 
         *_addresses(settings),
         *_references(settings, providers),
         *_relays(settings),
+        *check_pools(settings),
         *_recipients(settings),
         *_urls(settings),
         *_storage(settings),

@@ -12,6 +12,9 @@ from typing import Literal
 
 from pydantic import Field
 
+from config.egress import Pool as Pool
+from config.egress import Relay as Relay
+from config.egress import Source as Source
 from config.parts import Host as Host
 from config.parts import Name as Name
 from config.parts import Part as Part
@@ -35,13 +38,7 @@ class SendingDomain(Part):
     name: Host = Field(description="The DKIM d= domain; the From address must lie in it")
     return_path: Host = Field(description="Domain of bounce addresses; its MX is this service's inbound listener")
     dkim: list[DkimKey] = Field(default_factory=list)
-
-
-class Source(Part):
-    name: Name
-    bind: str = Field("", description="Local address to send from; empty lets the system choose")
-    ehlo: Host = Field(description="EHLO name: its A record and the address's PTR must agree with it")
-    weight: float = Field(1.0, gt=0, le=1000)
+    pool: Name | Literal[""] = Field("", description="Sources for its mail, where neither message nor stream names any")
 
 
 class StreamSettings(Part):
@@ -54,6 +51,7 @@ class StreamSettings(Part):
     )
     per_day: int = Field(2, ge=0, description="Mails to one address in a UTC day; 0: no cap; transactional: none ever")
     per_week: int = Field(3, ge=0, description="Mails to one address in any seven days; 0: no cap")
+    pool: Name | Literal[""] = Field("", description="Sources for its mail, where the message names no pool itself")
     title_en: str = Field("", max_length=100, description="Its name on recipients' pages; `name` when empty")
     title_ru: str = Field("", max_length=100, description="The same in Russian")
     track_opens: bool = Field(False, description="Add a pixel to HTML parts")
@@ -189,25 +187,6 @@ class Delivery(Part):
     max_retry_hours: float = Field(6, gt=0)
 
 
-class Relay(Part):
-    """A host that takes certain mail in place of the recipient's own (smarthost)."""
-
-    name: Name
-    domains: list[str] = Field(
-        default_factory=list,
-        description="Recipient domains: 'example.com', or '*.example.com' for those below; all when empty",
-    )
-    streams: list[Name] = Field(default_factory=list, description="Mail of these streams; of all when empty")
-    host: Host
-    port: Port = 587
-    security: Literal["starttls", "tls", "none"] = "starttls"
-    verify: bool = Field(True, description="The certificate must be good for `host`")
-    user: str = ""
-    password_file: Path | None = Field(None, description="Password of `user` (AUTH PLAIN or LOGIN)")
-    connections: int = Field(10, ge=1, le=1000, description="Open connections per source")
-    messages_per_connection: int = Field(100, ge=1)
-
-
 class Dns(Part):
     nameservers: list[str] = Field(default_factory=list, description="Addresses; empty takes the system's")
     port: Port = 53
@@ -340,6 +319,7 @@ class Settings(Part):
     storage: Storage = Storage()
     sending_domains: list[SendingDomain] = Field(min_length=1)
     sources: list[Source] = Field(min_length=1)
+    pools: list[Pool] = Field(default_factory=list)
     streams: list[StreamSettings] = Field(
         default_factory=lambda: [
             StreamSettings(name="transactional", kind="transactional", priority=0, unsubscribe=False),

@@ -16,9 +16,11 @@ SendingDomain = NewType("SendingDomain", str)
 Provider = NewType("Provider", str)
 Stream = NewType("Stream", str)
 Campaign = NewType("Campaign", str)
+Pool = NewType("Pool", str)  # a named set of sources
 Site = NewType("Site", str)  # the sorted MX set of a recipient domain, joined by ','
 
 NO_CAMPAIGN = Campaign("")
+NO_POOL = Pool("")  # the message names none: its stream or sending domain may
 UNROUTED = Provider("")  # the recipient's MX set has not been asked for yet
 NO_SITE = Site("")
 

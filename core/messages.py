@@ -5,7 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NewType
 
-from core.lane import NO_CAMPAIGN, NO_SITE, UNROUTED, Campaign, Provider, SendingDomain, Site, Stream
+from core.lane import (
+    NO_CAMPAIGN,
+    NO_POOL,
+    NO_SITE,
+    UNROUTED,
+    Campaign,
+    Pool,
+    Provider,
+    SendingDomain,
+    Site,
+    Stream,
+)
 from core.tokens import MessageId
 
 BodyId = NewType("BodyId", str)
@@ -35,6 +46,7 @@ class Submission:
     variables: dict[str, str] = field(default_factory=dict)
     deadline: float = 0.0
     topic: str = ""  # of the stream, '' for none
+    pool: Pool = NO_POOL
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +93,7 @@ class QueueGroup:
     fresh: int
     retries: int
     oldest: float
+    pool: Pool = NO_POOL
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,17 +12,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from core.lane import Campaign, Lane, Provider, SendingDomain, Site, Source, Stream, Traffic
+from core.lane import Campaign, Lane, Pool, Provider, SendingDomain, Site, Source, Stream, Traffic
 from core.messages import QueueGroup
 
 Place: TypeAlias = tuple[SendingDomain, Site]
-Kind: TypeAlias = tuple[SendingDomain, Provider, Site, Stream, Campaign]
+Kind: TypeAlias = tuple[SendingDomain, Provider, Site, Stream, Campaign, Pool]
 _LONGEST_QUIET_DOUBLINGS = 6  # 2**6 × the first wait
 
 
 def kind_of(group: QueueGroup) -> Kind:
     """The identity of a group, without its counts."""
-    return (group.sending_domain, group.provider, group.site, group.stream, group.campaign)
+    return (group.sending_domain, group.provider, group.site, group.stream, group.campaign, group.pool)
 
 
 @dataclass(slots=True)
@@ -33,6 +33,7 @@ class Pile:
     fresh: int
     retries: int
     served: int = 0
+    overflowing: bool = False  # its pool cannot carry all of it now: the overflow pool may
     quiet: dict[str, tuple[float, int]] = field(default_factory=dict)
 
     @property

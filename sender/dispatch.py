@@ -17,6 +17,7 @@ import logging
 import math
 import random
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 from config.model import Settings
 from config.tables import ProviderRow
@@ -32,6 +33,7 @@ from sender.compose import Composer
 from sender.crew import MAX_LINES, Crew, relay_rows
 from sender.holds import Holds
 from sender.line import Line, Pick
+from sender.pools import Pools, overflows
 from sender.route import Router
 from sender.routing import Routing
 from sender.schedule import LaneRest, RetrySchedule
@@ -47,6 +49,17 @@ SHORTEST_WAIT = 0.05  # real seconds before admission is asked again about the s
 DRY_SECONDS = 0.5  # real seconds that a kind is left alone after a claim that gave nothing
 TRIAL_SHARE = 0.1  # of the looks at which a troubled source is drawn like any other
 _PAUSE_EVERY = 200  # piles decided before others get a turn
+
+
+@dataclass(slots=True)
+class _Offer:
+    """What became of asking the sources about one pile."""
+
+    left: int  # rows that no line was set to work on
+    promised: int = 0  # messages that were admitted, by all sources together
+    admitted: bool = False
+    short: bool = False  # a source carries less than the pile, for a reason that its overflow pool may make up for
+    waits: list[tuple[float, Source, Defer]] = field(default_factory=list)
 
 
 class Dispatcher:
@@ -90,6 +103,7 @@ class Dispatcher:
         self._admission = admission
         self._snapshot = snapshot
         self._weights = {Source(row.name): row.weight for row in settings.sources}
+        self._pools = Pools(settings)
         self._urgent = frozenset(settings.transactional)
         self._poll = poll_seconds
         self._rng = rng or random.Random()
@@ -171,36 +185,49 @@ class Dispatcher:
     # --- whose turn, and by which source -----------------------------------------------------------------------------
     def _consider(self, pile: Pile, now: float) -> None:
         """Put one kind of mail to work, or note why it waits."""
-        waits: list[tuple[float, Source, Defer]] = []
-        admitted, left = False, pile.rows
-        for source in self._sources(pile.group.site):
+        offer = _Offer(left=pile.rows)
+        self._offer(pile, self._pools.own(pile.group), offer, now)
+        spare = self._pools.spare(pile.group) if offer.short and offer.promised < pile.rows else ()
+        pile.overflowing = bool(spare)
+        if spare:
+            self._offer(pile, spare, offer, now)
+        if offer.waits:
+            soonest = min(until for until, _, _ in offer.waits)
+            self._ask_at = min(self._ask_at, max(soonest, now + self._clock.real(SHORTEST_WAIT)))
+        if offer.waits and not offer.admitted:
+            _, source, wait = min(offer.waits, key=lambda w: w[0])
+            self._tools.holds.hold(pile.group, pile.traffic(source), wait, now)
+
+    def _offer(self, pile: Pile, sources: Sequence[Source], offer: _Offer, now: float) -> None:
+        """Ask for each of these sources, and set lines of those that may to work."""
+        for source in self._drawn(sources, pile.group.site):
             if (quiet := self._board.quiet_until(pile, source)) > now:
                 self._ask_at = min(self._ask_at, quiet)
-                admitted = True
+                offer.admitted = True
                 continue
-            rest = max(self._tools.rest.until(source, pile.group.site), self._tools.sources.until(source))
+            out = self._tools.sources.until(source)
+            rest = max(self._tools.rest.until(source, pile.group.site), out)
             if rest > now:
                 resting = Defer(until=rest, reason=DeferReason.CONNECTION_LIMIT, detail="rests after trouble")
-                waits.append((rest, source, resting))
+                offer.waits.append((rest, source, resting))
+                offer.short = offer.short or out > now
                 continue
             decision, fresh, retries = self._decide(pile, source, now)
             if isinstance(decision, Defer):
-                waits.append((decision.until, source, decision))
+                offer.waits.append((decision.until, source, decision))
+                offer.short = offer.short or overflows(decision.reason)
                 continue
-            if not admitted:
+            if not offer.admitted:
                 self._tools.holds.free(pile.group, pile.traffic(source), now)
-            admitted = True
-            if left > 0:
-                left -= self._crew.engage(source, pile, min(left, decision.messages, fresh + retries), now)
-        if waits:
-            soonest = min(until for until, _, _ in waits)
-            self._ask_at = min(self._ask_at, max(soonest, now + self._clock.real(SHORTEST_WAIT)))
-        if waits and not admitted:
-            _, source, wait = min(waits, key=lambda w: w[0])
-            self._tools.holds.hold(pile.group, pile.traffic(source), wait, now)
+            offer.admitted = True
+            may = min(decision.messages, fresh + retries)
+            offer.promised += may
+            offer.short = offer.short or may < pile.rows
+            if offer.left > 0:
+                offer.left -= self._crew.engage(source, pile, min(offer.left, may), now)
 
-    def _sources(self, site: str) -> list[Source]:
-        """Every source, in an order drawn by weight (Efraimidis and Spirakis, 2006).
+    def _drawn(self, sources: Sequence[Source], site: str) -> list[Source]:
+        """These sources, in an order drawn by weight (Efraimidis and Spirakis, 2006).
 
         One that had trouble and has not delivered since comes last, but for a few trials that find out whether it is
         over: a message that failed there shall not come back to it again and again while another source is free.
@@ -211,7 +238,7 @@ class Dispatcher:
             last = troubled and self._rng.random() >= TRIAL_SHARE
             return last, -(self._rng.random() ** (1.0 / self._weights[source]))
 
-        return sorted(self._weights, key=place)
+        return sorted(sources, key=place)
 
     def _decide(self, pile: Pile, source: Source, now: float) -> tuple[Decision, int, int]:
         """Admission's word, with the first and further attempts that it is about."""
@@ -234,7 +261,7 @@ class Dispatcher:
         for pile in self._board.at(line.place):
             if line.urgent_only and pile.group.stream not in self._urgent:
                 continue
-            if self._board.quiet_until(pile, line.source) > now:
+            if not self._pools.carries(line.source, pile) or self._board.quiet_until(pile, line.source) > now:
                 continue
             decision, fresh, retries = self._decide(pile, line.source, now)
             if isinstance(decision, Admit):

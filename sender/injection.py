@@ -67,6 +67,7 @@ class Injection:
     topic: str = ""  # of the stream, '' for none
     deadline: float | None = None  # epoch seconds after which it is not wanted any more
     metadata: dict[str, str] = field(default_factory=dict)  # the caller's own words, given back in webhooks
+    pool: str = ""  # of sources; '' leaves it to the stream or the sending domain
     list_source: str = ""  # how the addresses came to be on the caller's list
     asked: NoticeAsk | None = None
     notice: bool = False  # it is a notification itself: no return path, nothing added

@@ -22,7 +22,7 @@ from config.model import Settings, StreamSettings
 from core.address import Address, normal_domain, parse_address
 from core.errors import InvalidInput, LimitExceeded, OverFrequency, StorageConflict, Unavailable
 from core.events import Accepted, Event, IntakeRefused
-from core.lane import Campaign, SendingDomain, Stream, day_of
+from core.lane import Campaign, Pool, SendingDomain, Stream, day_of
 from core.messages import Body, FrequencyCap, Submission
 from core.ports import Clock, Frequencies, Idempotency, Queue, Suppressions
 from core.recipient import EVERY_OPTIONAL, topic_scope
@@ -252,6 +252,9 @@ class Intake:
             )  # fmt: skip
         if len(injection.campaign) > MAX_NAME or not injection.campaign.isprintable():
             raise InvalidInput("campaign", "is too long or holds control characters", f"At most {MAX_NAME} characters")
+        if injection.pool and not any(pool.name == injection.pool for pool in self._settings.pools):
+            known = ", ".join(pool.name for pool in self._settings.pools) or "none is configured"
+            raise InvalidInput("pool", f"{injection.pool[:80]!r} is no pool", f"Leave it out, or use one of: {known}")
         at = injection.not_before
         if at is not None and not (math.isfinite(at) and at <= self._clock.now() + MAX_AHEAD):
             raise InvalidInput("send_at", "lies too far ahead", "At most 366 days ahead")
@@ -339,6 +342,7 @@ class Intake:
             variables=recipient.variables,
             topic=injection.topic,
             deadline=injection.deadline or 0.0,
+            pool=Pool(injection.pool),
         )
 
 

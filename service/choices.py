@@ -15,7 +15,7 @@ from email.policy import compat32
 from core.errors import InvalidInput
 
 NAMES = (
-    "stream", "campaign", "topic", "send-at", "expires-at", "metadata", "list-source", "template", "vars",
+    "stream", "campaign", "topic", "pool", "send-at", "expires-at", "metadata", "list-source", "template", "vars",
 )  # fmt: skip
 _OURS = tuple(f"x-penstock-{name}:".encode() for name in NAMES)
 _MAX_HEAD = 262_144

@@ -1,8 +1,8 @@
 """SMTP submission (RFC 6409): applications inject with AUTH; nothing is relayed without credentials.
 
 Contract: 250 is answered after the durable commit.  Headers of the message choose and are removed before sending:
-`X-Penstock-Stream` (default: the first transactional one), `-Campaign`, `-Topic`, `-Send-At`, `-Expires-At` (epoch
-seconds or RFC 3339), `-Metadata` (a JSON object of texts), `-List-Source`; `-Template` names a template that is sent
+`X-Penstock-Stream` (default: the first transactional one), `-Campaign`, `-Topic`, `-Pool`, `-Send-At`, `-Expires-At`
+(epoch seconds or RFC 3339), `-Metadata` (a JSON object of texts), `-List-Source`; `-Template` names a template that is sent
 in place of the message's own content, with the variables of `-Vars` (a JSON object).  An address that is none is
 refused at RCPT.  When no recipient could be taken the answer is 550 with the first reason; when some were, 250 with
 the counts: each refusal is an IntakeRefused event and, if asked for by NOTIFY=FAILURE, a notification.  A queue that
@@ -98,7 +98,8 @@ class SubmissionHandler:
         variables = table("X-Penstock-Vars", chosen.get("vars", ""), numbers=True)
         injection = Injection(
             stream=chosen.get("stream") or self._default_stream, campaign=chosen.get("campaign", ""),
-            topic=chosen.get("topic", ""), door=Door.SMTP, mime=mime, sender=sender, sending_domain=sending_domain,
+            topic=chosen.get("topic", ""), pool=chosen.get("pool", ""), door=Door.SMTP, mime=mime,
+            sender=sender, sending_domain=sending_domain,
             recipients=tuple(
                 RecipientIn(
                     address=address, variables=variables, notify=self._wanted(wish, sender), original=wish.original

@@ -22,6 +22,7 @@ from storage.frequency import create_frequency
 from storage.notices import create_notices
 from storage.observations import create_observations
 from storage.optins import create_optins
+from storage.queue.pools import add_pools
 from storage.queue.upkeep import add_deadlines
 from storage.suppressions import give_ends
 
@@ -58,6 +59,7 @@ MIGRATIONS: tuple[Callable[[Connection], None], ...] = (
     take_over,
     add_deadlines,
     create_notices,
+    add_pools,
 )
 
 

@@ -77,7 +77,10 @@ queue_groups = Table(
     Column("queued", BigInteger, nullable=False),  # rows of this group, leased ones too; kept by storage.pending
     Column("waited", Double, nullable=False),  # seconds of our own waiting, added to every row's expiry
     Column("created", Double, nullable=False),
-    UniqueConstraint("priority", "sending_domain", "provider", "site", "stream", "campaign", name="queue_groups_key"),
+    Column("pool", Text, nullable=False, server_default=""),  # that the messages name; '' for none
+    UniqueConstraint(
+        "priority", "sending_domain", "provider", "site", "stream", "campaign", "pool", name="queue_groups_key"
+    ),
     postgresql_with=_HOT,
 )
 
@@ -102,6 +105,7 @@ queue = Table(
     Column("variables", Text, nullable=False),
     Column("topic", Text, nullable=False, server_default=""),  # its suppression scope, 'stream/topic'; '' for none
     Column("deadline", Double, nullable=False, server_default="0"),  # 0: none; no wait of ours puts it off
+    Column("pool", Text, nullable=False, server_default=""),
     Column("attempts", Integer, nullable=False),
     Column("first_sent_at", Double, nullable=False),
     Column("source", Text, nullable=False),

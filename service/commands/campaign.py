@@ -69,6 +69,7 @@ async def run_campaign(arguments: argparse.Namespace) -> int:
         raise InvalidInput("--recipients", "goes with --template, and without --to and --mime", "See penstock send -h")
     parts = read_template(arguments.template).parts
     wanted = [parts, arguments.stream, arguments.campaign, arguments.sender, arguments.column, arguments.encoding]
+    wanted += [arguments.pool] if arguments.pool else []
     digest = _digest(json.dumps(wanted, sort_keys=True), arguments.recipients)
     note = arguments.recipients.with_name(arguments.recipients.name + ".penstock-state")
     state = _begin(note, digest, again=arguments.again)
@@ -86,8 +87,8 @@ async def run_campaign(arguments: argparse.Namespace) -> int:
                 recipients = tuple(r for r in portion if isinstance(r, RecipientIn))
                 if recipients:
                     await _submit(intake, state, Injection(
-                        stream=arguments.stream, campaign=arguments.campaign, sender=arguments.sender,
-                        door=Door.INTERNAL, recipients=recipients, parts=parts,
+                        stream=arguments.stream, campaign=arguments.campaign, pool=arguments.pool,
+                        sender=arguments.sender, door=Door.INTERNAL, recipients=recipients, parts=parts,
                         idempotency_key=f"send:{digest}:{state.run}:{start}-{start + len(portion)}",
                     ))  # fmt: skip
                 for reason in portion:

@@ -18,6 +18,7 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     send = commands.add_parser("send", help="put a message into the queue; a running service sends it")
     send.add_argument("--stream", required=True)
     send.add_argument("--campaign", default="")
+    send.add_argument("--pool", default="", help="sources to send from, in place of the stream's or domain's")
     send.add_argument("--from", dest="sender", default="", metavar="ADDRESS")
     send.add_argument("--to", action="append", default=[], metavar="ADDRESS", help="may be given again")
     send.add_argument("--subject", default="")
@@ -44,7 +45,8 @@ async def run_send(arguments: argparse.Namespace) -> int:
         )  # fmt: skip
         answers = await intake.submit(
             Injection(
-                stream=arguments.stream, campaign=arguments.campaign, sender=arguments.sender, door=Door.INTERNAL,
+                stream=arguments.stream, campaign=arguments.campaign, pool=arguments.pool, sender=arguments.sender,
+                door=Door.INTERNAL,
                 recipients=tuple(RecipientIn(address=address) for address in arguments.to),
                 mime=arguments.mime.read_bytes() if arguments.mime else None,
                 parts={} if arguments.mime else {"subject": arguments.subject, "text": text, "html": html},

@@ -41,6 +41,7 @@ class MessageBody(BodyModel):
     sender: str = Field("", alias="from", max_length=1000)
     sending_domain: str = Field("", max_length=253)
     template: str = Field("", max_length=100, description="Name of a stored template; parts given here replace its")
+    pool: str = Field("", max_length=64, description="Sources to send from, in place of the stream's or domain's")
     subject: str = Field("", max_length=2000)
     preheader: str = Field("", max_length=2000, description="The line beside the subject; hidden in html")
     text: str = Field("", description="Made from html when empty")
@@ -68,7 +69,7 @@ class MessageBody(BodyModel):
             sending_domain=self.sending_domain, door=Door.HTTP, mime=self._mime(), parts=parts if has_parts else {},
             recipients=(*map(_recipient, wished), *recipients), not_before=instant(self.send_at),
             deadline=instant(self.expires_at, "expires_at"), metadata=self.metadata, list_source=self.list_source,
-            idempotency_key=self.idempotency_key,
+            idempotency_key=self.idempotency_key, pool=self.pool,
         )  # fmt: skip
 
     def _mime(self) -> bytes | None:

@@ -43,7 +43,7 @@ _DOMAINS = text(
 _WAITING = (
     select(
         queue.c.message_id, queue.c.sending_domain, queue.c.stream, queue.c.campaign, queue.c.priority,
-        queue.c.accepted_at,
+        queue.c.accepted_at, queue.c.pool,
     )
     .where(_IS_UNROUTED, queue.c.priority == bindparam("which"), queue.c.domain == bindparam("of"))
     .limit(PORTION)
@@ -114,7 +114,7 @@ def route_portion(connection: Connection, domain: str, provider: Provider, site:
             continue
         by_key: defaultdict[GroupKey, list[str]] = defaultdict(list)
         for row in rows:
-            key = (row.sending_domain, str(provider), str(site), row.stream, row.campaign, row.priority)
+            key = (row.sending_domain, str(provider), str(site), row.stream, row.campaign, row.priority, row.pool)
             by_key[key].append(row.message_id)
         groups = ensure_groups(connection, by_key, max(row.accepted_at for row in rows))
         notes = pending(connection)
@@ -136,7 +136,15 @@ def put_off(connection: Connection, domain: str, retry_at: float) -> None:
 
 
 def _key(s: Submission) -> GroupKey:
-    return (str(s.sending_domain), str(s.provider), str(s.site), str(s.stream), str(s.campaign), s.priority)
+    return (
+        str(s.sending_domain),
+        str(s.provider),
+        str(s.site),
+        str(s.stream),
+        str(s.campaign),
+        s.priority,
+        str(s.pool),
+    )
 
 
 def _priorities(connection: Connection) -> list[int]:

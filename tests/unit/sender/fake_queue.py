@@ -25,6 +25,7 @@ from core.lane import (
     Attribution,
     Campaign,
     Lane,
+    Pool,
     Provider,
     Site,
     Stream,
@@ -201,13 +202,15 @@ class FakeQueue:
         for row in self.rows.values():
             if row.site and not row.node and row.due_at <= now:
                 s = row.submission
-                found.setdefault((s.sending_domain, row.provider, row.site, s.stream, s.campaign), []).append(row)
+                found.setdefault((s.sending_domain, row.provider, row.site, s.stream, s.campaign, s.pool), []).append(
+                    row
+                )
         groups = [
             QueueGroup(
                 sending_domain=Domain(key[0]), provider=Provider(key[1]), site=Site(key[2]), stream=Stream(key[3]),
                 campaign=Campaign(key[4]), priority=min(r.submission.priority for r in rows),
                 fresh=sum(not r.attempts for r in rows), retries=sum(bool(r.attempts) for r in rows),
-                oldest=min(r.due_at for r in rows),
+                oldest=min(r.due_at for r in rows), pool=Pool(key[5]),
             )
             for key, rows in found.items()
         ]  # fmt: skip
@@ -319,12 +322,8 @@ class FakeQueue:
         return sum(bool(row.node) for row in self.rows.values())
 
     def _of(self, group: QueueGroup) -> list[Row]:
-        return [
-            r
-            for r in self.rows.values()
-            if (r.submission.sending_domain, r.provider, r.site, r.submission.stream, r.submission.campaign)
-            == (group.sending_domain, group.provider, group.site, group.stream, group.campaign)
-        ]
+        wanted = (group.sending_domain, group.provider, group.site, group.stream, group.campaign, group.pool)
+        return [row for row in self.rows.values() if _kind(row) == wanted]
 
     def _leased(self, row: Row, lane: Lane) -> Leased:
         submission = replace(row.submission, expires_at=row.expires_at, provider=row.provider, site=row.site)
@@ -340,3 +339,8 @@ class FakeQueue:
 
 def _domain(row: Row) -> str:
     return row.submission.recipient.rpartition("@")[2]
+
+
+def _kind(row: Row) -> tuple[str, ...]:
+    s = row.submission
+    return (s.sending_domain, row.provider, row.site, s.stream, s.campaign, s.pool)

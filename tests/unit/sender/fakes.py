@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -22,6 +22,7 @@ from core.events import (
 )
 from core.lane import (
     Campaign,
+    Pool,
     Stream,
     Traffic,
 )
@@ -132,6 +133,7 @@ class FakeTransport:
         self.clock = clock
         self.answer: Answer = answer or (lambda _source, _envelope: "250 2.0.0 Ok")
         self.refuse: Callable[[str, Sequence[str]], str | None] = lambda _source, _hosts: None
+        self.unbindable: set[str] = set()  # sources whose address this machine does not have
         self.seconds = seconds
         self.sent: list[Sent] = []
         self.connects: list[tuple[float, str, tuple[str, ...]]] = []
@@ -144,6 +146,9 @@ class FakeTransport:
     ) -> Connection | AttemptResult:
         self.connects.append((self.clock.now(), source, tuple(hosts)))
         await self.clock.sleep(self.seconds)
+        if source in self.unbindable:
+            reply = Reply(code=0, text="cannot send from it", stage=Stage.CONNECT)
+            return AttemptResult(reply=reply, remote="", tls="", reusable=False, source_fault=True)
         refusal = self.refuse(source, hosts)
         if refusal is not None:
             reply = parse_reply(refusal, Stage.CONNECT)
@@ -204,12 +209,13 @@ class House:
         resolver: FakeResolver | None = None,
         seconds: float = 0.1,
         poll: float = 60.0,
+        changes: Mapping[str, object] | None = None,
         **delivery: float,
     ) -> None:
         self.clock = VirtualClock(START)
         self.log = FakeLog()
         self.queue = FakeQueue(self.log, self.clock)
-        self.settings = make_settings(sources, **delivery)
+        self.settings = make_settings(sources, **delivery).model_copy(update=changes)
         self.transport = FakeTransport(self.clock, answer, seconds)
         self.resolver = resolver or FakeResolver()
         self.admission = OpenAdmission()
@@ -230,6 +236,7 @@ class House:
         campaign: str = "c",
         max_age: float = 72 * 3600.0,
         after: float = 0.0,
+        pool: str = "",
     ) -> list[MessageId]:
         """Accept one message to each recipient."""
         now = self.clock.now()
@@ -242,6 +249,7 @@ class House:
                 message_id=new_message_id(now), recipient=recipient, stream=Stream(stream), campaign=Campaign(campaign),
                 sending_domain=Domain("example.com"), body_id=body.body_id, accepted_at=now, not_before=now + after,
                 expires_at=now + after + max_age, priority=0 if stream == "receipts" else 5,
+                pool=Pool(pool),
             )
             for recipient in recipients
         ]  # fmt: skip

@@ -1,0 +1,46 @@
+"""Settings of egress: sources, the pools that they form, relays in place of the recipients' own hosts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from config.parts import Host, Name, Part, Port
+
+
+class Source(Part):
+    name: Name
+    bind: str = Field("", description="Local address to send from, IPv4 or IPv6; empty lets the system choose")
+    ehlo: Host = Field(description="EHLO name: its A record and the address's PTR must agree with it")
+    weight: float = Field(1.0, gt=0, le=1000)
+
+
+class Pool(Part):
+    """Sources that send the mail which names the pool: by message, by stream or by sending domain, in this order."""
+
+    name: Name
+    sources: list[Name] = Field(min_length=1)
+    overflow: Name | Literal[""] = Field(
+        "", description="Pool that takes the mail which no source of this one may send now: warm-up, or sources out"
+    )
+
+
+class Relay(Part):
+    """A host that takes certain mail in place of the recipient's own (smarthost)."""
+
+    name: Name
+    domains: list[str] = Field(
+        default_factory=list,
+        description="Recipient domains: 'example.com', or '*.example.com' for those below; all when empty",
+    )
+    streams: list[Name] = Field(default_factory=list, description="Mail of these streams; of all when empty")
+    host: Host
+    port: Port = 587
+    security: Literal["starttls", "tls", "none"] = "starttls"
+    verify: bool = Field(True, description="The certificate must be good for `host`")
+    user: str = ""
+    password_file: Path | None = Field(None, description="Password of `user` (AUTH PLAIN or LOGIN)")
+    connections: int = Field(10, ge=1, le=1000, description="Open connections per source")
+    messages_per_connection: int = Field(100, ge=1)
