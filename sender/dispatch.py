@@ -186,10 +186,14 @@ class Dispatcher:
     def _consider(self, pile: Pile, now: float) -> None:
         """Put one kind of mail to work, or note why it waits."""
         offer = _Offer(left=pile.rows)
-        self._offer(pile, self._pools.own(pile.group), offer, now)
-        spare = self._pools.spare(pile.group) if offer.short and offer.promised < pile.rows else ()
-        pile.overflowing = bool(spare)
-        if spare:
+        own, spare = self._pools.own(pile.group), self._pools.spare(pile.group)
+        if spare:  # a source in trouble is left to a few trials while others can carry its mail
+            fit = [s for s in own if not self._tools.sources.troubled(s) or self._rng.random() < TRIAL_SHARE]
+            offer.short = len(fit) < len(own)
+            own = tuple(fit)
+        self._offer(pile, own, offer, now)
+        pile.overflowing = bool(spare) and offer.short and offer.promised < pile.rows
+        if pile.overflowing:
             self._offer(pile, spare, offer, now)
         if offer.waits:
             soonest = min(until for until, _, _ in offer.waits)
