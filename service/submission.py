@@ -2,8 +2,8 @@
 
 Contract: 250 is answered after the durable commit.  Headers of the message choose and are removed before sending:
 `X-Penstock-Stream` (default: the first transactional one), `-Campaign`, `-Topic`, `-Pool`, `-Send-At`, `-Expires-At`
-(epoch seconds or RFC 3339), `-Metadata` (a JSON object of texts), `-List-Source`; `-Template` names a template that is sent
-in place of the message's own content, with the variables of `-Vars` (a JSON object).  An address that is none is
+(epoch seconds or RFC 3339), `-Metadata` (a JSON object of texts), `-List-Source`; `-Template` names a template that is
+sent in place of the message's own content, with the variables of `-Vars` (a JSON object).  An address that is none is
 refused at RCPT.  When no recipient could be taken the answer is 550 with the first reason; when some were, 250 with
 the counts: each refusal is an IntakeRefused event and, if asked for by NOTIFY=FAILURE, a notification.  A queue that
 is full or a store that cannot commit answers 451: the client keeps the mail.
