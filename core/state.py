@@ -185,12 +185,13 @@ class Observation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Envelope:
-    """One message to one recipient, signed, CRLF line ends."""
+    """One message to one recipient, signed.  `clean`: whoever made it vouches for CRLF line ends alone."""
 
     mail_from: str
     rcpt_to: str
     content: bytes
     smtputf8: bool = False
+    clean: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 from collections import OrderedDict
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Protocol
 
 from config.model import SendingDomain, Settings, StreamSettings
@@ -30,9 +31,9 @@ _SAFE = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ012345678
 
 
 class Signer(Protocol):
-    """DKIM: returns the message with its signature fields in front (sender.dkim)."""
+    """DKIM: the signature fields that go in front of header and body, both with CRLF line ends (sender.dkim)."""
 
-    def sign(self, message: bytes, sending_domain: str, now: float) -> bytes: ...
+    def signature(self, head: bytes, body: bytes, sending_domain: str, now: float) -> bytes: ...
 
 
 def check_template(parts: Mapping[str, str], variables: Mapping[str, str]) -> None:
@@ -62,7 +63,6 @@ class Composer:
         message_id = submission.message_id
         identity = self._tokens.sign(Purpose.MESSAGE_ID, message_id, now)
         unsubscribe = self._tokens.sign(Purpose.UNSUBSCRIBE, message_id, now)
-        recipient = parse_address(submission.recipient)
         added = [
             f"X-Penstock-Token: {identity}\r\nMessage-ID: <{identity}@{submission.sending_domain}>\r\n"
             f"Feedback-ID: {_word(submission.campaign)}:{_word(stream.name)}:{submission.sending_domain}:penstock\r\n"
@@ -76,19 +76,18 @@ class Composer:
             )
         if stream.kind == "marketing" and not notice:
             added.append("Precedence: bulk\r\n")
-        to = str(recipient)
+        to = submission.recipient
         match self._prepared(body):
             case Prepared() as ready:
                 if not notice:
                     ready = self._tracker.whole(ready, stream.name, body.body_id, message_id, now)
-                content, ascii_head = _whole(ready, stream, to, now)
+                fields, ascii_head = _whole(ready, stream, to, now)
+                content = ready.body
             case template:
-                values = {
-                    **submission.variables,
-                    "recipient": to,
-                    "unsubscribe_url": f"{self._url}/u/{unsubscribe}",
-                    "preferences_url": f"{self._url}/p/{self._tokens.sign(Purpose.PREFERENCES, message_id, now)}",
-                }
+                values = {**submission.variables, "recipient": to, "unsubscribe_url": f"{self._url}/u/{unsubscribe}"}
+                if template.utm or template.uses("preferences_url"):
+                    token = self._tokens.sign(Purpose.PREFERENCES, message_id, now)
+                    values["preferences_url"] = f"{self._url}/p/{token}"
                 rendered = template.render(values)
                 if template.utm:
                     rendered = tagged(
@@ -96,16 +95,18 @@ class Composer:
                         stream=stream.name, spare=tuple(values[name] for name in BUILT_IN if name.endswith("_url")),
                     )  # fmt: skip
                 rendered = self._tracker.rendered(rendered, stream.name, message_id, now)
-                content = _built(rendered, submission.sending_domain, to, message_id, now)
+                fields, content = _built(rendered, submission.sending_domain, to, message_id, now)
                 ascii_head = True
-        message = "".join(added).encode() + content
+        head = "".join(added).encode() + fields
+        signature = self._dkim.signature(head, content, submission.sending_domain, now)
         return Envelope(
             mail_from=""
             if notice
             else f"{self._tokens.sign(Purpose.RETURN_PATH, message_id, now)}@{domain.return_path}",
             rcpt_to=to,
-            content=self._dkim.sign(message, submission.sending_domain, now),
-            smtputf8=recipient.needs_smtputf8 or not ascii_head,
+            content=b"".join((signature, head, b"\r\n", content)),
+            smtputf8=not (ascii_head and to.isascii()),
+            clean=True,
         )
 
     def _domain(self, name: str) -> SendingDomain:
@@ -135,7 +136,7 @@ class Composer:
 
 
 def _whole(ready: Prepared, stream: StreamSettings, to: str, now: float) -> tuple[bytes, bool]:
-    """The message that came whole, with what it lacked; and whether its header fields are ASCII."""
+    """The fields of a message that came whole, with what it lacked; and whether they are ASCII."""
     parts = [b"X-Penstock-Original-Message-ID: " + ready.original_id + b"\r\n"] if ready.original_id else []
     if b"date" not in ready.names:
         parts.append(b"Date: " + date(now) + b"\r\n")
@@ -147,34 +148,43 @@ def _whole(ready: Prepared, stream: StreamSettings, to: str, now: float) -> tupl
         parts.append(ready.precedence)
     if not stream.unsubscribe:
         parts.append(ready.list_fields)
-    return b"".join((*parts, ready.fields, b"\r\n", ready.body)), ready.ascii_head
+    return b"".join((*parts, ready.fields)), ready.ascii_head
 
 
-def _built(rendered: Rendered, sending_domain: str, to: str, message_id: str, now: float) -> bytes:
-    name, text = split_mailbox(rendered.sender)
-    sender = parse_address(text)
-    if sender.domain != sending_domain and not sender.domain.endswith("." + sending_domain):
-        raise InvalidInput("from", f"{sender.domain} does not lie in {sending_domain}", "Use the sending domain")
-    if sender.needs_smtputf8:
-        raise InvalidInput("from", "has letters outside ASCII before the @", "Use an ASCII address")
+def _built(rendered: Rendered, sending_domain: str, to: str, message_id: str, now: float) -> tuple[bytes, bytes]:
+    """Header fields and body of a rendered message."""
     head = (
-        b"Date: " + date(now) + b"\r\nFrom: " + mailbox(name, str(sender)) + b"\r\nTo: " + to.encode()
+        b"Date: " + date(now) + b"\r\nFrom: " + _from(rendered.sender, sending_domain) + b"\r\nTo: " + to.encode()
         + b"\r\nSubject: " + encoded(rendered.subject, 9) + b"\r\nMIME-Version: 1.0\r\n"
     )  # fmt: skip
     texts = [
         text_part(subtype, content)
         for subtype, content in (("plain", rendered.text), ("html", rendered.html))
         if content
-    ]
+    ] or [text_part("plain", "")]
     if len(texts) < 2:
-        return head + (texts[0] if texts else text_part("plain", ""))
+        fields, content = texts[0]
+        return head + fields, content
     # the message id is unguessable to whoever wrote the parts, so the boundary cannot stand in them
     boundary = f"=_{message_id}".encode()
-    parts = b"".join(b"--" + boundary + b"\r\n" + part + b"\r\n" for part in texts)
-    kind = b'Content-Type: multipart/alternative; boundary="' + boundary + b'"\r\n\r\n'
-    return head + kind + parts + b"--" + boundary + b"--\r\n"
+    parts = b"".join(b"--%b\r\n%b\r\n%b\r\n" % (boundary, *part) for part in texts)
+    kind = b'Content-Type: multipart/alternative; boundary="' + boundary + b'"\r\n'
+    return head + kind, parts + b"--" + boundary + b"--\r\n"
 
 
+@lru_cache(maxsize=64)
+def _from(text: str, sending_domain: str) -> bytes:
+    """The value of From.  Raises InvalidInput."""
+    name, address = split_mailbox(text)
+    sender = parse_address(address)
+    if sender.domain != sending_domain and not sender.domain.endswith("." + sending_domain):
+        raise InvalidInput("from", f"{sender.domain} does not lie in {sending_domain}", "Use the sending domain")
+    if sender.needs_smtputf8:
+        raise InvalidInput("from", "has letters outside ASCII before the @", "Use an ASCII address")
+    return mailbox(name, str(sender))
+
+
+@lru_cache(maxsize=256)
 def _word(text: str) -> str:
     """One field of Feedback-ID: nothing that its reader could take for a separator."""
     return "".join(c if c in _SAFE else "_" for c in text[:60])

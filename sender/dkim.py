@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from config.model import DkimKey, SendingDomain
 from core.address import normal_domain
 from core.errors import InvalidInput
-from sender.dkim_canon import header_fields, relaxed_body, select, split_message
+from sender.dkim_canon import header_fields, relaxed_body, relaxed_value, selected, split_message
 from sender.wire import crlf
 
 Algorithm = Literal["rsa-sha256", "ed25519-sha256"]
@@ -73,30 +73,33 @@ class DkimSigner:
             for domain in domains
         }
         self._bodies: dict[bytes, bytes] = {}
-        self._shapes: dict[tuple[bytes, ...], bytes] = {}
+        self._shapes: dict[tuple[bytes, ...], tuple[tuple[int, ...], bytes]] = {}
 
     def sign(self, message: bytes, sending_domain: str, now: float) -> bytes:
         """The signed message; `now` in epoch seconds becomes t=.  Raises InvalidInput for a domain not ours."""
+        message = crlf(message)
+        return self.signature(*split_message(message), sending_domain, now) + message
+
+    def signature(self, head: bytes, body: bytes, sending_domain: str, now: float) -> bytes:
+        """The signature fields alone, for a message with CRLF line ends, split at its empty line: see `sign`."""
         signers = self._signers.get(sending_domain)
         if signers is None:
             raise InvalidInput(
                 "sending_domain", f"{sending_domain!r} is not configured", "Add it under [[sending_domains]]"
             )
-        message = crlf(message)
         if not signers:
-            return message
-        head, body = split_message(message)
+            return b""
         fields = header_fields(head)
-        names = _names_to_sign(fields)
-        data = b"".join(select(fields, names))
-        tail = b" t=%d;%b bh=%b;\r\n b=" % (int(now), self._h(names), self._body_hash(body))
+        order, h = self._shape(fields)
+        data = b"".join([fields[at][0] + b":" + relaxed_value(fields[at][1]) + b"\r\n" for at in order])
+        tail = b" t=%d;%b bh=%b;\r\n b=" % (int(now), h, self._body_hash(body))
         out: list[bytes] = []
         for signer in signers:
             field = signer.head + tail
             # each fold is CRLF and one space, so the canonical form only drops the CRLF
             signature = signer.sign(data + b"dkim-signature:" + field.replace(b"\r\n", b""))
             out.append(b"DKIM-Signature: " + field + _folded(base64.b64encode(signature)) + b"\r\n")
-        return b"".join((*out, message))
+        return b"".join(out)
 
     def _body_hash(self, body: bytes) -> bytes:
         """Base64 of the body's hash.  A campaign shares one body: hashing it once saves most of what is not RSA."""
@@ -109,12 +112,15 @@ class DkimSigner:
                 self._bodies[body] = found
         return found
 
-    def _h(self, names: tuple[bytes, ...]) -> bytes:
-        found = self._shapes.get(names)
+    def _shape(self, fields: Sequence[tuple[bytes, bytes]]) -> tuple[tuple[int, ...], bytes]:
+        """Which fields are signed, in what order, and the h= tag, for a header with these names in this order."""
+        there = tuple([name for name, _ in fields])
+        found = self._shapes.get(there)
         if found is None:
-            found = _folded_names(names)
+            names = _names_to_sign(there)
+            found = selected(there, names), _folded_names(names)
             if len(self._shapes) < _CACHED_SHAPES:
-                self._shapes[names] = found
+                self._shapes[there] = found
         return found
 
 
@@ -191,9 +197,9 @@ def _private_key(pem: bytes, place: str) -> PrivateKey:
     return key
 
 
-def _names_to_sign(fields: Sequence[tuple[bytes, bytes]]) -> tuple[bytes, ...]:
+def _names_to_sign(there: Sequence[bytes]) -> tuple[bytes, ...]:
     counts: dict[bytes, int] = {}
-    for name, _ in fields:
+    for name in there:
         counts[name] = counts.get(name, 0) + 1
     names: list[bytes] = []
     for name in OVERSIGNED:

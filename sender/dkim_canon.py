@@ -32,7 +32,9 @@ def header_fields(head: bytes) -> list[tuple[bytes, bytes]]:
 
 def relaxed_value(value: bytes) -> bytes:
     """A field's value unfolded, each run of white space one space, none at the ends."""
-    return _one_space(value.replace(b"\n", b"").replace(b"\r", b"")).strip(b" ")
+    if b"\n" in value or b"\r" in value:
+        value = value.replace(b"\n", b"").replace(b"\r", b"")
+    return _one_space(value).strip(b" ")
 
 
 def relaxed_body(body: bytes) -> bytes:
@@ -46,17 +48,13 @@ def relaxed_body(body: bytes) -> bytes:
     return body + b"\r\n" if body else b""
 
 
-def select(fields: Sequence[tuple[bytes, bytes]], names: Sequence[bytes]) -> list[bytes]:
-    """Canonical lines for h=: each name takes the lowest field not yet taken; a name too many takes nothing."""
-    stacks: dict[bytes, list[bytes]] = {}
-    for name, value in fields:
-        stacks.setdefault(name, []).append(value)
-    lines: list[bytes] = []
-    for name in names:
-        stack = stacks.get(name)
-        if stack:
-            lines.append(name + b":" + relaxed_value(stack.pop()) + b"\r\n")
-    return lines
+def selected(there: Sequence[bytes], names: Sequence[bytes]) -> tuple[int, ...]:
+    """Places in `there` (the names of a header's fields) that the names of h= stand for: each takes the lowest field
+    not yet taken; a name too many takes nothing (RFC 6376 section 5.4.2)."""
+    stacks: dict[bytes, list[int]] = {}
+    for place, name in enumerate(there):
+        stacks.setdefault(name, []).append(place)
+    return tuple(stacks[name].pop() for name in names if stacks.get(name))
 
 
 def _one_space(text: bytes) -> bytes:

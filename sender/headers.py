@@ -43,7 +43,8 @@ class Prepared:
 
 def prepare(content: bytes) -> Prepared:
     """Clean a whole message.  Raises InvalidInput: no From, a broken header block, NUL, overlong lines."""
-    content = crlf(content)
+    lines = content.splitlines() or [b""]  # for bytes: at CR, LF and CRLF alone
+    content = b"\r\n".join(lines) + b"\r\n"
     if b"\0" in content:
         raise InvalidInput("message", "holds a NUL byte", "Encode binary parts as base64")
     if content.startswith(b"From "):  # the separator line of a mailbox file
@@ -53,7 +54,7 @@ def prepare(content: bytes) -> Prepared:
         head, body = b"", content[2:]
     if len(head) > MAX_HEAD:
         raise LimitExceeded("message", f"has {len(head)} bytes of header fields", f"At most {MAX_HEAD}")
-    longest = max(map(len, content.split(b"\r\n")))
+    longest = max(map(len, lines))
     if longest > MAX_LINE:
         raise InvalidInput(
             "message", f"has a line of {longest} bytes, SMTP allows {MAX_LINE}", "Use quoted-printable or base64"
@@ -214,14 +215,15 @@ def mailbox(name: str, address: str) -> bytes:
     return encoded(name, 6) + b"\r\n <" + address.encode() + b">"
 
 
-def text_part(subtype: str, text: str) -> bytes:
+def text_part(subtype: str, text: str) -> tuple[bytes, bytes]:
     """Header fields and content of one text part, in the smallest encoding that every host takes (7 bit)."""
-    content = crlf(text.encode())
+    lines = text.encode().splitlines() or [b""]  # one pass for line ends and line lengths
+    content = b"\r\n".join(lines) + b"\r\n"
     kind = b"Content-Type: text/" + subtype.encode() + b"; charset=utf-8\r\nContent-Transfer-Encoding: "
-    if content.isascii() and max(map(len, content.split(b"\r\n"))) <= 78 and b"\0" not in content:
-        return kind + b"7bit\r\n\r\n" + content
+    if content.isascii() and max(map(len, lines)) <= 78 and b"\0" not in content:
+        return kind + b"7bit\r\n", content
     high = len(content.translate(None, _ASCII))
     if high * 5 < len(content):
         quoted = binascii.b2a_qp(content, istext=True).replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
-        return kind + b"quoted-printable\r\n\r\n" + quoted
-    return kind + b"base64\r\n\r\n" + base64.encodebytes(content).replace(b"\n", b"\r\n")
+        return kind + b"quoted-printable\r\n", quoted
+    return kind + b"base64\r\n", base64.encodebytes(content).replace(b"\n", b"\r\n")

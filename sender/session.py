@@ -125,7 +125,7 @@ class SmtpSession:
         """Begin a transaction, or answer at once when this host cannot take this message."""
         if self.state is not State.READY:
             raise Misuse(f"a message in state {self.state}: only an open, idle session takes one")
-        content = crlf(envelope.content)
+        content = envelope.content if envelope.clean else crlf(envelope.content)
         self._owes_answer, self._verdict = True, None
         self._verdict = self._unsendable(envelope, len(content))
         if self._verdict is not None:

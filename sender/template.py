@@ -80,6 +80,7 @@ class _Part:
     uses: int  # places where a variable stands
     loops: bool
     plain: bool  # nothing but text and variables: it cannot fail once every variable is there
+    fixed: str  # the text of a plain part without a variable; '' for any other
 
 
 class MailTemplate:
@@ -98,7 +99,8 @@ class MailTemplate:
                 _parse(name, parts[name])  # as written, so that an error names the writer's own line
         self._ready = ready
         self._parts = {name: _compile(name, sources[name]) for name in _RENDERED if sources.get(name)}
-        self._needed = frozenset[str]().union(*(part.names for part in self._parts.values())) - set(BUILT_IN)
+        self._used = frozenset[str]().union(*(part.names for part in self._parts.values()))
+        self._needed = self._used - set(BUILT_IN)
         sender, subject = self._parts.get("from"), self._parts.get("subject")
         plain = all(part.plain for part in self._parts.values())
         self._plain = plain and not (sender and sender.names) and not ready.waits
@@ -121,13 +123,17 @@ class MailTemplate:
             _header("subject", _render(self._subject, values))
 
     def render(self, variables: Mapping[str, str]) -> Rendered:
-        """`variables` must hold the built-in ones too.  Raises InvalidInput."""
+        """`variables` must hold the built-in ones too, those that it `uses`.  Raises InvalidInput."""
         values = dict(variables)
         done = {name: _render(part, values) for name, part in self._parts.items()}
         for name in ("from", "subject"):
             _header(name, done.get(name, ""))
         text, html = self._ready.finish(done.get("text", ""), done.get("html", ""))
         return Rendered(sender=done.get("from", ""), subject=done.get("subject", ""), text=text, html=html)
+
+    def uses(self, name: str) -> bool:
+        """Whether a variable stands anywhere in it, a built-in one too."""
+        return name in self._used
 
     @property
     def names(self) -> frozenset[str]:
@@ -179,10 +185,13 @@ def _compile(name: str, source: str) -> _Part:
         loops = tree.find(nodes.For) is not None
         names = frozenset(meta.find_undeclared_variables(tree))
         template = environment.from_string(tree)
+        # half a character is left to be found when it is rendered
+        fixed = template.render() if plain and not names and _is_text(source) else ""
     except (TemplateError, RecursionError, MemoryError, SyntaxError, ValueError) as error:
         raise InvalidInput(name, f"cannot be compiled ({type(error).__name__})", "Simplify the template") from error
     return _Part(
-        name=name, template=template, size=len(source), names=names, uses=uses, loops=loops, plain=plain
+        name=name, template=template, size=len(source), names=names, uses=uses, loops=loops, plain=plain,
+        fixed=fixed,
     )  # fmt: skip
 
 
@@ -219,6 +228,8 @@ def _header(name: str, text: str) -> None:
 
 
 def _render(part: _Part, variables: Mapping[str, str]) -> str:
+    if part.fixed:
+        return part.fixed
     _bound(part, variables)
     try:
         text = part.template.render(variables)
@@ -234,6 +245,14 @@ def _render(part: _Part, variables: Mapping[str, str]) -> str:
     except UnicodeEncodeError as error:
         raise InvalidInput(part.name, "holds half a character", "Send valid Unicode text") from error
     return text
+
+
+def _is_text(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _missing(name: str) -> InvalidInput:

@@ -82,8 +82,8 @@ class Request:
 class _Unsigned:
     """Signing costs most of a sender's work and no model reads it."""
 
-    def sign(self, message: bytes, sending_domain: str, now: float) -> bytes:
-        return message
+    def signature(self, head: bytes, body: bytes, sending_domain: str, now: float) -> bytes:
+        return b""
 
 
 class _AtOnce(Executor):

@@ -16,10 +16,12 @@ success.  StorageConflict when a unique key was taken already.
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import nullcontext
 from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event
@@ -30,10 +32,11 @@ from sqlalchemy.pool import StaticPool
 from core.errors import StorageConflict, Unavailable
 from storage.glance import Glance
 from storage.pending import Overtaken, Pending, begin, flush, pending
+from storage.turn import Turn
 
 T = TypeVar("T")
 _MAX_GROUP = 256  # calls that share one commit
-_GROUP_SECONDS = 0.05  # a commit takes in no further call when its first has waited so long
+_GROUP_SECONDS = 0.05  # a commit takes in no further call when it has been open so long
 _TRIES = 4  # of one transaction that other nodes overtake
 _LOST_RACE = ("40001", "40P01")  # serialization failure, deadlock
 _READERS = 2
@@ -63,6 +66,7 @@ class Database:
         self._reading_engine = self.engine.execution_options(reading=True)
         self.is_postgresql = self.engine.dialect.name == "postgresql"
         self.glance = None if inline or self.is_postgresql else Glance(str(self.engine.url.database))
+        self._turn = None if inline or self.is_postgresql else Turn(str(self.engine.url.database))
         self._pending: deque[_Call] = deque()
         self._called = False  # a drain is under way to the writing thread that will see whatever waits by then
         self._writer: ThreadPoolExecutor | None = None
@@ -104,6 +108,8 @@ class Database:
                 await asyncio.get_running_loop().run_in_executor(None, executor.shutdown)
         if self.glance is not None:
             self.glance.close()
+        if self._turn is not None:
+            self._turn.close()
         self.engine.dispose()
 
     def _reading(self, fn: Callable[[Connection], T]) -> T:
@@ -149,7 +155,7 @@ class Database:
 
     def _waiting(self, taken: list[_Call]) -> Iterator[_Call]:
         """Calls for one commit, also those that arrive while it is made ready; noted in `taken`."""
-        until = time.monotonic() + _GROUP_SECONDS
+        until = math.inf
         while len(taken) < _MAX_GROUP and not (taken and (taken[-1].alone or time.monotonic() > until)):
             if not self._pending or (taken and self._pending[0].alone):
                 return
@@ -157,6 +163,8 @@ class Database:
             if call.future.set_running_or_notify_cancel():
                 taken.append(call)
                 yield call
+                # from here on, not from the first look: a turn that was long in coming shall serve all who wait by now
+                until = min(until, time.monotonic() + _GROUP_SECONDS)
 
     def _commit(self, calls: Iterator[_Call]) -> tuple[list[_Done], bool]:
         """Run calls in one transaction.  What became of each, and whether events were appended."""
@@ -164,7 +172,7 @@ class Database:
         if first is None:
             return [], False
         notes, done = Pending(), []
-        with self.engine.connect() as connection:
+        with self._turn or nullcontext(), self.engine.connect() as connection:
             transaction = connection.begin()
             try:
                 # nothing precedes the first call, so its failure may undo everything: it needs no savepoint
@@ -258,6 +266,7 @@ def _engine(url: str, inline: bool) -> Engine:
         cursor = connection.cursor()
         cursor.execute("PRAGMA journal_mode=WAL")
         cursor.execute("PRAGMA synchronous=FULL")
+        cursor.execute("PRAGMA wal_autocheckpoint=4000")  # pages: the same page written ten times is copied once
         cursor.execute("PRAGMA cache_size=-32000")
         cursor.close()
 

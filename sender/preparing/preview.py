@@ -52,7 +52,9 @@ def preview(
     shown = MailTemplate({"text": line}).render(values).text if line else ""
     html_size = len(rendered.html.encode())
     encoded = sum(
-        len(text_part(kind, text)) for kind, text in (("plain", rendered.text), ("html", rendered.html)) if text
+        len(b"\r\n".join(text_part(kind, text)))
+        for kind, text in (("plain", rendered.text), ("html", rendered.html))
+        if text
     )
     return Preview(
         sender=rendered.sender, subject=rendered.subject, preheader=shown, text=rendered.text, html=rendered.html,
