@@ -70,7 +70,7 @@ def notification(letter: NoticeLetter, told: Sequence[Told], *, reporter: str, a
         f'Content-Type: multipart/report; report-type=delivery-status; boundary="{boundary}"\r\n\r\n'
     )
     parts = (
-        text_part("plain", _for_people(told)),
+        b"\r\n".join(text_part("plain", _for_people(told))),
         b"Content-Type: " + status + _encoding(fields.encode()) + b"\r\n\r\n" + fields.encode(),
         _returned(letter),
     )
