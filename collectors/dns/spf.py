@@ -27,6 +27,7 @@ _STRANGERS = ("198.18.0.1", "240.0.0.1")  # addresses that nobody sends from (RF
 _RESULTS = {"": "pass", "+": "pass", "-": "fail", "~": "softfail", "?": "neutral"}
 _BARE = frozenset({"all", "a", "mx", "ptr"})
 _NAMED = frozenset({"include", "exists"})
+_MECHANISMS = _BARE | _NAMED | {"ip4", "ip6"}
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -108,9 +109,13 @@ class _Walk:
         redirect = ""
         for word in record.split()[1:]:
             modifier = _MODIFIER.fullmatch(word)
-            if modifier and not word.lower().startswith(("include=", "ip4=", "ip6=", "a=", "mx=", "exists=")):
-                if modifier[1].lower() == "redirect":
+            if modifier:
+                name = modifier[1].lower()
+                if name == "redirect":
                     redirect = modifier[2].lower().rstrip(".")
+                elif name in _MECHANISMS and self.ip is None:
+                    # an unknown modifier in RFC 7208's grammar: receivers pass over it
+                    self.warnings.append(found(traps.SPF_EQUALS, self.subject, term=word, name=name))
                 continue
             terms.append(self._term(domain, word))
         names = [term.name for term in terms]

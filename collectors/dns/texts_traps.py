@@ -43,6 +43,15 @@ SPF_WIDE = Text(
     ("the SPF term {term} lets {count} addresses pass", "элемент SPF {term} пропускает {count} адресов"),
     ("Name only the addresses that send for you", "Перечислите только те адреса, с которых вы шлёте"),
 )
+SPF_EQUALS = Text(
+    "spf.equals",
+    PROBLEM,
+    (
+        "receivers pass over the SPF term {term}: it has = for a colon",
+        "элемент SPF {term} не действует: вместо двоеточия стоит =",
+    ),
+    ("Write {name}: instead of {name}=", "Напишите {name}: вместо {name}="),
+)
 SPF_REDIRECT = Text(
     "spf.redirect",
     WARNING,

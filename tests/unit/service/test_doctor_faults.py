@@ -49,7 +49,7 @@ FAULTS: dict[str, tuple[str, set[str]]] = {
     "misspelt term": (f"{NO_SPF}\n{SPF} ipv4:{IP} -all", {"spf.syntax"}),
     "address that is none": (f"{NO_SPF}\n{SPF} ip4:192.0.2.256 -all", {"spf.syntax"}),
     "IPv6 in ip4": (f"{NO_SPF}\n{SPF} ip4:2001:db8::1 -all", {"spf.syntax"}),
-    "include with equals sign": (f"{NO_SPF}\n{SPF} include=x.example -all", {"spf.syntax"}),
+    "include with equals sign": (f"{NO_SPF}\n{SPF} ip4:{IP} include=x.example -all", {"spf.equals"}),
     "bad prefix length": (f"{NO_SPF}\n{SPF} a/abc -all", {"spf.syntax"}),
     "eleven look-ups": (f"{NO_SPF}\n{SPF} ip4:{IP} {MANY} -all\n{MANY_BELOW}", {"spf.lookups", "spf.flat"}),
     "nine look-ups": (
