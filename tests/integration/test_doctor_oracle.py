@@ -95,7 +95,7 @@ TLSRPT = {
     "bare": "v=TLSRPTv1; rua=t@host.test",
 }
 EXPLAINED = {
-    "dmarc-bare.test": "RFC 9989 section 4.10.1: without p and rua no policy applies; checkdmarc calls the record valid",
+    "dmarc-bare.test": "RFC 9989 section 4.10.1: without p and rua no policy applies; checkdmarc calls it valid",
     "dmarc-empty-sp.test": "a receiver passes over one tag that it cannot read; checkdmarc refuses the record",
     "dmarc-fo.test": "an unknown value is ignored, and told as dmarc.value; checkdmarc refuses the record",
     "dmarc-uri.test": "the policy applies, and no report arrives (dmarc.uri); checkdmarc refuses the record",
