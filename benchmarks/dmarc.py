@@ -117,7 +117,7 @@ def _parse_ours(payload: bytes, name: str) -> tuple[int, int]:
 
 
 def _parse_parsedmarc(payload: bytes, name: str) -> tuple[int, int]:
-    import parsedmarc  # type: ignore[import-not-found]
+    import parsedmarc
 
     report = parsedmarc.parse_report_file(payload, offline=True)["report"]
     return len(report["records"]), sum(r["count"] for r in report["records"])

@@ -10,6 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import median
+from typing import NamedTuple
 
 from collectors.reports.readiness import Readiness, readiness
 from collectors.reports.reconcile import Line, reconcile
@@ -65,6 +66,18 @@ class TlsLine:
     failures: dict[str, int]
     own_sessions: int | None
     own_failures: dict[str, int]
+
+
+class FailureGroup(NamedTuple):
+    """Failure reports that say the same."""
+
+    day: int
+    domain: str
+    source_ip: str
+    failure: str
+    delivery: str
+    reporter: str
+    reports: int
 
 
 class Views:
@@ -203,6 +216,16 @@ class Views:
                     )
                 )  # fmt: skip
         return found
+
+    async def failures(self, limit: int) -> list[FailureGroup]:
+        """Failure reports by day, domain, source and failure, newest first; nothing in it is about a person."""
+        groups: Counter[tuple[int, str, str, str, str, str]] = Counter()
+        for stored in await self._reports.stores.other_reports.failures(1000):
+            one = stored.report
+            if stored.provenance.counts:
+                day = int(one.arrived_at // DAY)
+                groups[(day, one.domain, one.source_ip, one.failure, one.delivery, one.reporter)] += 1
+        return [FailureGroup(*key, count) for key, count in sorted(groups.items(), reverse=True)][:limit]
 
     async def apart(self) -> int:
         """How many of the newest thousand reports do not count."""

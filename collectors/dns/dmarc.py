@@ -13,6 +13,7 @@ from collectors.dns import texts_auth as say
 from collectors.dns import texts_traps as traps
 from collectors.dns.dmarc_tags import POLICIES, about_tags, targets
 from collectors.dns.finding import Finding, found
+from collectors.dns.suffix import listed_organisation
 from collectors.dns.tags import parse_tags
 from core.ports import NameMissing, NullMx, Resolver, ResolverFailed
 
@@ -46,6 +47,15 @@ async def tree_walk(resolver: Resolver, domain: str) -> list[Step]:
             if steps[-1].usable and _tag(records[0], "psd") in ("y", "n"):
                 break
     return steps
+
+
+def _governing(steps: list[Step], domain: str, organisation: str) -> list[Step]:
+    """RFC 9989 section 4.10.1: of the domain, else of its organisation, else of the public suffix above."""
+    return (
+        [step for step in steps if step.domain == domain]
+        or [step for step in steps if step.domain == organisation]
+        or [step for step in steps if step.usable and _tag(step.records[0], "psd") == "y"]
+    )
 
 
 async def _missing(resolver: Resolver, domain: str, wanted: str) -> list[Finding]:
@@ -103,7 +113,7 @@ async def check_dmarc(resolver: Resolver, domain: str, return_path: str = "", re
     try:
         steps = await tree_walk(resolver, domain)
         organisation = organisational_domain(domain, steps)
-        governing = [s for s in steps if s.domain == domain] or [s for s in steps if s.domain == organisation]
+        governing = _governing(steps, domain, organisation)
         if not governing:
             return await _missing(resolver, domain, wanted)
         step = governing[0]
@@ -118,6 +128,9 @@ async def check_dmarc(resolver: Resolver, domain: str, return_path: str = "", re
         findings = _about(domain, tags, policy)
         findings += about_tags(domain, tags, inherited=step.domain != domain)
         findings += await _reports(resolver, domain, organisation, tags, reports_to, {domain, return_path})
+        listed = listed_organisation(domain)
+        if listed != organisation and return_path != domain:
+            findings.append(found(traps.DMARC_SUFFIX, domain, walk=organisation, listed=listed))
         mode = tags.get("aspf", "r").lower()
         if return_path and not await _aligned(resolver, return_path, domain, organisation, mode):
             findings.append(found(say.DMARC_SPF_UNALIGNED, domain, return_path=return_path, mode=mode))

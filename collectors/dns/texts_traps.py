@@ -129,6 +129,18 @@ DMARC_TARGET = Text(
         "Опубликуйте MX для {target} или укажите другой адрес",
     ),
 )
+DMARC_SUFFIX = Text(
+    "dmarc.suffix",
+    WARNING,
+    (
+        "receivers disagree on where {subject} belongs: {walk} by RFC 9989, {listed} by the public suffix list",
+        "получатели по-разному видят, чей домен {subject}: по RFC 9989 {walk}, по списку суффиксов {listed}",
+    ),
+    (
+        "With psd=n in the record of {listed}, or a return path and DKIM domain equal to the From domain, both agree",
+        "С psd=n в записи {listed} или с обратным адресом и доменом DKIM, равными From, ответ будет один",
+    ),
+)
 DMARC_PSD = Text(
     "dmarc.psd",
     PROBLEM,

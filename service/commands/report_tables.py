@@ -1,4 +1,4 @@
-"""`penstock reports sources | readiness | reconcile | selectors | reporters`: the views as tables, or JSON with --json.
+"""`penstock reports VIEW`: what `/v1/reports/…` and the page show, as tables, or as JSON with --json.
 
 `readiness` exits with 1 when some domain is not ready, `reconcile` when a difference is not explained.
 """
@@ -19,6 +19,7 @@ from service.commands.common import Subparsers, add_config
 from service.commands.reports import open_reports
 from service.report_views import Views
 
+FAILURES_SHOWN = 500
 _SAYS = {
     Verdict.READY: "ready for p={next}",
     Verdict.NOT_READY: "NOT ready for p={next}",
@@ -35,6 +36,8 @@ def add_views(actions: Subparsers[argparse.ArgumentParser]) -> None:
         ("reconcile", "reported counts beside our own deliveries", 7, run_reconcile),
         ("selectors", "DKIM selectors, and which nobody saw for long", 0, run_selectors),
         ("reporters", "who reports, how completely and how late", 30, run_reporters),
+        ("tls", "how senders' TLS sessions with our hosts went, beside our own with theirs", 30, run_tls),
+        ("failures", "failure reports about single messages, without people", 0, run_failures),
     ):
         parser = actions.add_parser(name, help=about)
         if days:
@@ -138,6 +141,43 @@ async def run_reporters(arguments: argparse.Namespace) -> int:
         ],
     )  # fmt: skip
     return 0
+
+
+async def run_tls(arguments: argparse.Namespace) -> int:
+    """Print the TLS reports."""
+    async with open_reports(arguments.config) as reports:
+        found = await Views(reports).tls(arguments.days)
+    if arguments.json:
+        return _json([asdict(one) for one in found])
+    _table(
+        ("day", "reporter", "domain", "policy", "successful", "failed", "own sessions", "own failures"),
+        [
+            (_day(one.day), one.reporter, one.policy_domain, one.policy_type, f"{one.successes:,}",
+             _counts(one.failures), _number(one.own_sessions), _counts(one.own_failures))
+            for one in found
+        ],
+    )  # fmt: skip
+    return 0
+
+
+async def run_failures(arguments: argparse.Namespace) -> int:
+    """Print groups of failure reports."""
+    async with open_reports(arguments.config) as reports:
+        found = await Views(reports).failures(FAILURES_SHOWN)
+    if arguments.json:
+        return _json([one._asdict() for one in found])
+    _table(
+        ("day", "domain", "source", "failure", "outcome", "reporter", "reports"),
+        [
+            (_day(one.day), one.domain, one.source_ip, one.failure, one.delivery, one.reporter, f"{one.reports:,}")
+            for one in found
+        ],
+    )
+    return 0
+
+
+def _counts(counted: dict[str, int]) -> str:
+    return ", ".join(f"{name} {number:,}" for name, number in counted.items()) or "0"
 
 
 def _json(value: Any) -> int:

@@ -35,7 +35,11 @@ EN = {
     "reporter": "Reporter", "delivered": "Delivered", "reported": "Reported", "difference": "Difference",
     "selectors": "DKIM selectors", "selector": "Selector", "last": "Last seen", "never": "never",
     "revoke": "unused: safe to revoke", "reporters": "Reporters", "lag": "Delay", "missing": "missing for {n} days",
-    "back": "Dashboard", "apart": "kept apart: origin not proven",
+    "tls": "TLS to our hosts, as senders saw it",
+    "tls_hint": "Senders report how their sessions with our mail hosts went (RFC 8460).", "good": "Successful",
+    "failed": "Failed", "own": "Our own sessions with them", "failures": "Failure reports",
+    "failures_hint": "Single messages that failed; people are left out, their details need a token of scope admin.",
+    "failure": "What failed", "outcome": "Outcome", "back": "Dashboard", "apart": "kept apart: origin not proven",
 }  # fmt: skip
 RU = {
     "heading": "DMARC: письма от вашего имени", "hint": "Отчёты за 30 дней, происхождение которых доказано.",
@@ -50,7 +54,11 @@ RU = {
     "delivered": "Доставлено", "reported": "В отчётах", "difference": "Разница", "selectors": "Селекторы DKIM",
     "selector": "Селектор", "last": "Виден", "never": "никогда", "revoke": "не используется: можно отозвать",
     "reporters": "Кто отчитывается", "lag": "Задержка", "missing": "нет отчётов {n} дн.", "back": "Панель",
-    "apart": "отложено: происхождение не доказано",
+    "tls": "TLS до наших серверов глазами отправителей",
+    "tls_hint": "Отправители сообщают, как прошли их соединения с нашими серверами (RFC 8460).", "good": "Успешно",
+    "failed": "С ошибкой", "own": "Наши соединения с ними", "failures": "Отчёты об отдельных письмах",
+    "failures_hint": "Письма, не прошедшие проверку; без данных людей, подробности — по токену admin.",
+    "failure": "Что не прошло", "outcome": "Исход", "apart": "отложено: происхождение не доказано",
 }  # fmt: skip
 _KEPT: web.AppKey[dict[str, tuple[float, dict[str, Any]]]] = web.AppKey("dmarc_page", dict)
 
@@ -79,6 +87,8 @@ async def _gather(views: Views) -> dict[str, Any]:
         "lines": (await views.reconcile(RECONCILED_DAYS))[:MAX_ROWS],
         "selectors": (await views.selectors())[:MAX_ROWS],
         "reporters": (await views.reporters(DAYS))[:MAX_ROWS],
+        "tls": (await views.tls(DAYS))[:MAX_ROWS],
+        "failures": await views.failures(MAX_ROWS),
         "apart": await views.apart(),
         "date": lambda day: iso(int(day) * DAY)[:10],
         "part": lambda part, of: Share(part=part, of=of),

@@ -166,10 +166,10 @@ async def test_both_call_the_same_records_usable(resolvers: tuple[DnsResolver, d
         domain = label("sts", name)
         try:
             checkdmarc.mta_sts.query_mta_sts_record(domain, resolver=theirs)
-            valid = (True, "")
+            problem = ""
         except checkdmarc.mta_sts.MTASTSError as error:
-            valid = (False, str(error))
-        verdicts[domain] = (usable(await check_mta_sts(ours, domain)), *valid)
+            problem = str(error)
+        verdicts[domain] = (usable(await check_mta_sts(ours, domain)), not problem, problem)
     for name in TLSRPT:
         domain = label("tls", name)
         told = dict(checkdmarc.smtp_tls_reporting.check_smtp_tls_reporting(domain, resolver=theirs))

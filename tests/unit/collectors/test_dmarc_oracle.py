@@ -46,7 +46,7 @@ class Row(NamedTuple):
     """What both say about one record; of several signatures only whether there are any."""
 
     ip: str
-    count: int
+    messages: int
     disposition: str
     dkim: str
     spf: str

@@ -111,6 +111,10 @@ FAULTS: dict[str, tuple[str, set[str]]] = {
     "failure option that does not exist": (f"{NO_DMARC}\n{DMARC} v=DMARC1; p=reject; fo=2; {RUA}", {"dmarc.value"}),
     "subdomains weaker": (f"{NO_DMARC}\n{DMARC} v=DMARC1; p=reject; sp=none; {RUA}", {"dmarc.weaker_below"}),
     "missing subdomains weaker": (f"{NO_DMARC}\n{DMARC} v=DMARC1; p=reject; np=none; {RUA}", {"dmarc.weaker_below"}),
+    "receivers disagree on the organisation": (
+        f"{NO_DMARC}\n_dmarc.example TXT v=DMARC1; p=none; sp=reject; {RUA}\nexample MX 10 mta.news.example",
+        {"dmarc.suffix"},
+    ),
     "declared a public suffix": (
         f"{NO_DMARC}\n{DMARC} v=DMARC1; p=reject; psd=y; {RUA}",
         {"dmarc.psd", "dmarc.spf_unaligned"},
@@ -206,7 +210,7 @@ CLEAN: dict[str, str] = {
         f"{RUA}!5m"
     ),
     "DMARC from above": (
-        f"{NO_DMARC}\n_dmarc.example TXT v=DMARC1; p=none; sp=reject; {RUA}\nexample MX 10 mta.news.example"
+        f"{NO_DMARC}\n_dmarc.example TXT v=DMARC1; p=none; sp=reject; psd=y; {RUA}\nexample MX 10 mta.news.example"
     ),
     "reports to a service that agreed": (
         f"{NO_DMARC}\n{DMARC} v=DMARC1;p=reject;{RUA},mailto:d@esp.example\nesp.example MX 10 mx.esp.example\n"
