@@ -43,6 +43,6 @@ def about_tags(domain: str, tags: dict[str, str], *, inherited: bool) -> list[Fi
         below = tags.get(tag, "").lower()
         if below in POLICIES and POLICIES.index(below) < POLICIES.index(tags.get("p", "none").lower()):
             findings.append(found(traps.DMARC_WEAKER_BELOW, domain, tag=tag, below=below, policy=tags["p"].lower()))
-    if tags.get("psd", "").lower() == "y":
+    if not inherited and tags.get("psd", "").lower() == "y":
         findings.append(found(traps.DMARC_PSD, domain))
     return findings
