@@ -295,7 +295,8 @@ def missing_files(settings: Settings, file: str) -> list[Problem]:
     return [
         Problem(file=file, key=key, problem=f"{path} cannot be read", remedy="Make the file, or mend the path")
         for key, path in _paths(settings, "")
-        if key not in made_at_start and not (path.is_file() and os.access(path, os.R_OK))
+        if key not in made_at_start
+        and not ((path.is_dir() if key == "templates" else path.is_file()) and os.access(path, os.R_OK))
     ]
 
 

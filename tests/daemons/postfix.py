@@ -43,11 +43,16 @@ class Exchanger:
 
 
 class Postfix:
-    """Takes mail for `domains` on port 25 of each exchanger and hands it over by LMTP, past a milter."""
+    """Takes mail for `domains` on port 25 of each exchanger and hands it over by LMTP, past a milter.
+
+    `parameters` go before the world's own: so it becomes a client that sends everything on by a relay host.
+    """
 
     def __init__(
-        self, folder: Path, exchangers: Sequence[Exchanger], domains: Sequence[str], *, lmtp: tuple[str, int],
-        milter: tuple[str, int], files: Mapping[str, str] | None = None,
+        self, folder: Path, exchangers: Sequence[Exchanger], domains: Sequence[str], *,
+        lmtp: tuple[str, int] = ("127.0.0.1", 9), milter: tuple[str, int] | None = None,
+        files: Mapping[str, str] | None = None,
+        parameters: Mapping[str, str] | None = None,
     ) -> None:  # fmt: skip
         self.folder = folder
         os.chmod(folder, 0o755)
@@ -57,7 +62,7 @@ class Postfix:
         certificate, key = make_certificate(etc, "mx.test")
         for name, text in (files or {}).items():
             (etc / name).write_text(text)
-        parameters = {
+        values = {
             "compatibility_level": "3.6", "queue_directory": folder / "queue", "data_directory": folder / "data",
             "daemon_directory": "/usr/lib/postfix/sbin", "command_directory": "/usr/sbin", "mail_owner": "postfix",
             "setgid_group": "postdrop", "maillog_file": folder / "mail.log", "maillog_file_prefixes": folder,
@@ -74,10 +79,11 @@ class Postfix:
             "transport_maps": f"texthash:{etc}/transport" if "transport" in (files or {}) else "",
             "delay_warning_time": "1s", "minimal_backoff_time": "2s", "maximal_backoff_time": "5s",
             "queue_run_delay": "2s",
-            "smtpd_milters": f"inet:{milter[0]}:{milter[1]}", "milter_default_action": "tempfail",
+            "smtpd_milters": f"inet:{milter[0]}:{milter[1]}" if milter else "", "milter_default_action": "tempfail",
             "milter_protocol": "6", "milter_mail_macros": "i {mail_addr} {client_addr} {client_name} {auth_authen}",
+            **(parameters or {}),
         }  # fmt: skip
-        (etc / "main.cf").write_text("".join(f"{name} = {value}\n" for name, value in parameters.items()))
+        (etc / "main.cf").write_text("".join(f"{name} = {value}\n" for name, value in values.items()))
         (etc / "master.cf").write_text("".join(_listener(e) for e in exchangers) + _SERVICES)
         for file in etc.iterdir():
             stat = file.stat()

@@ -24,6 +24,8 @@ class Taken:
     message_id: str
     recipient: str
     rcpt_at: float
+    sender: str  # MAIL FROM, '' for the null return path
+    content: bytes
 
 
 class Sink:
@@ -48,11 +50,14 @@ class Sink:
 
             def converse(self) -> None:
                 self.say("220 sink.test ESMTP")
-                recipient, rcpt_at = "", 0.0
+                sender, recipient, rcpt_at = "", "", 0.0
                 while line := self.rfile.readline(4096):
                     verb = line[:4].upper()
                     if verb in (b"EHLO", b"HELO"):
                         self.say("250-sink.test\r\n250-PIPELINING\r\n250-8BITMIME\r\n250 SIZE 1000000")
+                    elif verb == b"MAIL":
+                        sender = line.split(b"<")[1].split(b">")[0].decode()
+                        self.say("250 2.1.0 Ok")
                     elif verb == b"RCPT":
                         recipient, rcpt_at = line.split(b"<")[1].split(b">")[0].decode().lower(), time.monotonic()
                         with lock:
@@ -75,7 +80,12 @@ class Sink:
                         found = _TOKEN.search(content)
                         message_id = found[1].decode() if found else ""
                         with lock:
-                            sink.taken.append(Taken(message_id=message_id, recipient=recipient, rcpt_at=rcpt_at))
+                            sink.taken.append(
+                                Taken(
+                                    message_id=message_id, recipient=recipient, rcpt_at=rcpt_at, sender=sender,
+                                    content=content,
+                                )
+                            )  # fmt: skip
                         self.say("250 2.0.0 Ok: taken")
                     elif verb == b"QUIT":
                         self.say("221 2.0.0 Bye")
