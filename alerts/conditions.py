@@ -1,6 +1,7 @@
 """From what is known now to the alerts that should be firing.  Pure: takes `Observed`, returns alerts, keeps nothing.
 
 Besides gates that are not open (`alerts.gates`) these conditions are told:
+- `RuleFiring`: a rule that holds no mail found something (`alerts.rules`);
 - `MonitorLag`: the monitor is behind, so ramping lanes hold;
 - `SourceOut`: an egress source is of no use and was taken out (`alerts.sources`);
 - `WebhookDead`: an endpoint takes no events (`alerts.hooks`);
@@ -23,11 +24,12 @@ from alerts.form import form_alert
 from alerts.gates import gate_alert
 from alerts.hooks import DeadHook, hook_alert
 from alerts.reports import ReportTrouble, report_alerts
+from alerts.rules import rule_alert
 from alerts.sources import source_alert
 from alerts.watching import ActiveListing, BlindZone, StaleFeed, watch_alerts
 from alerts.words import Language, number, sample, span
 from config.tables import Rule
-from core.events import Logged, RecordChanged, SeedBlind, SeedPlaced, SourceRested
+from core.events import Logged, RecordChanged, RuleChanged, SeedBlind, SeedPlaced, SourceRested
 from core.state import Alert, Gate
 
 BLIND_AFTER = 900.0  # domain seconds: one failed login is no alert
@@ -68,6 +70,7 @@ class Observed:
     """What the service knows at one moment.  `monitor_lag` and `max_lag` in real seconds."""
 
     gates: tuple[Gate, ...] = ()
+    findings: tuple[RuleChanged, ...] = ()
     blind: tuple[SeedBlind, ...] = ()
     sources_out: tuple[SourceRested, ...] = ()
     monitor_lag: float = 0.0
@@ -93,6 +96,11 @@ def find_alerts(
         alert
         for gate in seen.gates
         if (alert := gate_alert(gate, by_name, language=language, link=_link(dashboard, gate.pause_id))) is not None
+    ]
+    alerts += [
+        alert
+        for found in seen.findings
+        if (alert := rule_alert(found, by_name, language=language, link=dashboard)) is not None
     ]
     english = language == "en"
     if seen.monitor_lag > seen.max_lag:

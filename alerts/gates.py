@@ -12,6 +12,7 @@ import shlex
 from collections.abc import Mapping
 from typing import assert_never
 
+from alerts.rules import SIGNAL
 from alerts.words import Language, instant, number, percent, sample, scope_words
 from config.tables import Rule
 from core.clock import iso
@@ -36,10 +37,6 @@ _HEAD = {
         GateState.HARD_STOPPED: "Остановлено до решения человека",
     },
 }  # fmt: skip
-_SIGNAL = {
-    "en": {"complaint_rate": "complaint rate", "hard_bounce_rate": "hard bounce rate"},
-    "ru": {"complaint_rate": "доля жалоб", "hard_bounce_rate": "доля жёстких отказов"},
-}
 OPERATOR = "operator"  # label `rule` of a gate that a person closed
 LISTING = "listing"  # rule of a gate that a blocklist closed
 
@@ -98,7 +95,7 @@ def _summary(gate: Gate, rule: Rule | None, language: Language) -> str:
 
 def _signal(rule: Rule | None, language: Language) -> str:
     default = "rate" if language == "en" else "доля"
-    return _SIGNAL[language][rule.signal] if rule is not None else default
+    return SIGNAL[language].get(rule.signal, rule.signal) if rule is not None else default
 
 
 def _figures(evidence: Evidence, rule: Rule | None, language: Language) -> dict[str, str]:

@@ -121,7 +121,7 @@ class Watch:
         self._fitted = RuleTally(rule) if points else None
         self._reports: list[Lateness] = []
         signal = self._plain._signal
-        self._bad, self._total = signal.bad, signal.total
+        self._bad, self._total = signal.bad[0], signal.total[0]
         self._sent: list[int] = []
         self._came: list[int] = []
 

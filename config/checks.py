@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from config.checks_egress import check_pools
 from config.model import Part, Settings
 from config.problems import Problem
+from config.rules import SLOW_SIGNALS
 from config.tables import Plan, Rule
 from core.address import normal_domain, parse_address
 from core.errors import InvalidInput
@@ -280,6 +281,12 @@ def check_rules(rules: Sequence[Rule], file: str) -> list[Problem]:
         key = f"rules[{index}]"
         if len(set(rule.by)) != len(rule.by):
             rows.append((f"{key}.by", "names a dimension twice", "Name each once"))
+        if rule.signal in SLOW_SIGNALS and rule.action != "alert":
+            rows.append((f"{key}.action", f"a rule of {rule.signal} can only alert", 'Write action = "alert"'))
+        if rule.signal in ("sleeping_share", "over_frequency") and rule.by != ["stream"]:
+            rows.append((f"{key}.by", "the base is known by stream", 'Write by = ["stream"]'))
+        if rule.signal == "open_rate_drop" and sorted(rule.by) != ["provider", "stream"]:
+            rows.append((f"{key}.by", "baselines are kept by provider and stream", 'Write by = ["provider", "stream"]'))
         if rule.hard_limit <= rule.threshold:
             rows.append((f"{key}.hard_limit", "is not above the threshold", "It is the rate that only a person undoes"))
         if rule.max_pause_hours < rule.pause_hours:

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ValidationError
 from config.checks import check_plans, check_rules, check_settings, missing_files
 from config.model import Part, Settings
 from config.problems import ConfigError, Problem, problems_of
+from config.rules import Rulebook
 from config.tables import BlocklistZone, Plan, ProviderRow, Rule, Sheet
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "Problem",
     "load_plans",
     "load_providers",
+    "load_rulebook",
     "load_rules",
     "load_settings",
     "load_sheets",
@@ -81,14 +83,24 @@ def load_plans(settings: Settings) -> list[Plan]:
     return [plan for _, plan in plans]
 
 
-def load_rules(settings: Settings) -> list[Rule]:
-    """The owner's rules of the monitor, or the shipped ones."""
+def load_rulebook(settings: Settings) -> Rulebook:
+    """The owner's rules of the monitor, or the shipped ones, each with its share of the false-alarm budget."""
     path = settings.monitor.rules or DATA / "rules.toml"
-    rules = _rows(path, "rules", Rule)
-    problems = check_rules(rules, str(path))
+    book = _valid(_table(path), path, Rulebook)
+    problems = check_rules(book.rules, str(path))
     if problems:
         raise ConfigError(problems)
-    return rules
+    try:
+        return book.with_budget()
+    except ValueError as error:
+        remedy = "Raise the budget, or leave out some false_alarm_days and false_alarm_chance"
+        problem = "is less than what the rules' own budgets use up"
+        raise ConfigError([Problem(file=str(path), key=str(error), problem=problem, remedy=remedy)]) from error
+
+
+def load_rules(settings: Settings) -> list[Rule]:
+    """The rules of the rulebook."""
+    return load_rulebook(settings).rules
 
 
 def load_zones(settings: Settings) -> list[BlocklistZone]:

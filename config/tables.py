@@ -2,7 +2,7 @@
 
 - providers (`data/providers.toml`): how a mailbox provider is recognised and what it bears;
 - plans (`data/plans/*.toml`): warm-up (`config.plans`);
-- rules (`data/rules.toml`): what the monitor watches and does;
+- rules (`data/rules.toml`): what the monitor watches and does (`config.rules`);
 - zones (`data/blocklists.toml`): blocklists and what their return codes mean;
 - sheets (`data/requirements/*.toml`): what each large provider asks of a sender.
 """
@@ -17,8 +17,7 @@ from config.model import Name, Part
 from config.plans import WEEKDAYS as WEEKDAYS
 from config.plans import Plan as Plan
 from config.plans import ProviderRamp as ProviderRamp
-
-Dimension = Literal["source", "sending_domain", "provider", "stream", "campaign"]
+from config.rules import Rule as Rule
 
 
 class ProviderRow(Part):
@@ -34,42 +33,6 @@ class ProviderRow(Part):
     complaint_feedback: bool = Field(
         True, description="Sends complaint reports; else it is left out of complaint rates"
     )
-
-
-class Rule(Part):
-    """A rule of the monitor: pause when the evidence says that the rate is above the threshold."""
-
-    name: Name
-    signal: Literal["complaint_rate", "hard_bounce_rate"]
-    by: list[Dimension] = Field(
-        min_length=1, description="Each combination of these is judged apart; the pause has that scope"
-    )
-    threshold: float = Field(gt=0, lt=0.5)
-    false_alarm_days: float = Field(
-        365, gt=1, description="Mean days between false alarms of the whole rule, over all its scopes"
-    )
-    false_alarm_chance: float = Field(
-        0.01,
-        gt=0,
-        lt=0.5,
-        description="Chance of ever pausing a healthy campaign; for rules by campaign, in place of days",
-    )
-    window_days: int = Field(30, ge=1, le=90)
-    minimum_bad: int = Field(3, ge=1, description="Never act on fewer bad events")
-    action: Literal["pause", "slow", "alert"] = "pause"
-    warn_at: float = Field(
-        20, gt=1, description="e-value at which the scope is slowed (action pause) before it is paused"
-    )
-    slow_per_hour: int = Field(50, ge=1)
-    pause_hours: float = Field(6, gt=0)
-    max_pause_hours: float = Field(72, gt=0)
-    probe_messages: int = Field(50, ge=5, description="Messages let through after a pause; their outcome decides")
-    probe_hours: float = Field(1, ge=0, description="Least time a probe waits for late complaints")
-    hard_limit: float = Field(1.0, gt=0, le=1, description="Rate at which only an operator may open again")
-    spare_transactional: bool = True
-    severity: Literal["warning", "critical"] = "critical"
-    remedy_en: str = ""
-    remedy_ru: str = ""
 
 
 Weight = Literal["stop", "hold", "warn"]

@@ -12,6 +12,7 @@ from typing import Literal, TypeAlias
 
 from core.classify import BounceClass
 from core.feedback import OutageChanged as OutageChanged
+from core.findings import RuleChanged as RuleChanged
 from core.lane import Attribution, Lane, Scope, Traffic
 from core.recipient import Clicked as Clicked
 from core.recipient import Opened as Opened
@@ -373,7 +374,7 @@ Event: TypeAlias = (
     | SuppressionAdded | SuppressionRemoved | SeedPlaced | SeedBlind | DmarcReportStored
     | ListingChanged | RecordChanged | SourceRested | SourceReturned | TlsNegotiated
     | Opened | Clicked | OptInRequested | OptInConfirmed
-    | GateChanged | StepChanged | AlertChanged | AlertDelivered | OutageChanged
+    | GateChanged | RuleChanged | StepChanged | AlertChanged | AlertDelivered | OutageChanged
 )  # fmt: skip
 
 TERMINAL = (Delivered, Bounced, Dropped)

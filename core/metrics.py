@@ -20,7 +20,9 @@ class Metric(StrEnum):
     HARD_BOUNCED = "hard_bounced"  # Bounced, or terminal BounceReceived, whose class is of the recipient group
     SOFT_BOUNCED = "soft_bounced"  # Bounced, or terminal BounceReceived, of any other group
     BLOCKED = "blocked"  # reply of the reputation group, deferred or bounced, once a message's attempt
+    BLOCKED_FIRST = "blocked_first"  # the same of a first attempt: what a rate can be made of
     AUTH_FAILED = "auth_failed"  # reply of the authentication group
+    AUTH_FAILED_FIRST = "auth_failed_first"  # the same of a first attempt
     COMPLAINED = "complained"  # ComplaintReceived of type abuse, fraud or other
     UNSUBSCRIBED = "unsubscribed"  # Unsubscribed
     SEED_INBOX = "seed_inbox"  # SeedPlaced inbox or tab

@@ -283,8 +283,10 @@ class Counters(Protocol):
         after: int,
         deltas: dict[CounterKey, int],
         gates: Sequence[tuple[Gate, Event]],
+        events: Sequence[Event] = (),
     ) -> None:
-        """One transaction: counters += deltas, gates and their events stored, cursor `before` → `after`.
+        """One transaction: counters += deltas, gates and their events stored, `events` appended, cursor `before` →
+        `after`.
 
         Raises StorageConflict when the cursor is no longer `before`."""
         ...

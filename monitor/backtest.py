@@ -24,7 +24,8 @@ from core.metrics import Metric
 from core.state import CounterKey, Gate
 from monitor import guard
 from monitor.evidence import DelayEnvelope
-from monitor.rules import SIGNALS, RuleTally
+from monitor.rules import RuleTally
+from monitor.signals import SIGNALS
 
 _CLOSED = (GateState.PAUSED, GateState.HARD_STOPPED)
 _SURE = 3.0  # as many bad events as this must be expected at the threshold before none of them says "wrongly held"
@@ -87,7 +88,9 @@ class Backtest:
         envelopes: Mapping[str, DelayEnvelope] | None = None,
     ) -> None:
         self._tallies = [
-            RuleTally(rule, transactional=transactional, no_feedback=no_feedback, envelopes=envelopes) for rule in rules
+            RuleTally(rule, transactional=transactional, no_feedback=no_feedback, envelopes=envelopes)
+            for rule in rules
+            if rule.signal in SIGNALS
         ]
         self._window = max((rule.window_days for rule in rules), default=1)
         self._gates: dict[tuple[str, str], Gate] = {}
@@ -165,8 +168,8 @@ class Backtest:
             held = n - kept
             found.spared[key.metric] = found.spared.get(key.metric, 0) + held
             signal = next(SIGNALS[t.rule.signal] for t in self._tallies if t.rule.name == found.rule)
-            found.bad += held if key.metric == signal.bad else 0
-            found.total += held if key.metric == signal.total else 0
+            found.bad += held if key.metric in signal.bad else 0
+            found.total += held if key.metric in signal.total else 0
         return kept
 
     # --- judging -----------------------------------------------------------------------------------------------------
@@ -175,7 +178,7 @@ class Backtest:
             return
         for index, tally in enumerate(self._tallies):
             scope = tally.add(key, n)
-            if scope is not None and key.metric == SIGNALS[tally.rule.signal].bad:
+            if scope is not None and key.metric in SIGNALS[tally.rule.signal].bad:
                 touched[scope.key, index] = True
 
     def _judge(self, touched: Mapping[tuple[str, int], bool], at: float) -> None:

@@ -66,11 +66,11 @@ def counted(event: Event) -> list[tuple[Attribution, Metric]]:
         case Deferred():
             found = [Metric.DEFERRALS, *_by_group(event.bounce_class)]
             if event.attempt == 1:
-                found += [Metric.ATTEMPTED, Metric.DEFERRED]
+                found += [Metric.ATTEMPTED, Metric.DEFERRED, *_first(event.bounce_class)]
         case Bounced():
             found = [_bounce(event.bounce_class), *_by_group(event.bounce_class)]
             if event.attempt == 1 and event.bounce_class is not BounceClass.EXPIRED:
-                found.append(Metric.ATTEMPTED)
+                found += [Metric.ATTEMPTED, *_first(event.bounce_class)]
         case BounceReceived():
             if not event.terminal or GROUP_OF[event.bounce_class] is Group.NOT_A_BOUNCE:
                 return []
@@ -99,6 +99,16 @@ def _before_routing(event: Accepted) -> Attribution:
 
 def _bounce(bounce_class: BounceClass) -> Metric:
     return Metric.HARD_BOUNCED if GROUP_OF[bounce_class] is Group.RECIPIENT else Metric.SOFT_BOUNCED
+
+
+def _first(bounce_class: BounceClass) -> list[Metric]:
+    match GROUP_OF[bounce_class]:
+        case Group.REPUTATION:
+            return [Metric.BLOCKED_FIRST]
+        case Group.AUTHENTICATION:
+            return [Metric.AUTH_FAILED_FIRST]
+        case _:
+            return []
 
 
 def _by_group(bounce_class: BounceClass) -> list[Metric]:

@@ -16,6 +16,7 @@ import hashlib
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
+from config.rules import GATING
 from config.tables import Rule
 from core.clock import iso
 from core.events import Evidence, GateChanged, GateState
@@ -173,7 +174,7 @@ def _input(gate: Gate, verdict: Verdict, now: float) -> Input | None:
     closes = rule.action == "pause" and level is Level.ALARM
     over = gate.until > 0 and now >= gate.until
     match gate.state:
-        case GateState.OPEN if rule.action != "alert":
+        case GateState.OPEN if rule.action in GATING:
             return Alarm() if closes else Warn() if slows else None
         case GateState.SLOWED:
             if closes:
@@ -276,9 +277,8 @@ def _reason(given: Input, verdict: Verdict) -> str:
         case Warn() | Alarm() | HardLimit():
             limit = rule.hard_limit if isinstance(given, HardLimit) else rule.threshold
             since = iso(seen.since * HOUR)[:16]
-            return (
-                f"{counts} since {since}Z is above {limit:.2%}; evidence {seen.e_value:,.0f}, limit {seen.limit:,.0f}"
-            )
+            sure = "a fixed window" if rule.evidence == "window" else f"limit {seen.limit:,.0f}"
+            return f"{counts} since {since}Z is above {limit:.2%}; evidence {seen.e_value:,.0f}, {sure}"
         case PauseExpired():
             return f"{rule.name}: the pause is over, {rule.probe_messages} messages probe"
         case ProbeGood():

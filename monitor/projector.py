@@ -19,22 +19,37 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Protocol
 
+from config.rules import GATING
 from config.tables import Rule
 from core.errors import StorageConflict
-from core.events import Bounced, BounceReceived, ComplaintReceived, Event, Evidence, GateChanged, GateState, Logged
+from core.events import (
+    Bounced,
+    BounceReceived,
+    ComplaintReceived,
+    Deferred,
+    Event,
+    Evidence,
+    GateChanged,
+    GateState,
+    Logged,
+    RuleChanged,
+)
 from core.lane import DAY, cohort_of, day_of
 from core.ports import Clock, Controls, Counters, EventLog
 from core.state import CounterKey, Gate
 from monitor import guard, listing, operator
 from monitor.counters import counted, fold
 from monitor.evidence import DelayEnvelope
-from monitor.rules import SIGNALS, Level, RuleTally, Verdict
+from monitor.findings import LOOK_BACK, Findings
+from monitor.findings import step as step_finding
+from monitor.rules import Level, RuleTally, Verdict
+from monitor.signals import SIGNALS
 
 CURSOR = "monitor"
 BATCH = 2000
 SAMPLES = 5
 SAMPLE_TEXT = 200
-_SAMPLED = (Bounced, BounceReceived, ComplaintReceived)
+_SAMPLED = (Bounced, BounceReceived, ComplaintReceived, Deferred)
 
 
 class Monotonic(Protocol):
@@ -88,6 +103,12 @@ class Projector:
         self._samples: dict[tuple[str, str], deque[str]] = {}
         self._forgiven: dict[tuple[str, str], tuple[float, int, int]] = {}
         self._loud: dict[tuple[str, str], Verdict] = {}
+        self._findings = Findings()
+
+    @property
+    def findings(self) -> Findings:
+        """What rules without a gate say; a live view."""
+        return self._findings
 
     @property
     def gates(self) -> tuple[Gate, ...]:
@@ -143,7 +164,10 @@ class Projector:
                 envelopes=self._envelopes,
             )
             for name, rule in self._rules.items()
+            if rule.signal in SIGNALS
         }
+        told = await self._log.recent([RuleChanged.__name__], LOOK_BACK)
+        self._findings = Findings(e.event for e in reversed(told) if isinstance(e.event, RuleChanged))
         self._counters, self._samples, self._loud = Counter(), {}, {}
         self._add(stored)
         await self._read_gates()
@@ -189,27 +213,32 @@ class Projector:
             self._forgive(events, now)
         for event in events:
             self._keep_sample(event)
+            if isinstance(event, RuleChanged):
+                self._findings.note(event)
         moves = self._judge(touched, now)
         if moves and not reread:
             # an operator may have spoken since; his gates win, and his events are in the next batch
             await self._read_gates()
             moves = self._judge(touched, now)
+        told = self._tell(touched, now)
         before, after = self._cursor, batch[-1].seq if batch else self._cursor
         known = dict(self._gates)
-        if batch or moves:
+        if batch or moves or told:
             try:
-                await self._store.commit(CURSOR, before, after, deltas, moves)
+                await self._store.commit(CURSOR, before, after, deltas, moves, told)
             except StorageConflict:
                 elsewhere = await self._store.cursor(CURSOR)
                 if not self._certain or elsewhere <= self._elsewhere:
                     raise
                 # another projector leads, with the moves that it made; this one only counts along
-                self._elsewhere, moves = elsewhere, []
+                self._elsewhere, moves, told = elsewhere, [], []
                 await self._read_gates()
             self._certain = True
         self._cursor = after
         for gate, _ in moves:
             self._gates[gate.scope.key, gate.rule] = gate
+        for finding in told:
+            self._findings.note(finding)
         if reread or self._gates != known:
             self._on_change()
 
@@ -243,15 +272,41 @@ class Projector:
                 moves.append(moved)
         return moves
 
+    def _tell(self, touched: set[tuple[str, str]], now: float) -> list[RuleChanged]:
+        """What rules without a gate begin to find, and what is over."""
+        told = self._findings.without(self._rules, now)
+        asked = touched | {(f.scope.key, f.rule) for f in self._findings.firing}
+        for scope_key, name in sorted(asked):
+            tally, last = self._tallies.get(name), self._findings.last(scope_key, name)
+            if tally is None or tally.rule.action in GATING:
+                continue
+            scope = tally.scope(scope_key) or (last.scope if last else None)
+            if scope is None:
+                continue
+            event = step_finding(last, tally.verdict(scope, last, now), tally, now)
+            if event is not None:
+                if event.firing and event.evidence is not None:
+                    event = replace(event, evidence=self._with_samples(event.evidence, scope_key, name))
+                told.append(event)
+        return told
+
     def _add(self, deltas: Mapping[CounterKey, int]) -> set[tuple[str, str]]:
-        """Count; (scope key, rule) of every scope that changed."""
+        """Count; (scope key, rule) of every scope whose verdict may have changed."""
         touched: set[tuple[str, str]] = set()
         for key, n in deltas.items():
             self._counters[key] += n
             for name, tally in self._tallies.items():
                 scope = tally.add(key, n)
-                if scope is not None:
-                    touched.add((scope.key, name))
+                if scope is None:
+                    continue
+                # good mail alone raises no evidence; but it fills a fixed window, and calms what was loud
+                found = (scope.key, name)
+                if (
+                    key.metric in SIGNALS[tally.rule.signal].bad
+                    or tally.rule.evidence == "window"
+                    or found in self._loud
+                ):
+                    touched.add(found)
         return touched
 
     async def _read_gates(self) -> None:
@@ -293,7 +348,7 @@ class Projector:
 
     def _keep_sample(self, event: Event) -> None:
         match event:
-            case Bounced() | BounceReceived():
+            case Bounced() | BounceReceived() | Deferred():
                 text = str(event.reply)
             case ComplaintReceived():
                 text = f"{event.feedback_type} report by {event.reporter}"
@@ -301,7 +356,7 @@ class Projector:
                 return
         metrics: set[str] = {metric for _, metric in counted(event)}
         for name, tally in self._tallies.items():
-            if SIGNALS[tally.rule.signal].bad in metrics:
+            if metrics.intersection(SIGNALS[tally.rule.signal].bad):
                 scope = tally.scope_of(event.attribution.traffic)
                 if scope is not None:
                     kept = self._samples.setdefault((scope.key, name), deque(maxlen=SAMPLES))

@@ -7,7 +7,10 @@ False alarms, declared: a rule by `campaign` uses the plain e-value of the campa
 with a chance of at most `false_alarm_chance`.  Any other rule watches standing streams with the Shiryaev–Roberts
 detector over daily aggregates, limit `false_alarm_days` × K, where K scopes share the budget: those that had enough
 mail in the window to be able to alarm.  Slowing has limits of its own: `warn_at` (× K).  A rate is never enough
-without `minimum_bad` bad events.
+without `minimum_bad` bad events, or below `minimum_effect` times the threshold.
+
+A rule with `evidence = "window"` is the plain kind: the rate of the last `window_hours` cohorts above the threshold,
+with `minimum_total` messages.  It promises nothing; monitor.windows says how often it errs.
 
 What is not counted: transactional streams where the rule spares them, mail without a campaign under a rule by
 campaign, and for complaints the providers that send no reports (their silence would dilute the rate).
@@ -19,6 +22,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Protocol
 
 from config.tables import Rule
 from core.events import Evidence
@@ -26,6 +30,7 @@ from core.lane import DAY, HOUR, Scope, Traffic, cohort_of, day_of
 from core.metrics import Metric
 from core.state import CounterKey, Gate
 from monitor.evidence import AT_ONCE, DelayEnvelope, log_detector, log_e_delayed, log_e_rate
+from monitor.signals import SIGNALS
 
 HOURS_A_DAY = int(DAY // HOUR)
 _BIGGEST = 690.0  # math.exp of more overflows; e^690 is beyond any limit
@@ -40,19 +45,15 @@ class Level(StrEnum):
     HARD = "hard"  # as strong even against the hard limit: only a person opens again
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Signal:
-    """What a rule divides by what.  `feedback`: only where complaints are reported."""
+class Epoch(Protocol):
+    """From where evidence counts: a Gate, or what a rule without a gate found last."""
 
-    bad: Metric
-    total: Metric
-    feedback: bool = False
-
-
-SIGNALS: dict[str, Signal] = {
-    "complaint_rate": Signal(bad=Metric.COMPLAINED, total=Metric.DELIVERED, feedback=True),
-    "hard_bounce_rate": Signal(bad=Metric.HARD_BOUNCED, total=Metric.ATTEMPTED),
-}
+    @property
+    def epoch(self) -> int: ...
+    @property
+    def base_bad(self) -> int: ...
+    @property
+    def base_total(self) -> int: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,7 +110,7 @@ class RuleTally:
     ) -> None:
         self.rule = rule
         self._signal = SIGNALS[rule.signal]
-        self._spare = tuple(transactional) if rule.spare_transactional else ()
+        self._spare = (*(transactional if rule.spare_transactional else ()), *rule.spare)
         self._no_feedback = no_feedback
         self.envelopes: Mapping[str, DelayEnvelope] = dict(envelopes or {})  # may be replaced at any time
         self._tallies: dict[str, _ScopeTally] = {}
@@ -145,8 +146,10 @@ class RuleTally:
 
     def add(self, key: CounterKey, n: int) -> Scope | None:
         """Count; the scope that changed, None when the rule does not look at this counter."""
-        wanted = (self._signal.bad, self._signal.total, Metric.ATTEMPTED)
-        scope = self.scope_of(key.attribution.traffic) if key.metric in wanted else None
+        signal, metric = self._signal, key.metric
+        is_bad, is_total = metric in signal.bad, metric in signal.total
+        wanted = is_bad or is_total or metric == Metric.ATTEMPTED
+        scope = self.scope_of(key.attribution.traffic) if wanted else None
         if scope is None:
             return None
         tally = self._tallies.get(scope.key)
@@ -157,10 +160,10 @@ class RuleTally:
             into = sums.get(at)
             if into is None:
                 into = sums[at] = _Sum()
-            into.bad += n if key.metric == self._signal.bad else 0
-            into.total += n if key.metric == self._signal.total else 0
-            into.attempted += n if key.metric == Metric.ATTEMPTED else 0
-            if self._signal.feedback and key.metric == self._signal.total:
+            into.bad += n if is_bad else 0
+            into.total += n if is_total else 0
+            into.attempted += n if metric == Metric.ATTEMPTED else 0
+            if signal.feedback and is_total:
                 provider = str(key.attribution.traffic.lane.provider)
                 into.by_provider[provider] = into.by_provider.get(provider, 0) + n
                 tally.providers.add(provider)
@@ -180,7 +183,13 @@ class RuleTally:
                 del self._tallies[name]
         self._able = {n for n, t in self._tallies.items() if t.total() >= self.rule.minimum_bad}
 
-    def verdict(self, scope: Scope, gate: Gate | None, now: float) -> Verdict:
+    def recent(self, scope: Scope, hours: int, now: float) -> tuple[int, int]:
+        """(bad, total) of the last `hours` cohorts."""
+        tally, last = self._tallies.get(scope.key), cohort_of(now)
+        sums = [] if tally is None else [s for h, s in tally.hours.items() if last - hours < h <= last]
+        return sum(s.bad for s in sums), sum(s.total for s in sums)
+
+    def verdict(self, scope: Scope, gate: Epoch | None, now: float) -> Verdict:
         """Judge one scope.  `gate` gives the epoch and base from which evidence counts."""
         tally = self._tallies.get(scope.key) or _ScopeTally(scope)
         starts = self._since_each_day(tally, gate, now)
@@ -190,7 +199,11 @@ class RuleTally:
         limit = self.rule.false_alarm_days * share if self.standing else 1 / self.rule.false_alarm_chance
         warn = self.rule.warn_at * share
         log_e, best = self._detect(starts, self.rule.threshold)
-        enough = whole.bad >= self.rule.minimum_bad
+        if self.rule.evidence == "window":
+            return self._by_window(scope, whole, here, gate, now)
+        chosen = starts[best][1] if starts else whole
+        strong = chosen.bad >= self.rule.minimum_effect * self.rule.threshold * max(1, chosen.total)
+        enough = whole.bad >= self.rule.minimum_bad and strong
         level = Level.QUIET
         if enough and log_e >= math.log(limit):
             level = Level.ALARM
@@ -207,6 +220,29 @@ class RuleTally:
                 rule=self.rule.name, numerator=sums.bad, denominator=max(sums.total, sums.bad),
                 threshold=self.rule.threshold, e_value=math.exp(min(log_e, _BIGGEST)),
                 limit=warn if level is Level.WARN else limit, since=since,
+            ),
+        )  # fmt: skip
+
+    def _by_window(self, scope: Scope, whole: _Sum, here: _Sum, gate: Epoch | None, now: float) -> Verdict:
+        """The verdict of a fixed window.  It never slows first: there is no evidence to be half sure of."""
+        rule, hours = self.rule, self.rule.window_hours
+        if gate is not None and gate.epoch:
+            hours = min(hours, cohort_of(now) - gate.epoch + 1)
+        bad, total = self.recent(scope, hours, now)
+        if gate is not None and gate.epoch > cohort_of(now) - rule.window_hours:
+            bad, total = max(0, bad - gate.base_bad), max(0, total - gate.base_total)
+        rate = bad / max(1, total)
+        level = Level.QUIET
+        if total >= rule.minimum_total and bad >= rule.minimum_bad and rate > rule.threshold * rule.minimum_effect:
+            level = Level.HARD if rule.hard_limit < 1 and rate > rule.hard_limit else Level.ALARM
+        return Verdict(
+            rule=rule, scope=scope, level=level, calm=rate < rule.recover_below * rule.threshold,
+            counted_bad=whole.bad, counted_total=whole.total, attempted=whole.attempted,
+            here_bad=here.bad, here_total=here.total,
+            evidence=Evidence(
+                rule=rule.name, numerator=bad, denominator=max(total, bad), threshold=rule.threshold,
+                e_value=math.exp(min(log_e_rate(bad, total, rule.threshold), _BIGGEST)), limit=0.0,
+                since=cohort_of(now) - hours + 1,
             ),
         )  # fmt: skip
 
@@ -229,7 +265,7 @@ class RuleTally:
         ]
         return log_detector(logs), chosen[max(range(len(logs)), key=logs.__getitem__)]
 
-    def _since_each_day(self, tally: _ScopeTally, gate: Gate | None, now: float) -> list[tuple[int, _Sum, float]]:
+    def _since_each_day(self, tally: _ScopeTally, gate: Epoch | None, now: float) -> list[tuple[int, _Sum, float]]:
         """(first cohort, sums from there on, exposure or -1) for each start day with mail, latest first."""
         first = self._first_day(now) * HOURS_A_DAY
         base = _Sum()

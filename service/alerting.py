@@ -72,7 +72,8 @@ class Alerting:
         parts = self._parts
         now = parts.clock.now()
         seen = Observed(
-            gates=parts.control.snapshot().gates, blind=await self._blind(), monitor_lag=parts.projector.lag(),
+            gates=parts.control.snapshot().gates, findings=parts.projector.findings.firing,
+            blind=await self._blind(), monitor_lag=parts.projector.lag(),
             max_lag=parts.settings.monitor.max_lag_seconds, stuck=await self._stuck(now),
             unverified=await self._unverified(now), sources_out=await sources_now(parts.stores.log, now),
             dead_hooks=await parts.webhooks.dead(), reports=await self._reports.seen(),

@@ -34,6 +34,7 @@ from core.events import (
     OutageChanged,
     RecordChanged,
     ReportUnverified,
+    RuleChanged,
     SeedBlind,
     SeedPlaced,
     SourceRested,
@@ -110,7 +111,7 @@ async def explain_pause(log: EventLog, pause_id: str) -> list[StoryLine]:
 async def explain_lane(log: EventLog, lane: Lane, limit: int = 60) -> list[StoryLine]:
     """A lane's warm-up moves, gates and holds, oldest first."""
     lines = []
-    for logged in await log.recent(["StepChanged", "GateChanged", "Held"], limit * 20):
+    for logged in await log.recent(["StepChanged", "GateChanged", "RuleChanged", "Held"], limit * 20):
         if _of_lane(logged, lane):
             lines.append(line_of(logged.event))
     return sorted(lines, key=lambda line: line.at)[-limit:]
@@ -122,7 +123,7 @@ def _of_lane(logged: Logged, lane: Lane) -> bool:
         return event.lane == lane
     if isinstance(event, Held):
         return event.traffic.lane == lane
-    if isinstance(event, GateChanged):
+    if isinstance(event, GateChanged | RuleChanged):
         scope = event.scope
         return (
             scope.source in ("", lane.source)
@@ -223,6 +224,10 @@ def _text(event: Event) -> str:  # one arm an event: a table of words
             until = f", until {iso(event.until)}" if event.until else ""
             move = f"{event.before} → {event.after} by {event.by}"
             return f"gate over {event.scope.key}: {move}: {event.reason}{figures}{until}"
+        case RuleChanged():
+            said = f"; {evidence_text(event.evidence)}" if event.evidence is not None and event.firing else ""
+            begun = "fires" if event.firing else "is over"
+            return f"rule {event.rule} {begun} over {event.scope.key} ({event.action}): {event.reason}{said}"
         case StepChanged():
             caps = f"cap {event.cap_before:,} → {event.cap_after:,}"
             by = f" by {event.by}" if event.by != "plan" else ""

@@ -17,6 +17,7 @@ from core.lane import Attribution, Campaign, Lane, Provider, SendingDomain, Sour
 from core.state import CounterKey, Gate
 from storage.controls import put_move
 from storage.database import Database
+from storage.events import append_events
 from storage.statements import insert_or_ignore, upsert
 from storage.tables import counters as table
 from storage.tables import cursors
@@ -53,6 +54,7 @@ class SqlCounters:
         after: int,
         deltas: dict[CounterKey, int],
         gates: Sequence[tuple[Gate, Event]],
+        events: Sequence[Event] = (),
     ) -> None:
         def write(connection: Connection) -> None:
             if before == 0:
@@ -65,6 +67,8 @@ class SqlCounters:
                 connection.execute(_ADD, rows)
             for gate, event in gates:
                 put_move(connection, gate, event)
+            if events:
+                append_events(connection, events)
 
         await self._db.transact(write)
 

@@ -22,22 +22,35 @@ from core.classify import BounceClass
 from core.events import (
     Bounced,
     BounceReceived,
+    Clicked,
     ComplaintReceived,
     Deferred,
     Delivered,
     Event,
+    Opened,
     Placement,
     SeedPlaced,
     Unsubscribed,
 )
 from core.lane import Attribution
+from core.recipient import Actor
 from core.reply import Reply
 from core.tokens import MessageId
 from storage.database import Database
 from storage.tables import events
 
 CHUNK = 20_000
-KINDS = ("Delivered", "Deferred", "Bounced", "BounceReceived", "ComplaintReceived", "Unsubscribed", "SeedPlaced")
+KINDS = (
+    "Delivered",
+    "Deferred",
+    "Bounced",
+    "BounceReceived",
+    "ComplaintReceived",
+    "Unsubscribed",
+    "SeedPlaced",
+    "Opened",
+    "Clicked",
+)
 _ROWS = select(events.c.at, events.c.kind, events.c.body).where(
     events.c.seq > bindparam("after"), events.c.seq <= bindparam("last"), events.c.kind.in_(KINDS)
 )
@@ -47,6 +60,8 @@ _CUTS = {
     "BounceReceived": ('"bounce_class":"', '"terminal":'),
     "ComplaintReceived": ('"feedback_type":"', ""),
     "SeedPlaced": ('"placement":"', ""),
+    "Opened": ('"actor":"', ""),
+    "Clicked": ('"actor":"', '"first":'),
 }
 _ATTRIBUTION: TypeAdapter[Attribution] = TypeAdapter(Attribution)
 _NO_REPLY = Reply(code=0, text="")
@@ -155,6 +170,13 @@ def _standing_for(kind: str, attribution: str, word: str, flag: str) -> Event:
             return SeedPlaced(
                 at=at, message_id=message, mailbox="", attribution=under, placement=Placement(named), folder="",
                 seconds=-1.0,
+            )  # fmt: skip
+        case "Opened":
+            return Opened(at=at, message_id=message, recipient=nobody, attribution=under, actor=Actor(named), reason="")
+        case "Clicked":
+            return Clicked(
+                at=at, message_id=message, recipient=nobody, attribution=under, actor=Actor(named), reason="",
+                target="", first=flag == "tr",
             )  # fmt: skip
         case _:
             return Unsubscribed(at=at, message_id=message, recipient=nobody, attribution=under, method="page")

@@ -11,13 +11,14 @@ from pathlib import Path
 
 from collectors.dns.sheets import Standing
 from collectors.dns.sheets import render as render_sheets
-from config.load import load_plans, load_providers, load_rules, load_settings, read_settings
+from config.load import load_plans, load_providers, load_rulebook, load_settings, read_settings
 from config.replies import load_reply_rules
 from config.schema import settings_schema
 from config.template import starter
 from core.address import normal_domain
 from core.clock import SystemClock
 from core.errors import InvalidInput
+from monitor.windows import false_alarms_a_year
 from sender.dkim import new_key
 from service.commands.common import DEFAULT_CONFIG, add_config
 from service.doctor import examine, examine_dns, exit_code, render
@@ -107,10 +108,20 @@ async def run_config(arguments: argparse.Namespace) -> int:
         print(json.dumps(settings_schema(), indent=1))
         return 0
     settings = load_settings(arguments.config, check=True)
-    plans, rules = load_plans(settings), load_rules(settings)
+    plans, book = load_plans(settings), load_rulebook(settings)
     replies, providers = load_reply_rules(), load_providers()
     print(
-        f"{arguments.config}: good; {len(plans)} plans, {len(rules)} rules, {len(replies)} reply rules, "
+        f"{arguments.config}: good; {len(plans)} plans, {len(book.rules)} rules, {len(replies)} reply rules, "
         f"{len(providers)} providers"
     )
+    print(
+        f"false alarms, all rules together: one action in {book.budget.action_days:g} days, one alert in "
+        f"{book.budget.alert_days:g} days in the mean; a healthy campaign: {book.budget.campaign_chance:.1%}"
+    )
+    for rule in book.rules:
+        if rule.evidence == "window":
+            print(
+                f"rule {rule.name} is a fixed window, without a promise: a healthy scope of {rule.minimum_total:,} "
+                f"messages a window meets {false_alarms_a_year(rule):,.2g} false alarms a year or more"
+            )
     return 0

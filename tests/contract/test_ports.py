@@ -16,6 +16,7 @@ from core.events import (
     GateChanged,
     GateState,
     IntakeRefused,
+    RuleChanged,
     SeedBlind,
     StepChanged,
     StepMove,
@@ -185,6 +186,17 @@ async def test_a_commit_at_the_same_place_stores_gates_that_only_time_moved(stor
     await stores.counters.commit("monitor", 0, 0, {}, [(gate(), moved(GateState.OPEN, gate()))])
     assert await stores.counters.cursor("monitor") == 0
     assert await stores.controls.gates() == [gate()]
+
+
+async def test_events_of_a_commit_are_written_with_it_or_not_at_all(stores: Stores) -> None:
+    found = RuleChanged(
+        at=5.0, rule="deferrals", scope=Scope(provider="gmail"), firing=True, action="hold_warmup", reason="why",
+        evidence=None, epoch=3,
+    )  # fmt: skip
+    await stores.counters.commit("monitor", 0, 3, {}, [], [found])
+    with pytest.raises(StorageConflict):
+        await stores.counters.commit("monitor", 0, 4, {}, [], [found])
+    assert [row.event for row in await stores.log.recent(["RuleChanged"], 10)] == [found]
 
 
 # --- allowances and steps ------------------------------------------------------------------------

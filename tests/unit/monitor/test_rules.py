@@ -8,8 +8,9 @@ from dataclasses import replace
 
 import pytest
 
-from config.load import DATA, _rows
-from config.tables import Rule
+from config.load import load_rules
+from config.model import Settings
+from config.rules import SLOW_SIGNALS, Rule
 from core.events import Event
 from core.lane import DAY, HOUR, Scope, cohort_of
 from core.metrics import Metric
@@ -17,10 +18,15 @@ from core.state import CounterKey
 from monitor.counters import fold
 from monitor.evidence import DelayEnvelope, log_e_rate
 from monitor.guard import first
-from monitor.rules import SIGNALS, Level, RuleTally, evaluate
+from monitor.rules import Level, RuleTally, evaluate
+from monitor.signals import SIGNALS
 from tests.unit.monitor.world import NOON, bounced, complaint, deferred, delivered, rule, under
 
 SCOPE = Scope(provider="yahoo", stream="bulk")
+LEAST = {
+    "sending_domains": [{"name": "news.example", "return_path": "rp.news.example"}],
+    "sources": [{"name": "a", "ehlo": "a.news.example"}],
+}
 
 
 def tally(of: Rule, counts: dict[CounterKey, int], **given: object) -> RuleTally:
@@ -179,8 +185,8 @@ def test_healthy_streams_keep_the_declared_budget_over_a_year() -> None:
 
 
 def test_every_shipped_rule_has_a_signal_that_is_counted_and_advice_in_two_languages() -> None:
-    for shipped in _rows(DATA / "rules.toml", "rules", Rule):
-        assert shipped.signal in SIGNALS
+    for shipped in load_rules(Settings.model_validate(LEAST)):
+        assert shipped.signal in SIGNALS or shipped.signal in SLOW_SIGNALS
         assert shipped.remedy_en
         assert shipped.remedy_ru
         assert len(shipped.by) >= 1

@@ -125,6 +125,7 @@ class Memory:
         after: int,
         deltas: dict[CounterKey, int],
         gates: Sequence[tuple[Gate, Event]],
+        events: Sequence[Event] = (),
     ) -> None:
         if self.lose_next:
             self.lose_next -= 1
@@ -137,6 +138,7 @@ class Memory:
         for gate, event in gates:
             self.stored[gate.scope.key, gate.rule] = gate
             self.events.append(event)
+        self.events += events
 
 
 def scope(**parts: Any) -> Scope:

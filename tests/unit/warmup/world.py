@@ -93,8 +93,9 @@ class Memory:
         return 0
 
     async def commit(
-        self, name: str, before: int, after: int, deltas: dict[CounterKey, int], gates: Sequence[tuple[Gate, Event]]
-    ) -> None:
+        self, name: str, before: int, after: int, deltas: dict[CounterKey, int], gates: Sequence[tuple[Gate, Event]],
+        events: Sequence[Event] = (),
+    ) -> None:  # fmt: skip
         raise AssertionError("warm-up counts nothing")
 
     async def append(self, events: Sequence[Event]) -> None:
