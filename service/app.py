@@ -17,7 +17,7 @@ from typing import Self
 import aiohttp
 
 from collectors.returnmail import ReturnMail
-from config.load import load_plans, load_providers, load_rules
+from config.load import load_plans, load_providers, load_rulebook
 from config.model import Settings
 from config.replies import load_reply_rules
 from config.tokens import load_token_keys
@@ -88,7 +88,8 @@ class Service:
         stores = stores or await open_stores(settings.storage.url)
         resolver_given = resolver is not None
         resolver = resolver or DnsResolver(settings.dns, clock)
-        plans, rules, providers = load_plans(settings), load_rules(settings), load_providers()
+        plans, book, providers = load_plans(settings), load_rulebook(settings), load_providers()
+        rules = book.rules
         signer = TokenSigner(load_token_keys(settings.tokens.key_file), settings.tokens.max_age_days)
         classifier = Classifier(load_reply_rules())
         supervisor = Supervisor()
@@ -122,7 +123,7 @@ class Service:
         parts = Parts(
             settings=settings, clock=clock, stores=stores, intake=intake, signer=signer, projector=projector,
             desk=RecipientDesk.build(settings=settings, signer=signer, stores=stores, intake=intake, clock=clock),
-            control=control, supervisor=supervisor, plans=tuple(plans), rules=tuple(rules),
+            control=control, supervisor=supervisor, plans=tuple(plans), rules=tuple(rules), budget=book.budget,
             providers=tuple(providers), sandbox=sandbox,
             library=TemplateLibrary(settings.templates), pressure=pressure,
             webhooks=Webhooks(settings.webhooks, stores=stores, clock=clock, node=node),

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from config.model import Settings
-from config.tables import Plan, ProviderRow, Rule
+from config.rules import Budget, Rule
+from config.tables import Plan, ProviderRow
 from core.ports import Clock
 from core.tokens import TokenSigner
 from monitor.projector import Projector
@@ -38,6 +39,7 @@ class Parts:
     desk: RecipientDesk
     plans: tuple[Plan, ...]
     rules: tuple[Rule, ...]
+    budget: Budget
     providers: tuple[ProviderRow, ...]
     webhooks: Webhooks
     pressure: Pressure

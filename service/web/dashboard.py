@@ -24,6 +24,7 @@ from core.clock import iso
 from core.events import GateChanged, GateState, StepChanged, StepMove
 from core.state import Gate
 from service.web import charts
+from service.web.budget import fleet, promise, signal_word
 from service.web.phrases import EN, RU, moment, phrase, plural
 from service.web.view import DashboardView, LaneRow, Share
 
@@ -132,10 +133,8 @@ def _context(view: DashboardView, language: Language) -> dict[str, Any]:
         "queue": _largest(view.queue),
         "suppressions": sorted((view.suppressions or {}).items(), key=lambda item: -item[1]),
         "aligned": None if view.dmarc is None else _placed(view.dmarc.aligned, view.dmarc.messages),
-        "budget": [
-            (rule, phrase("budget_row", language).format(span=span(rule.false_alarm_days * 86400, language)))
-            for rule in view.rules
-        ],
+        "budget": [(rule, signal_word(rule, language), promise(rule, language)) for rule in view.rules],
+        "fleet": fleet(view.budget, language) if view.budget is not None else "",
     }
 
 
@@ -168,7 +167,7 @@ def _card(gate: Gate, view: DashboardView, language: Language) -> GateCard:
     evidence = gate.evidence
     share = Share(part=evidence.numerator, of=evidence.denominator) if evidence is not None else Share(part=0, of=0)
     interval = share.interval
-    promise = {GateState.PROBING: "probe_limit", GateState.SLOWED: "slow_limit"}.get(gate.state)
+    allowed = {GateState.PROBING: "probe_limit", GateState.SLOWED: "slow_limit"}.get(gate.state)
     left = ""
     if gate.until:
         wait = gate.until - view.now
@@ -177,14 +176,12 @@ def _card(gate: Gate, view: DashboardView, language: Language) -> GateCard:
         gate=gate,
         scope=scope_words(gate.scope, language),
         rate=share.rate,
-        signal=phrase(rule.signal if rule is not None else "rate", language),
+        signal=signal_word(rule, language),
         needle=charts.needle(gate, *interval, language) if interval is not None else None,
         undo=f"penstock resume {shlex.quote(gate.scope.key)}",
-        promise=phrase(promise, language).format(n=number(gate.limit, language)) if promise else "",
+        promise=phrase(allowed, language).format(n=number(gate.limit, language)) if allowed else "",
         left=left,
-        budget=phrase("budget_row", language).format(span=span(rule.false_alarm_days * 86400, language))
-        if rule
-        else "",
+        budget=promise(rule, language) if rule else "",
     )
 
 

@@ -86,7 +86,7 @@ class Gatherer:
                 self._keeper.entries, tuple(e for e in _events(ended) if isinstance(e, AlertChanged))
             ),
             placement=await self._placement(now), suppressions=await stores.suppressions.by_reason(),
-            dmarc=await self._dmarc(now), rules=parts.rules,
+            dmarc=await self._dmarc(now), rules=parts.rules, budget=parts.budget,
         )  # fmt: skip
 
     async def _past(self, now: float) -> dict[CounterKey, int]:

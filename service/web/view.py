@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from alerts.ledger import Entry
-from config.tables import Rule
+from config.rules import Budget, Rule
 from core.events import AlertChanged, GateChanged, GateState, StepChanged
 from core.lane import Lane
 from core.rates import wilson
@@ -147,6 +147,7 @@ class DashboardView:
     suppressions: Mapping[str, int] | None = None  # reason → addresses
     dmarc: DmarcSummary | None = None
     rules: tuple[Rule, ...] = ()
+    budget: Budget | None = None
 
 
 def alert_rows(entries: Mapping[str, Entry], recent: tuple[AlertChanged, ...] = ()) -> tuple[AlertRow, ...]:

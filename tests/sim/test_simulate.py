@@ -48,7 +48,7 @@ def test_a_bad_list_is_paused_with_good_reason_and_the_same_seed_tells_the_same(
 def test_a_blocklisting_is_seen_in_the_counts_and_sends_the_ramp_back() -> None:
     result = run(4, incidents=(Incident(day=2, kind="blocklisted"),))
     day = {row.day: row for row in result.days}
-    assert day[2].blocked > 10
+    assert day[2].blocked >= 5  # then the gate closes
     assert day[2].sent == 0
     assert day[3].cap <= day[2].cap
 
