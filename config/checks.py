@@ -13,15 +13,15 @@ from typing import get_args
 from urllib.parse import urlsplit
 
 from config.checks_egress import check_pools
+from config.checks_seeds import check_seeds, missing_variables
 from config.model import Part, Settings
+from config.parts import is_loopback as is_loopback
 from config.problems import Problem
 from config.rules import SLOW_SIGNALS
 from config.tables import Plan, Rule
 from core.address import normal_domain, parse_address
 from core.errors import InvalidInput
 from core.events import Event
-
-_LOOPBACK_NAMES = ("localhost", "ip6-localhost")
 
 
 def check_settings(settings: Settings, file: str, providers: frozenset[str]) -> list[Problem]:
@@ -31,7 +31,8 @@ def check_settings(settings: Settings, file: str, providers: frozenset[str]) -> 
         *_hosts(settings),
         *_listeners(settings),
         *_addresses(settings),
-        *_references(settings, providers),
+        *_references(settings),
+        *check_seeds(settings, providers),
         *_relays(settings),
         *check_pools(settings),
         *_recipients(settings),
@@ -68,7 +69,6 @@ def _names(settings: Settings) -> _Found:
     for index, mail in enumerate(settings.alerts.mails):
         if mail.name in notifiers:
             yield f"alerts.mails[{index}].name", f"'{mail.name}' names a webhook already", "Names must differ"
-    yield from _unique("seeds.mailboxes[{}].mailbox", (s.mailbox.lower() for s in settings.seeds.mailboxes))
     if not settings.streams:
         yield "streams", "the list is empty", "Leave it out for the three usual streams, or write one [[streams]]"
 
@@ -135,20 +135,12 @@ def _addresses(settings: Settings) -> _Found:
         yield "alerts.mails", "alert mail goes by a transactional stream and there is none", "Add one to [[streams]]"
 
 
-def _references(settings: Settings, providers: frozenset[str]) -> _Found:
+def _references(settings: Settings) -> _Found:
     ours = {d.name.lower() for d in settings.sending_domains}
     for index, user in enumerate(settings.submission.users):
         if user.sending_domain is not None and user.sending_domain.lower() not in ours:
             key = f"submission.users[{index}].sending_domain"
             yield key, "is none of the sending domains", f"Use one of: {', '.join(sorted(ours))}"
-    for index, seed in enumerate(settings.seeds.mailboxes):
-        yield from _tried(f"seeds.mailboxes[{index}].mailbox", parse_address, seed.mailbox)
-        if seed.provider not in providers:
-            key = f"seeds.mailboxes[{index}].provider"
-            yield key, f"'{seed.provider}' is not known", f"Use one of: {', '.join(sorted(providers))}"
-        if seed.security == "none" and not is_loopback(seed.host):
-            key = f"seeds.mailboxes[{index}].security"
-            yield key, "the password would cross the network in the clear", "Use tls or starttls"
 
 
 def _relays(settings: Settings) -> _Found:
@@ -304,6 +296,9 @@ def missing_files(settings: Settings, file: str) -> list[Problem]:
         for key, path in _paths(settings, "")
         if key not in made_at_start
         and not ((path.is_dir() if key == "templates" else path.is_file()) and os.access(path, os.R_OK))
+    ] + [
+        Problem(file=file, key=key, problem=problem, remedy=remedy)
+        for key, problem, remedy in missing_variables(settings)
     ]
 
 
@@ -336,14 +331,6 @@ def _tried(key: str, parse: Callable[[str], object], value: str) -> _Found:
         parse(value)
     except InvalidInput as error:
         yield key, error.problem, error.remedy
-
-
-def is_loopback(host: str) -> bool:
-    """True when only this machine can reach a listener on `host`."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host.lower() in _LOOPBACK_NAMES
 
 
 def _is_ip(text: str) -> bool:

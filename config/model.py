@@ -20,6 +20,10 @@ from config.parts import Name as Name
 from config.parts import Part as Part
 from config.parts import Port as Port
 from config.reporting import Reports
+from config.seeds import PlacementTest as PlacementTest
+from config.seeds import Seed as Seed
+from config.seeds import SeedOAuth as SeedOAuth
+from config.seeds import Seeds as Seeds
 from config.submission import SmtpUser as SmtpUser
 from config.submission import SubmissionListener as SubmissionListener
 
@@ -252,22 +256,6 @@ class Alerts(Part):
     language: Literal["en", "ru"] = "en"
     repeat_hours: float = Field(4, gt=0)
     post_interval_seconds: float = Field(60, ge=0.1, description="Real seconds between posts of firing alerts")
-
-
-class Seed(Part):
-    mailbox: str
-    provider: Name
-    host: str
-    port: Port = 993
-    security: Literal["tls", "starttls", "none"] = "tls"
-    ca_file: Path | None = None
-    user: str
-    password_file: Path
-
-
-class Seeds(Part):
-    mailboxes: list[Seed] = Field(default_factory=list)
-    poll_seconds: float = Field(60, ge=0.1, description="Real seconds between looks")
 
 
 class Metrics(Part):

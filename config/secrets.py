@@ -1,4 +1,4 @@
-"""Secrets live in files of their own; the settings only name them (`*_file`).
+"""Secrets live in files of their own, or in the environment; the settings only name them (`*_file`, `*_env`).
 
 Contract: the secret is the file's text without the final line end; it is returned, never logged, and never part of
 an error.  A missing, empty, over-long (64 kB) or non-text file raises InvalidInput naming the path.
@@ -6,6 +6,7 @@ an error.  A missing, empty, over-long (64 kB) or non-text file raises InvalidIn
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from core.errors import InvalidInput
@@ -32,3 +33,17 @@ def read_secret(path: Path) -> str:
     if not text.strip():
         raise InvalidInput(str(path), "is empty", "Write the secret into it")
     return text
+
+
+def secret_from(file: Path | None, variable: str) -> str:
+    """The secret of a file, or else of an environment variable; '' when neither is named.  Raises InvalidInput."""
+    if file is not None:
+        return read_secret(file)
+    if not variable:
+        return ""
+    value = os.environ.get(variable, "").rstrip("\r\n")
+    if not value.strip():
+        raise InvalidInput(variable, "is not set in the environment", "Set it for the service, or name a file")
+    if len(value) > MAX_SECRET_BYTES:
+        raise InvalidInput(variable, "is larger than 64 kB", "Is it the variable that holds the secret?")
+    return value

@@ -130,7 +130,7 @@ language = "en"                 # en or ru
 # provider = "gmail"
 # host = "imap.gmail.com"
 # user = "penstock.seed1@gmail.com"
-# password_file = "keys/seed1.password"
+# password_file = "keys/seed1.password"  # or password_env, or [seeds.mailboxes.oauth2]; see docs/placement.md
 
 # --- What others say about you (docs/feeds.md) -----------------------------------------------
 # Blocklists and our own DNS records are watched without further settings; use a resolver of your own under [dns].

@@ -36,5 +36,9 @@ class Unavailable(PenstockError):
     """Something we depend on cannot answer now; the same call may go through later."""
 
 
+class LoginRefused(Unavailable):
+    """Our login is not accepted: that does not pass, somebody must renew it."""
+
+
 class StorageConflict(PenstockError):
     """A write lost a race that the caller must decide about (expired lease, changed cursor)."""

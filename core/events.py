@@ -14,6 +14,11 @@ from core.classify import BounceClass
 from core.feedback import OutageChanged as OutageChanged
 from core.findings import RuleChanged as RuleChanged
 from core.lane import Attribution, Lane, Scope, Traffic
+from core.placement import PlacementStarted as PlacementStarted
+from core.placement import PlacementTested as PlacementTested
+from core.placement import SeedBlind as SeedBlind
+from core.placement import SeedPlaced as SeedPlaced
+from core.placement import SeedSighted as SeedSighted
 from core.recipient import Clicked as Clicked
 from core.recipient import Opened as Opened
 from core.recipient import OptInConfirmed as OptInConfirmed
@@ -203,29 +208,6 @@ class SuppressionRemoved:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SeedPlaced:
-    """A seed mail's outcome.  `seconds` from our 250 to the last Received line, -1 when missing or unknown."""
-
-    at: float
-    message_id: MessageId
-    mailbox: str
-    attribution: Attribution
-    placement: Placement
-    folder: str
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SeedBlind:
-    """A seed mailbox cannot be looked into (login or connection failed)."""
-
-    at: float
-    mailbox: str
-    provider: str
-    problem: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class DmarcReportStored:
     """An aggregate report was stored: `counted` messages in `records` rows; `refused` could not be read."""
 
@@ -371,7 +353,8 @@ class AlertDelivered:
 Event: TypeAlias = (
     Accepted | IntakeRefused | Held | Delivered | Deferred | Bounced | Dropped
     | BounceReceived | ComplaintReceived | Unsubscribed | ReportUnverified
-    | SuppressionAdded | SuppressionRemoved | SeedPlaced | SeedBlind | DmarcReportStored
+    | SuppressionAdded | SuppressionRemoved | SeedPlaced | SeedBlind | SeedSighted
+    | PlacementStarted | PlacementTested | DmarcReportStored
     | ListingChanged | RecordChanged | SourceRested | SourceReturned | TlsNegotiated
     | Opened | Clicked | OptInRequested | OptInConfirmed
     | GateChanged | RuleChanged | StepChanged | AlertChanged | AlertDelivered | OutageChanged

@@ -6,6 +6,7 @@ does so in the same transaction as its state change.  `StorageConflict` means a 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Protocol
 
@@ -358,7 +359,9 @@ class Transport(Protocol):
 
 
 class MailboxSource(Protocol):
-    """Looks into one seed mailbox.  Never marks, moves or answers anything.  Raises Unavailable."""
+    """Looks into one seed mailbox.  Never marks, moves or answers anything.
+
+    Raises Unavailable; LoginRefused when its login is dead."""
 
     @property
     def mailbox(self) -> str: ...
@@ -367,6 +370,10 @@ class MailboxSource(Protocol):
 
     def new_mail(self) -> AsyncIterator[FoundMail]:
         """Mail that this source has not yielded yet in this life of the process."""
+        ...
+
+    async def wait(self, seconds: float, roused: asyncio.Event) -> None:
+        """Until there may be new mail, a blind mailbox may be tried again, `roused`, or `seconds` (real) are over."""
         ...
 
 

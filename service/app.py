@@ -45,7 +45,7 @@ from service.recipients import RecipientDesk
 from service.report_watch import ReportWatch
 from service.reports import build_reports
 from service.resolver import DnsResolver
-from service.seeds import build_seeds
+from service.seeds import SeedWatch, build_seeds
 from service.senders import Senders, sender_count, take_back
 from service.sending import Sending, build_sending
 from service.submission import SubmissionServer
@@ -72,6 +72,7 @@ class Service:
         self._timetable: Timetable | None = None
         self._sending: Sending | None = None
         self._senders: Senders | None = None
+        self._seeds: SeedWatch | None = None
 
     @classmethod
     async def build(
@@ -141,7 +142,7 @@ class Service:
             settings=settings, signer=signer, classifier=classifier, log=stores.log,
             suppressions=stores.suppressions, dmarc=reports.intake, clock=clock,
         )  # fmt: skip
-        seeds = build_seeds(settings, signer, stores.log, clock)
+        seeds = build_seeds(settings, signer, log=stores.log, leases=stores.leases, clock=clock, session=service._http)
         feeds = build_feeds(
             settings, resolver=resolver, stores=stores, clock=clock, session=service._http, sandbox=sandbox
         )
@@ -157,8 +158,8 @@ class Service:
                 reports),
         ]  # fmt: skip
         jobs = [*feeds.jobs, *reports.jobs, *feedback.jobs, *notices.jobs]
-        service._timetable = Timetable(parts, steps, alerting, seeds, Metering(parts), jobs)
-        service._sending, service._senders = sending, senders
+        service._timetable = Timetable(parts, steps, alerting, Metering(parts), jobs)
+        service._sending, service._senders, service._seeds = sending, senders, seeds
         return service
 
     async def start(self) -> None:
@@ -184,6 +185,8 @@ class Service:
         parts.supervisor.keep("opens and clicks", parts.desk.recorder.run)
         parts.supervisor.keep("pressure", parts.pressure.run)
         parts.webhooks.start(parts.supervisor)
+        if self._seeds is not None:
+            parts.supervisor.keep("seed mailboxes", self._seeds.run)
         assert self._timetable is not None
         self._timetable.start()
         for door in self._doors:

@@ -159,7 +159,9 @@ def _secret_files(settings: Settings) -> Iterator[tuple[str, Path]]:
         if hook.secret_file is not None:
             yield f"alerts.webhooks.{hook.name}", hook.secret_file
     for seed in settings.seeds.mailboxes:
-        yield f"seeds.{seed.mailbox}", seed.password_file
+        login = seed.oauth2
+        files = [seed.password_file, *((login.refresh_token_file, login.client_secret_file) if login else ())]
+        yield from ((f"seeds.{seed.mailbox}", file) for file in files if file is not None)
     if settings.metrics.influx_token_file is not None:
         yield "metrics.influx_token_file", settings.metrics.influx_token_file
     for feed in settings.feeds:

@@ -32,11 +32,14 @@ from core.events import (
     OptInConfirmed,
     OptInRequested,
     OutageChanged,
+    PlacementStarted,
+    PlacementTested,
     RecordChanged,
     ReportUnverified,
     RuleChanged,
     SeedBlind,
     SeedPlaced,
+    SeedSighted,
     SourceRested,
     SourceReturned,
     StepChanged,
@@ -199,6 +202,12 @@ def _text(event: Event) -> str:  # one arm an event: a table of words
             return f"seed {event.mailbox}: found in {event.placement} (folder {event.folder or '–'})"
         case SeedBlind():
             return f"seed {event.mailbox} cannot be looked into: {event.problem}"
+        case SeedSighted():
+            return f"seed {event.mailbox} can be looked into again"
+        case PlacementStarted():
+            return f"placement test {event.test_id} sent to {len(event.copies)} seeds by {event.by}"
+        case PlacementTested():
+            return f"placement test {event.test_id} ended with {len(event.results)} outcomes"
         case DmarcReportStored():
             return (
                 f"DMARC report of {event.reporter} about {event.domain}: {event.counted:,} messages, "

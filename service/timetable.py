@@ -13,7 +13,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from apscheduler.executors.asyncio import AsyncIOExecutor
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
-from collectors.placement import SeedWatcher
 from core.lane import day_of
 from core.messages import Node
 from service.alerting import Alerting
@@ -34,7 +33,6 @@ class Timetable:
         parts: Parts,
         steps: Steps,
         alerting: Alerting,
-        seeds: SeedWatcher | None,
         metering: Metering,
         jobs: Sequence[Job],
     ) -> None:
@@ -53,10 +51,6 @@ class Timetable:
         self._every("old opens and clicks", 3600.0, lambda: parts.desk.forget(clock.now()))
         self._every("suppressions", max(1.0, 30 / hurry), lambda: parts.stores.suppressions.end_expired(clock.now()))
         self._every("frequency", 600.0, lambda: parts.stores.frequency.prune(day_of(clock.now())))
-        if seeds is not None:
-            watcher = seeds
-            self._every("seeds", parts.settings.seeds.poll_seconds, watcher.look)
-            self._every("missing seeds", max(1.0, 600 / hurry), lambda: watcher.missing(clock.now()))
         for job in jobs:
             self._every(job.name, job.seconds, job.work)
 

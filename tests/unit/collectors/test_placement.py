@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from email.utils import format_datetime
 
 import pytest
 
-from collectors.placement import SeedWatcher
+from collectors.placement.watch import SeedWatcher
 from core.clock import FixedClock, utc
 from core.errors import Unavailable
-from core.events import Delivered, Event, Placement, SeedBlind, SeedPlaced
+from core.events import Delivered, Event, Placement, SeedBlind, SeedPlaced, SeedSighted
 from core.lane import Attribution, Lane, Provider, SendingDomain, Source, Stream, Traffic
 from core.reply import Reply
 from core.state import FoundMail
@@ -49,6 +50,9 @@ class Shelf:
             yield self.mails[0]
             del self.mails[0]
 
+    async def wait(self, seconds: float, roused: asyncio.Event) -> None:
+        await roused.wait()
+
 
 class World:
     """One watcher with its log, clock and shelves."""
@@ -68,7 +72,7 @@ class World:
         return message_id
 
     def events(self) -> list[Event]:
-        return [e for e in self.log.all() if not isinstance(e, Delivered)]
+        return [e for e in self.log.all() if not isinstance(e, Delivered | SeedSighted)]
 
     def placements(self) -> list[tuple[MessageId, Placement]]:
         return [(e.message_id, e.placement) for e in self.log.all() if isinstance(e, SeedPlaced)]

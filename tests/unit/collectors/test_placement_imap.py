@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from collectors.placement_folders import choose_folders
-from collectors.placement_imap import MAX_HEADER, ImapMailbox
+from collectors.placement.folders import choose_folders
+from collectors.placement.imap import MAX_HEADER, ImapMailbox
 from config.model import Seed
 from core.errors import Unavailable
 from core.state import FoundMail

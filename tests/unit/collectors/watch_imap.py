@@ -76,6 +76,8 @@ class _Connection(socketserver.StreamRequestHandler):
         self.wfile.write(line.encode() + b"\r\n")
 
     def _search(self, command: str, folder: FolderScript) -> list[int]:
+        if sequence := re.fullmatch(r"UID SEARCH (\d+):\*", command):
+            return list(folder.mails)[int(sequence[1]) - 1 :]
         found = re.search(r"UID (\d+):(\*|\d+)", command.removeprefix("UID "))
         assert found, command
         last = max(folder.mails, default=0)

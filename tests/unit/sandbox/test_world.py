@@ -216,6 +216,7 @@ async def test_the_settings_are_complete_valid_and_name_files_that_only_the_owne
     assert len(loaded.seeds.mailboxes) == 8
     assert {s.port for s in loaded.seeds.mailboxes} == {bench.port + 1}
     for seed in loaded.seeds.mailboxes:
+        assert seed.password_file is not None
         assert seed.password_file.stat().st_mode & 0o077 == 0
     assert [p.name for p in load_plans(loaded)] == ["sandbox"]
     assert {r.signal for r in load_rules(loaded)} == {"complaint_rate", "hard_bounce_rate"}

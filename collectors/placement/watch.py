@@ -11,16 +11,17 @@ Nothing in a mailbox is ever changed.  Many mailboxes are looked into at once; o
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from email.errors import MessageError
 from email.parser import BytesHeaderParser
 from email.policy import compat32
 from email.utils import parsedate_to_datetime
 
+from collectors.placement.headers import facts_of
 from core.address import parse_address
-from core.errors import InvalidInput, Unavailable
-from core.events import Delivered, Event, Placement, SeedBlind, SeedPlaced
+from core.errors import InvalidInput, LoginRefused, Unavailable
+from core.events import Delivered, Event, Placement, SeedBlind, SeedPlaced, SeedSighted
 from core.lane import HOUR
 from core.ports import Clock, EventLog, MailboxSource
 from core.state import FoundMail
@@ -43,7 +44,8 @@ class _Waiting:
 
 
 class SeedWatcher:
-    """See the module.  `window_hours`: how long after delivery a mail may still turn up."""
+    """See the module.  `window_hours`: how long after delivery a mail may still turn up.
+    `trusted`: authserv-ids by mailbox, in place of its provider's known ones."""
 
     def __init__(
         self,
@@ -53,17 +55,20 @@ class SeedWatcher:
         log: EventLog,
         clock: Clock,
         window_hours: float = 48,
+        trusted: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
         self._sources = tuple(sources)
         self._signer = signer
         self._log = log
         self._clock = clock
         self._window = window_hours * HOUR
+        self._trusted = dict(trusted or {})
         self._blind: dict[str, SeedBlind] = {}
         self._looked_at: dict[str, float] = {}  # last look that worked, by mailbox
         self._waiting: list[_Waiting] = []
         self._outstanding: dict[MessageId, Delivered] = {}
         self._cursor = -1
+        self._restored = False
         self._by_address = {_normal(s.mailbox): s for s in self._sources}
 
     @property
@@ -71,16 +76,28 @@ class SeedWatcher:
         """Mailboxes that cannot be looked into now, with since when and why."""
         return tuple(self._blind.values())
 
+    @property
+    def sources(self) -> tuple[MailboxSource, ...]:
+        """The mailboxes."""
+        return self._sources
+
     async def look(self) -> None:
         """Look into every mailbox once."""
+        await self.settle()
+        async with asyncio.TaskGroup() as group:
+            for source in self._sources:
+                group.create_task(self.look_into(source))
+
+    async def settle(self) -> None:
+        """Place mails that were found before the log knew of their delivery."""
         for _ in range(len(self._waiting)):
             await self._place(self._waiting[0])  # which puts it behind when it has to wait on
             del self._waiting[0]
-        async with asyncio.TaskGroup() as group:
-            for source in self._sources:
-                group.create_task(self._look_into(source))
 
-    async def _look_into(self, source: MailboxSource) -> None:
+    async def look_into(self, source: MailboxSource) -> None:
+        """Look into one mailbox once.  Does not raise for what is wrong with the mailbox."""
+        if not self._restored:
+            await self._restore()
         began = self._clock.now()
         try:
             async for found in source.new_mail():
@@ -88,18 +105,35 @@ class SeedWatcher:
                 if message_id is not None:
                     await self._place(_Waiting(source, found, message_id, began))
         except Unavailable as error:
-            await self._went_blind(source, str(error))
+            await self._went_blind(source, str(error), login=isinstance(error, LoginRefused))
         else:
-            self._blind.pop(source.mailbox, None)
             self._looked_at[source.mailbox] = began
+            if self._blind.pop(source.mailbox, None) is not None:
+                seen = SeedSighted(at=self._clock.now(), mailbox=source.mailbox, provider=source.provider)
+                await self._log.append([seen])
 
-    async def _went_blind(self, source: MailboxSource, problem: str) -> None:
-        if source.mailbox not in self._blind:
+    async def _went_blind(self, source: MailboxSource, problem: str, *, login: bool) -> None:
+        before = self._blind.get(source.mailbox)
+        if before is None or before.login != login:
             event = SeedBlind(
-                at=self._clock.now(), mailbox=source.mailbox, provider=source.provider, problem=problem[:500]
-            )
-            await self._log.append([event])
+                at=self._clock.now(), mailbox=source.mailbox, provider=source.provider, problem=problem[:500],
+                login=login,
+            )  # fmt: skip
             self._blind[source.mailbox] = event
+            await self._log.append([event])
+
+    async def _restore(self) -> None:
+        """What was blind when an earlier process ended is told to be sighted again once it is."""
+        self._restored = True
+        ours = {source.mailbox for source in self._sources}
+        for logged in reversed(await self._log.recent(["SeedBlind", "SeedSighted"], _PAGE)):
+            match logged.event:
+                case SeedBlind() as event if event.mailbox in ours:
+                    self._blind.setdefault(event.mailbox, event)
+                case SeedSighted(mailbox=mailbox):
+                    self._blind.pop(mailbox, None)
+                case _:
+                    pass
 
     def _ours(self, found: FoundMail) -> MessageId | None:
         now = self._clock.now()
@@ -136,6 +170,7 @@ class SeedWatcher:
             placement=_placement(found),
             folder=found.folder,
             seconds=_seconds(found.headers, delivered.at, now),
+            facts=facts_of(found.headers, source.provider, self._trusted.get(source.mailbox, ())),
         )
         await self._log.append([placed])
         self._outstanding.pop(item.message_id, None)
