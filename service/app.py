@@ -102,7 +102,14 @@ class Service:
             no_feedback=frozenset({OTHER, *(row.name for row in providers if not row.complaint_feedback)}),
             clock=clock, on_change=lambda: control.gates_changed(),
         )  # fmt: skip
-        steps = Steps(plans=plans, allowances=stores.allowances, counters=stores.counters, log=stores.log, clock=clock)
+        steps = Steps(
+            plans=plans,
+            allowances=stores.allowances,
+            counters=stores.counters,
+            log=stores.log,
+            clock=clock,
+            words={rule.name: rule.warmup for rule in rules},
+        )
         control = Control(
             controls=stores.controls, allowances=stores.allowances, projector=projector, steps=steps, clock=clock,
             on_change=lambda: service._gates_changed(),

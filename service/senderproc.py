@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable
 from typing import IO
 
-from config.load import load_plans, load_providers
+from config.load import load_plans, load_providers, load_rules
 from config.model import Settings
 from config.tokens import load_token_keys
 from core.clock import SystemClock
@@ -90,7 +90,14 @@ async def serve(orders: bytes, words: asyncio.StreamReader) -> None:
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     stores = await open_stores(settings.storage.url)
     plans, providers = load_plans(settings), load_providers()
-    steps = Steps(plans=plans, allowances=stores.allowances, counters=stores.counters, log=stores.log, clock=clock)
+    steps = Steps(
+        plans=plans,
+        allowances=stores.allowances,
+        counters=stores.counters,
+        log=stores.log,
+        clock=clock,
+        words={rule.name: rule.warmup for rule in load_rules(settings)},
+    )
     control = Control(
         controls=stores.controls, allowances=stores.allowances, projector=heard, clock=clock,
         steps=LaneStarter(steps, stores.leases, node), on_change=lambda: sending.dispatcher.wake(),

@@ -156,7 +156,12 @@ class _Simulation:
             no_feedback=frozenset(p.name for p in providers if not p.complaint_feedback), monotonic=lambda: 0.0,
         )  # fmt: skip
         self._steps = Steps(
-            plans=[self._plan], allowances=stores.allowances, counters=stores.counters, log=stores.log, clock=clock
+            plans=[self._plan],
+            allowances=stores.allowances,
+            counters=stores.counters,
+            log=stores.log,
+            clock=clock,
+            words={rule.name: rule.warmup for rule in request.rules},
         )
         self._control: Control | None = Control(
             controls=stores.controls, allowances=stores.allowances, projector=self._projector, steps=self._steps,

@@ -6,7 +6,8 @@ Steps are never skipped upwards.  `Steps` reads figures, writes states; run it u
 share a database.  A second call on the same day changes nothing.
 
 In this order: long silence re-warms or decays · a block (half of the attempts refused for reputation) starts over ·
-reputation replies beyond the plan's rate, or a gate that the monitor closed over this lane, halve the cap · any other
+reputation replies beyond the plan's rate, or a gate that the monitor closed over this lane, halve the cap (rules may
+say otherwise: warmup.words) · any other
 closing, deferrals beyond the plan's rate, seeds in the spam folder, or too little mail hold it.  A person's hold
 (warmup.operator) keeps a lane from rising while it lasts, and never from falling.
 """
@@ -16,16 +17,19 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from types import MappingProxyType
 
 from config.tables import Plan
 from core.errors import StorageConflict
-from core.events import GateChanged, GateState, StepChanged, StepMove
-from core.lane import DAY, HOUR, Lane, Scope
+from core.events import GateChanged, RuleChanged, StepChanged, StepMove
+from core.lane import DAY, HOUR, Lane
 from core.metrics import Metric
 from core.ports import Allowances, Clock, Counters, EventLog
 from core.state import CounterKey, StepState
 from warmup.days import local_day, plan_day
-from warmup.ramp import FULL_DAYS, OTHER, Ramp, is_other, plan_for, plan_lane, ramp_of
+from warmup.ramp import FULL_DAYS, Ramp, plan_for, plan_lane, ramp_of
+from warmup.words import KINDS, Closing, closings_of
 
 BLOCKED_SHARE = 0.5  # of a day's first attempts: the provider has shut the door
 FEWEST_BLOCKS = 2  # one refusal is an accident
@@ -35,14 +39,6 @@ FEWEST_SEEDS = 2
 LOOK_BACK_DAYS = 15  # enough for seven sending days with a pause between
 PEAK_DAYS = 7
 HOURS_A_DAY = int(DAY // HOUR)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Closing:
-    """A gate over this lane closed that day.  `own`: the monitor closed it, and its scope names the lane's parts."""
-
-    scope: str
-    own: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +95,7 @@ def _decide(state: StepState, ramp: Ramp, plan: Plan, figures: DayFigures, today
     half = ramp.step_under(height / 2)
     sent, step = figures.attempted, state.step
     block_rate = figures.blocked / max(1, sent)
-    own = [c.scope for c in figures.closings if c.own]
+    own = [c.text for c in figures.closings if c.own]
     if idle >= plan.idle_rewarm_days:
         return _back(state, 0, f"no mail for {idle} days: warmed again from the beginning")
     if idle > FULL_DAYS:
@@ -112,14 +108,14 @@ def _decide(state: StepState, ramp: Ramp, plan: Plan, figures: DayFigures, today
     if figures.blocked >= FEWEST_BLOCKS and block_rate > plan.max_block_rate:
         return _back(state, half, f"{block_rate:.1%} refused for reputation, limit {plan.max_block_rate:.1%}")
     if own:
-        return _back(state, half, f"the gate closed over {own[0]}")
+        return _back(state, half, own[0])
     if figures.complained >= FEWEST_COMPLAINTS and figures.complained > plan.max_complaint_rate * figures.delivered:
         rate = figures.complained / max(1, figures.delivered)
         return _back(state, half, f"{rate:.2%} complained, limit {plan.max_complaint_rate:.2%}")
     if figures.bounced >= FEWEST_BOUNCES and figures.bounced / sent > plan.max_bounce_rate:
         return StepMove.HELD, step, f"{figures.bounced / sent:.1%} bounced, limit {plan.max_bounce_rate:.1%}"
     if figures.closings:
-        return StepMove.HELD, step, f"the gate closed over {figures.closings[0].scope}"
+        return StepMove.HELD, step, figures.closings[0].text
     if figures.deferred / sent > plan.max_deferral_rate:
         return StepMove.HELD, step, f"{figures.deferred / sent:.0%} deferred, limit {plan.max_deferral_rate:.0%}"
     seeds = figures.seeds_inbox + figures.seeds_spam
@@ -160,6 +156,7 @@ class Steps:
         log: EventLog,
         clock: Clock,
         lanes: Callable[[], Iterable[Lane]] = tuple,
+        words: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self._plans = tuple(plans)
         self._allowances = allowances
@@ -167,6 +164,7 @@ class Steps:
         self._log = log
         self._clock = clock
         self._lanes = lanes
+        self._words = words
 
     async def run_day(self, now: float | None = None) -> int:
         """Move every lane whose step is of an earlier day; start the lanes that `lanes()` names.  How many moved."""
@@ -199,7 +197,7 @@ class Steps:
         first_day = min(state.day for state in states) - LOOK_BACK_DAYS
         counters = await self._counters.load(first_day * HOURS_A_DAY)
         counted: dict[str, Sums] = {}  # by time zone
-        closed = await self._closed(min(state.day for state in states) - 1)
+        said = await self._said()
         moved = 0
         for state in states:
             plan = plan_for(self._plans, state.lane)
@@ -207,7 +205,9 @@ class Steps:
                 continue  # its plan was removed: nothing limits it any more
             if plan.time_zone not in counted:
                 counted[plan.time_zone] = by_lane_and_day(counters, plan.time_zone)
-            figures = figures_of(state, counted[plan.time_zone].get(state.lane, {}), closed, plan.time_zone)
+            day_at = partial(local_day, plan.time_zone)
+            closings = closings_of(said, state.lane, state.day, day_at, self._words)
+            figures = figures_of(state, counted[plan.time_zone].get(state.lane, {}), closings)
             try:
                 await self._allowances.put_step(*next_step(state, plan, figures, now), before=state)
             except StorageConflict:
@@ -215,16 +215,10 @@ class Steps:
             moved += 1
         return moved
 
-    async def _closed(self, since_day: int) -> list[GateChanged]:
-        """Closings of gates from that day on, newest first.  Bounded to 500 moves of gates."""
-        recent = await self._log.recent(["GateChanged"], 500)
-        return [
-            logged.event
-            for logged in recent
-            if isinstance(logged.event, GateChanged)
-            and logged.event.after in (GateState.PAUSED, GateState.HARD_STOPPED)
-            and logged.event.at >= since_day * DAY
-        ]
+    async def _said(self) -> list[GateChanged | RuleChanged]:
+        """What gates and rules said, newest first.  Bounded to 1,000 moves."""
+        recent = await self._log.recent(KINDS, 1000)
+        return [logged.event for logged in recent if isinstance(logged.event, GateChanged | RuleChanged)]
 
 
 Sums = dict[Lane, dict[int, dict[str, int]]]
@@ -243,16 +237,11 @@ def by_lane_and_day(counters: Mapping[CounterKey, int], zone: str = "UTC") -> Su
 
 
 def figures_of(
-    state: StepState, days: Mapping[int, Mapping[str, int]], closed: Sequence[GateChanged], zone: str = "UTC"
+    state: StepState, days: Mapping[int, Mapping[str, int]], closings: tuple[Closing, ...] = ()
 ) -> DayFigures:
     """The figures of `state.day`, with the peak of the last seven days on which the lane sent."""
     day = days.get(state.day, {})
     sent = sorted((d, n) for d, sums in days.items() if (n := sums.get(Metric.ATTEMPTED, 0)) > 0)
-    closings = [
-        Closing(scope=event.scope.key, own=event.by == "guard" and _names_lane(event.scope))
-        for event in closed
-        if local_day(zone, event.at) == state.day and _touches(event.scope, state.lane)
-    ]
     return DayFigures(
         attempted=day.get(Metric.ATTEMPTED, 0),
         deferred=day.get(Metric.DEFERRED, 0),
@@ -262,20 +251,7 @@ def figures_of(
         complained=day.get(Metric.COMPLAINED, 0),
         seeds_inbox=day.get(Metric.SEED_INBOX, 0),
         seeds_spam=day.get(Metric.SEED_SPAM, 0),
-        closings=tuple(closings),
+        closings=closings,
         peak=max((n for _, n in sent[-PEAK_DAYS:]), default=0),
         last_sent_day=sent[-1][0] if sent else 0,
-    )
-
-
-def _names_lane(scope: Scope) -> bool:
-    return bool(scope.source or scope.sending_domain or scope.provider)
-
-
-def _touches(scope: Scope, lane: Lane) -> bool:
-    provider = OTHER if is_other(scope.provider) else scope.provider
-    return (
-        scope.source in ("", lane.source)
-        and scope.sending_domain in ("", lane.sending_domain)
-        and provider in ("", lane.provider)
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -10,13 +11,14 @@ from hypothesis import strategies as st
 
 from config.tables import Plan
 from core.clock import FixedClock
-from core.events import StepMove
-from core.lane import Attribution, cohort_of, day_of
+from core.events import Evidence, RuleChanged, StepMove
+from core.lane import Attribution, Scope, cohort_of, day_of
 from core.metrics import Metric
 from core.state import CounterKey
 from tests.unit.warmup.world import DAY, MIDNIGHT, NOON, Memory, closing, lane, plan, state, traffic
 from warmup.ramp import ramp_of
-from warmup.steps import Closing, DayFigures, Steps, first_step, next_step
+from warmup.steps import DayFigures, Steps, first_step, next_step
+from warmup.words import Closing
 
 TOMORROW = MIDNIGHT + DAY + 60
 PLAN = plan()
@@ -215,3 +217,55 @@ async def test_a_closing_of_an_earlier_day_is_not_held_against_this_one() -> Non
     await memory.append([closing(NOON - DAY, provider="gmail")])
     await steps_over(memory).run_day(TOMORROW)
     assert memory.moves()[-1].move is M.ADVANCED
+
+
+def found(at: float, *, firing: bool = True, action: str = "hold_warmup", **scope: Any) -> RuleChanged:
+    return RuleChanged(
+        at=at, rule="deferrals", scope=Scope(**scope), firing=firing, action=action, reason="x", evidence=None
+    )
+
+
+@pytest.mark.parametrize(
+    ("events", "move"),
+    [
+        ([found(NOON, provider="gmail")], M.HELD),
+        ([found(NOON - 5 * DAY, sending_domain="news.example")], M.HELD),  # it still fires
+        ([found(NOON, provider="gmail", action="step_back")], M.STEPPED_BACK),
+        ([found(NOON, provider="yahoo")], M.ADVANCED),
+        ([found(NOON, provider="gmail", action="alert")], M.ADVANCED),
+        ([found(NOON - 3 * DAY, provider="gmail"), found(NOON - DAY, provider="gmail", firing=False)], M.ADVANCED),
+        ([found(NOON - 3 * DAY, provider="gmail"), found(NOON, provider="gmail", firing=False)], M.HELD),
+    ],
+)
+async def test_a_rule_without_a_gate_holds_or_sends_back_the_lanes_it_touches_while_it_fires(
+    events: list[RuleChanged], move: StepMove
+) -> None:
+    memory = Memory(sums=counts(MIDNIGHT, Metric.ATTEMPTED, 150))
+    memory.states[lane()] = state(cap=150, step=1)
+    await memory.append(events)
+    await steps_over(memory).run_day(TOMORROW)
+    assert memory.moves()[-1].move is move
+    if move is not M.ADVANCED:
+        assert "rule deferrals" in memory.moves()[-1].reason
+
+
+@pytest.mark.parametrize(
+    ("word", "move"),
+    [
+        ("repeat", M.HELD),
+        ("hold", M.HELD),
+        ("none", M.ADVANCED),
+        ("step_back", M.STEPPED_BACK),
+        ("auto", M.STEPPED_BACK),
+    ],
+)
+async def test_a_rule_says_what_its_closing_does_to_the_warm_up(word: str, move: StepMove) -> None:
+    memory = Memory(sums=counts(MIDNIGHT, Metric.ATTEMPTED, 150))
+    memory.states[lane()] = state(cap=150, step=1)
+    evidence = Evidence(rule="b", numerator=9, denominator=99, threshold=0.02, e_value=1e4, limit=365, since=1)
+    await memory.append([replace(closing(NOON, by="guard", provider="gmail"), evidence=evidence)])
+    steps = Steps(
+        plans=(PLAN,), allowances=memory, counters=memory, log=memory, clock=FixedClock(NOON), words={"b": word}
+    )
+    await steps.run_day(TOMORROW)
+    assert memory.moves()[-1].move is move
