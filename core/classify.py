@@ -186,8 +186,8 @@ _BY_STATUS: tuple[tuple[str, BounceClass], ...] = (
 )  # fmt: skip
 _BY_CODE = {
     421: _C.REMOTE_ERROR, 450: _C.REMOTE_ERROR, 451: _C.REMOTE_ERROR, 452: _C.MAILBOX_FULL, 500: _C.FORMAT, 501: _C.FORMAT,
-    502: _C.FORMAT, 503: _C.FORMAT, 521: _C.NO_MAIL_HOST, 523: _C.TOO_LARGE, 530: _C.TLS_REQUIRED, 552: _C.MAILBOX_FULL,
-    556: _C.NO_MAIL_HOST,
+    502: _C.FORMAT, 503: _C.FORMAT, 521: _C.NO_MAIL_HOST, 523: _C.TOO_LARGE, 530: _C.TLS_REQUIRED, 534: _C.AUTH_FAILED,
+    535: _C.AUTH_FAILED, 552: _C.MAILBOX_FULL, 556: _C.NO_MAIL_HOST,
 }  # fmt: skip
 _MEMORY = 50_000  # remembered answers; forgotten all at once when full
 

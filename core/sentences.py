@@ -123,7 +123,9 @@ class Language:
             if self._unspaced_words is not None:
                 low = self._unspaced_words.sub(r" \g<0> ", low)
         if "@" in low:  # whole, before its hyphens make words of it
-            low = " ".join(["@" if "@" in word else word for word in low.split()])
+            low = " ".join(
+                [w if "@" not in w else "@" if ":" not in w or w[-1] == ":" else _address(w) for w in low.split()]
+            )
         spaced = low.encode("utf-8", "replace").translate(_SEPARATE, _APOSTROPHE).decode("utf-8", "replace")
         return "".join(map(self._symbols.__getitem__, spaced.split()))
 
@@ -185,6 +187,12 @@ class Language:
         every = [symbol for word, symbol in self._symbols.items() if word.startswith(stem) and symbol >= "\u0100"]
         every += [symbol for other, symbol in self._symbols.stems.items() if other.startswith(stem)]
         return f"[{''.join(sorted(set(every)))}]"
+
+
+def _address(word: str) -> str:
+    """The symbol of an address, and what follows its colon: `(ann@shop.example:blocked)`."""
+    _, colon, rest = word.rpartition("@")[2].partition(":")
+    return f"{ADDRESS} {rest}" if colon else ADDRESS
 
 
 def _lexemes(sentence: str) -> list[str]:

@@ -28,9 +28,11 @@ SPARED = {"quota", "rate", "reputation", "policy", "authentication", "infrastruc
 
 @pytest.mark.parametrize("line", SENTENCES)
 def test_only_a_sentence_that_says_so_suppresses(line: str) -> None:
-    sign, _, reply = line.partition(" ")
+    sign, _, told = line.partition(" ")
+    reply, _, meaning = told.partition("\t")
     diagnosis = default_classifier().classify(parse_reply(reply, Stage.REPORT))
     assert diagnosis.suppresses is (sign == "+"), diagnosis
+    assert meaning in ("", diagnosis.group, diagnosis.bounce_class)
 
 
 # facts of the field: the same code, another meaning
