@@ -1,15 +1,18 @@
 """One TCP connection as the transport needs it: write, flush, read what came, begin TLS, hang up.
 
-Contract: `flush` returns when no byte is left in our hands (in plain text exactly; under TLS the last records may
-still wait below), so that "the final dot was sent" can be told from "it was not".  `read` gives b"" once the
-connection is gone, after everything that came before; `why` then says how it went.  A host that sends more than
-MAX_PENDING unread bytes is cut off.  asyncio's StreamReader is not used because it hides whether bytes are pending,
-which STARTTLS must know (RFC 3207, injected plain text), and because it drops what came before a reset.
+Contract: waits end by TimeoutError at their deadline (the loop's time); one timer serves all waits of a connection,
+because to make and cancel one for each reply costs more than to read it.  `flush` returns when no byte is left in our
+hands (in plain text exactly; under TLS the last records may still wait below), so that "the final dot was sent" can be
+told from "it was not".  `read` gives b"" once the connection is gone, after everything that came before; `why` then
+says how it went.  A host that sends more than MAX_PENDING unread bytes is cut off.  asyncio's StreamReader is not used
+because it hides whether bytes are pending, which STARTTLS must know (RFC 3207, injected plain text), and because it
+drops what came before a reset.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 import ssl
 from typing import cast
 
@@ -27,6 +30,8 @@ class Channel(asyncio.Protocol):
         self._eof = False
         self._stuffed = False
         self._waiter: asyncio.Future[None] | None = None
+        self._deadline = math.inf
+        self._timer: asyncio.TimerHandle | None = None
 
     # asyncio's side
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -49,6 +54,9 @@ class Channel(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self.gone = True
         self.why = self.why or (str(exc) if exc is not None else "closed")
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         self._wake()
 
     def pause_writing(self) -> None:
@@ -76,16 +84,16 @@ class Channel(asyncio.Protocol):
             # one write, one segment for a small message: TCP_NODELAY would send each chunk by itself
             self._transport.write(chunks[0] if len(chunks) == 1 else b"".join(chunks))
 
-    async def flush(self) -> bool:
+    async def flush(self, deadline: float = math.inf) -> bool:
         """Wait until everything was handed to the network.  False when the connection broke before."""
         while self._stuffed and not self.gone:
-            await self._wait()
+            await self._wait(deadline)
         return not self._stuffed and not self.gone
 
-    async def read(self) -> bytes:
+    async def read(self, deadline: float = math.inf) -> bytes:
         """What came, at once or when it comes; b"" at the end."""
         while not self.pending:
-            await self._wait()
+            await self._wait(deadline)
         data = bytes(self._buffer)
         self._buffer.clear()
         return data
@@ -111,9 +119,9 @@ class Channel(asyncio.Protocol):
             return
         self._transport.close()
         try:
-            async with asyncio.timeout(timeout):
-                while not self.gone:
-                    await self._wait()
+            deadline = asyncio.get_running_loop().time() + timeout
+            while not self.gone:
+                await self._wait(deadline)
         except TimeoutError:
             self.abort()
 
@@ -122,13 +130,30 @@ class Channel(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
-    async def _wait(self) -> None:
+    async def _wait(self, deadline: float) -> None:
         assert self._waiter is None, "one task at a time speaks on a connection"
-        self._waiter = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        self._waiter = loop.create_future()
+        self._deadline = deadline
+        if deadline < math.inf and (self._timer is None or self._timer.when() > deadline):
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer = loop.call_at(deadline, self._ring)
         try:
             await self._waiter
         finally:
             self._waiter = None
+
+    def _ring(self) -> None:
+        """The timer's instant has come; the wait that set it may be over and another one run by now."""
+        self._timer = None
+        if self._waiter is None or self._waiter.done() or self._deadline == math.inf:
+            return
+        loop = self._waiter.get_loop()
+        if self._deadline > loop.time():
+            self._timer = loop.call_at(self._deadline, self._ring)
+        else:
+            self._waiter.set_exception(TimeoutError())
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():

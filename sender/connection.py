@@ -144,8 +144,7 @@ class SmtpConnection:
             # the time-out is over the whole reply: a host that drips bytes gains nothing by it
             deadline = min(end, waiting_since + self._delivery.command_timeout_seconds)
             try:
-                async with asyncio.timeout_at(deadline):
-                    data = await self._channel.read()
+                data = await self._channel.read(deadline)
             except TimeoutError:
                 commands = self._session.lost(f"no answer within {deadline - waiting_since:.0f} s")
                 continue
@@ -159,9 +158,8 @@ class SmtpConnection:
         loop = asyncio.get_running_loop()
         allowed = self._delivery.command_timeout_seconds + size / SLOWEST_BYTES_PER_SECOND
         try:
-            async with asyncio.timeout_at(min(end, loop.time() + allowed)):
-                if await self._channel.flush():
-                    return self._session.flushed()
+            if await self._channel.flush(min(end, loop.time() + allowed)):
+                return self._session.flushed()
         except TimeoutError:
             return self._session.lost(f"the host took longer than {allowed:.0f} s to read it")
         said = await self._channel.read()  # a host may refuse a message in mid-stream and close

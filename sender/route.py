@@ -17,7 +17,7 @@ from __future__ import annotations
 import random
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import groupby
 
 from config.model import Relay
@@ -60,11 +60,21 @@ class Unroutable:
     retry_after: float
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Way:
+    """What an MX set says: its hosts in groups of the same preference, whose order within is drawn at each turn."""
+
+    provider: Provider
+    site: Site
+    groups: tuple[tuple[str, ...], ...]
+
+
 @dataclass(slots=True, kw_only=True)
 class _Record:
     """What is known of one domain."""
 
     mx: tuple[MxHost, ...] = ()
+    way: _Way | None = None
     found_at: float = float("-inf")
     passage: Passage | None = None
     failures: int = 0
@@ -98,14 +108,15 @@ class Router:
         record = await self._found(domain, now)
         if relay is not None:
             name = f"relay:{relay.name}"
-            provider = Provider(name) if isinstance(record, Unroutable) else self._way(record.mx).provider
+            provider = Provider(name) if isinstance(record, Unroutable) else self._way(record).provider
             passage = Passage(relay=relay.name, domain=domain)
             return Route(provider=provider, site=Site(name), hosts=(relay.host,), passage=passage)
         if isinstance(record, Unroutable):
             return record
         if record.passage is None:
             record.passage = await self._passage(domain, record.mx)
-        return replace(self._way(record.mx), passage=record.passage)
+        way = self._way(record)
+        return Route(provider=way.provider, site=way.site, hosts=self._in_order(way.groups), passage=record.passage)
 
     async def _found(self, domain: str, now: float) -> _Record | Unroutable:
         record = self._known.setdefault(domain, _Record())
@@ -125,7 +136,7 @@ class Router:
             if not found:
                 return self._unknown(record, f"{domain} has neither MX nor address records")
             record.mx = tuple(sorted(found, key=lambda m: (m.preference, m.host))[:MAX_HOSTS])
-            record.passage = None
+            record.passage = record.way = None
             record.found_at = now
             record.failures = record.missing = 0
         return record
@@ -146,15 +157,27 @@ class Router:
                 return provider
         return None
 
-    def _way(self, mx: Sequence[MxHost]) -> Route:
+    def _way(self, record: _Record) -> _Way:
+        if record.way is None:
+            groups = tuple(
+                tuple(dict.fromkeys(m.host.lower().rstrip(".") for m in equals))
+                for _, equals in groupby(record.mx, key=lambda m: m.preference)
+            )
+            hosts = sorted({name for group in groups for name in group})
+            site = Site(",".join(hosts))
+            provider = self.provider_of(hosts) or Provider(f"other:{site}")
+            record.way = _Way(provider=provider, site=site, groups=groups)
+        return record.way
+
+    def _in_order(self, groups: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
+        if len(groups) == 1 and len(groups[0]) == 1:
+            return groups[0]
         hosts: list[str] = []
-        for _, equals in groupby(mx, key=lambda m: m.preference):
-            names = [m.host.lower().rstrip(".") for m in equals]
+        for group in groups:
+            names = list(group)
             self._rng.shuffle(names)
             hosts += names
-        site = Site(",".join(sorted(set(hosts))))
-        provider = self.provider_of(hosts) or Provider(f"other:{site}")
-        return Route(provider=provider, site=site, hosts=tuple(dict.fromkeys(hosts)))
+        return tuple(dict.fromkeys(hosts))
 
     def _final(self, domain: str, bounce_class: BounceClass, status: str, text: str) -> Unroutable:
         reply = Reply(

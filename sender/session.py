@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import lru_cache
 from typing import TypeAlias
 
 from core.reply import Reply, Stage, parse_reply
@@ -21,6 +22,9 @@ from core.state import Envelope
 from sender.login import Login, Mechanism, choose
 from sender.session_table import OPENING, TABLE, WHERE, Input, State
 from sender.wire import BrokenReply, Capabilities, ReplyReader, crlf, dot_stuffed, is_path, parse_capabilities
+
+
+_reply = lru_cache(maxsize=256)(parse_reply)  # a host says the same few things again and again
 
 
 class Tls(StrEnum):
@@ -99,7 +103,8 @@ class SmtpSession:
             if lines is None:
                 break
             self._lines = lines
-            reply = parse_reply(lines, WHERE[self.state][0])
+            stage = WHERE[self.state][0]
+            reply = _reply(lines[0], stage) if len(lines) == 1 else parse_reply(lines, stage)
             self._step(self._kind(reply), reply)
         return self._take()
 
