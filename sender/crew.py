@@ -78,6 +78,10 @@ class Crew:
         count = len(fit)
         while count < needed and self._hire(source, place, pile, urgent=urgent):
             count += 1
+        if urgent and not idle and count == len(fit):
+            # no connection more is to be had: one that serves others looks again
+            for line in [line for line in fit if not line.urgent_only][:1]:
+                line.give_way()
         return min(messages, count * BATCH)
 
     def ended(self, line: Line, *, failed: bool) -> None:

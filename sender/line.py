@@ -12,6 +12,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -31,6 +33,8 @@ from sender.trouble import Outcome, Stops, Verdict, judge
 
 logger = logging.getLogger("penstock.sender")
 BATCH = 20  # rows claimed at once on an open connection
+MAX_BATCH = 100  # where much waits and the host is fast: a claim costs a commit
+BATCH_SECONDS = 0.4  # real seconds that a larger batch may take, by the pace of the one before
 NARROW_BATCH = 4  # while the pair recovers from trouble
 LEASE_SHARE = 0.7  # a message is begun only while so much of its lease is left; the transport takes 2/3 at most
 
@@ -73,6 +77,8 @@ class Line:
         self._site_open = ""
         self._passage = FREE_PASSAGE
         self._sent = 0
+        self._pace = BATCH_SECONDS / BATCH  # real seconds a message
+        self._gives_way = False
         self._call = asyncio.Event()
         self.source = source
         self.place: Place = (pile.group.sending_domain, pile.group.site)
@@ -84,6 +90,10 @@ class Line:
     def call(self) -> None:
         """There may be work."""
         self._call.set()
+
+    def give_way(self) -> None:
+        """Something more urgent waits for this place: give back what is claimed and look again."""
+        self._gives_way = True
 
     def dismiss(self) -> None:
         """Finish the message in hand, give the others back, hang up."""
@@ -131,6 +141,7 @@ class Line:
         tools = self._tools
         await tools.settler.room()
         now = tools.clock.now()
+        self._gives_way = False
         fresh, retries = self._shares(pick)
         leases = await tools.queue.claim(Claim(
             group=pick.pile.group, lane=pick.traffic.lane, node=tools.node, fresh=fresh, retries=retries, now=now,
@@ -145,8 +156,14 @@ class Line:
             return
         if len(leases) < fresh + retries:
             self._foreman.wake()  # some were suppressed, or others took them: look again
+        began = time.monotonic()
+        await self._work_off(leases, pick)
+        self._pace = max(1e-6, (time.monotonic() - began) / len(leases))
+
+    async def _work_off(self, leases: Sequence[Leased], pick: Pick) -> None:
+        tools = self._tools
         for index, lease in enumerate(leases):
-            if self._must_stop(pick.traffic, lease):
+            if self._must_stop(pick.traffic, lease) or (index and self._gives_way):
                 await tools.queue.release(leases[index:])
                 self._foreman.wake()
                 return
@@ -171,7 +188,9 @@ class Line:
         room = 1
         if self._connection is not None:
             recovering = self._tools.rest.width(self.source, self.place[1], 2) < 2
-            room = min(NARROW_BATCH if recovering else BATCH, max(1, self._per_connection - self._sent))
+            # a tenth of what waits, so that other lines of the place find work, and no more than is done in a moment
+            fair = min(MAX_BATCH, self._tools.board.rows_at(self.place) // 10, int(BATCH_SECONDS / self._pace))
+            room = min(NARROW_BATCH if recovering else max(BATCH, fair), max(1, self._per_connection - self._sent))
         room = min(room, pick.messages)
         retries = min(pick.retries, max(room - pick.fresh, (room + 1) // 2))
         return min(pick.fresh, room - retries), retries

@@ -23,7 +23,6 @@ from sender.login import Login, Mechanism, choose
 from sender.session_table import OPENING, TABLE, WHERE, Input, State
 from sender.wire import BrokenReply, Capabilities, ReplyReader, crlf, dot_stuffed, is_path, parse_capabilities
 
-
 _reply = lru_cache(maxsize=256)(parse_reply)  # a host says the same few things again and again
 
 

@@ -1,7 +1,8 @@
 """Writes outcomes, many in one transaction, none held back.
 
 Contract: `put` takes a settlement over; it is written as soon as the write before it has ended, together with whatever
-came in meanwhile (group commit), so an outcome waits for nothing but the disk.  A write that fails is tried again until
+came in meanwhile (group commit), so an outcome waits for nothing but the disk; while many come, two writes begin at
+least GATHER seconds apart.  A write that fails is tried again until
 it goes through: an outcome that was lost would mean a second mail to the same person.  Meanwhile `room` lets no one
 send on: with more than MAX_WAITING outcomes unwritten, sending stops.
 """
@@ -17,6 +18,7 @@ from core.state import Settlement
 logger = logging.getLogger("penstock.sender")
 MAX_WAITING = 100
 BATCH = 200
+GATHER = 0.02  # real seconds; a commit costs as much as sending a message, so one an outcome would halve the rate
 _FIRST_WAIT = 0.1  # real seconds
 _LONGEST_WAIT = 5.0
 
@@ -53,8 +55,13 @@ class Settler:
     async def run(self) -> None:
         """Write for ever."""
         wait = _FIRST_WAIT
+        loop = asyncio.get_running_loop()
+        again = 0.0
         while True:
             await self._came.wait()
+            if (early := again - loop.time()) > 0 and len(self._waiting) < MAX_WAITING // 2:
+                await asyncio.sleep(early)
+            again = loop.time() + GATHER
             batch = self._waiting[:BATCH]
             del self._waiting[: len(batch)]
             self._writing = len(batch)
