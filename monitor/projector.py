@@ -13,7 +13,7 @@ from the last moment at which the log's head was reached, so a projector that st
 from __future__ import annotations
 
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
@@ -23,33 +23,27 @@ from config.rules import GATING
 from config.tables import Rule
 from core.errors import StorageConflict
 from core.events import (
-    Bounced,
-    BounceReceived,
-    ComplaintReceived,
-    Deferred,
     Event,
-    Evidence,
     GateChanged,
     GateState,
     Logged,
     RuleChanged,
 )
-from core.lane import DAY, cohort_of, day_of
+from core.lane import DAY, Scope, cohort_of, day_of
 from core.ports import Clock, Controls, Counters, EventLog
 from core.state import CounterKey, Gate
 from monitor import guard, listing, operator
-from monitor.counters import counted, fold
+from monitor.counters import fold
 from monitor.evidence import DelayEnvelope
 from monitor.findings import LOOK_BACK, Findings
 from monitor.findings import step as step_finding
+from monitor.narrowing import close_parts, narrow_scopes
 from monitor.rules import Level, RuleTally, Verdict
+from monitor.samples import SAMPLED, Samples
 from monitor.signals import SIGNALS
 
 CURSOR = "monitor"
 BATCH = 2000
-SAMPLES = 5
-SAMPLE_TEXT = 200
-_SAMPLED = (Bounced, BounceReceived, ComplaintReceived, Deferred)
 
 
 class Monotonic(Protocol):
@@ -100,7 +94,7 @@ class Projector:
         self._counters: Counter[CounterKey] = Counter()
         self._tallies: dict[str, RuleTally] = {}
         self._gates: dict[tuple[str, str], Gate] = {}
-        self._samples: dict[tuple[str, str], deque[str]] = {}
+        self._samples = Samples()
         self._forgiven: dict[tuple[str, str], tuple[float, int, int]] = {}
         self._loud: dict[tuple[str, str], Verdict] = {}
         self._findings = Findings()
@@ -168,12 +162,12 @@ class Projector:
         }
         told = await self._log.recent([RuleChanged.__name__], LOOK_BACK)
         self._findings = Findings(e.event for e in reversed(told) if isinstance(e.event, RuleChanged))
-        self._counters, self._samples, self._loud = Counter(), {}, {}
+        self._counters, self._samples, self._loud = Counter(), Samples(), {}
         self._add(stored)
         await self._read_gates()
-        recent = await self._log.recent([kind.__name__ for kind in _SAMPLED], 500)
+        recent = await self._log.recent([kind.__name__ for kind in SAMPLED], 500)
         for logged in reversed(recent):
-            self._keep_sample(logged.event)
+            self._samples.keep(logged.event, self._tallies)
         self._day = day_of(now)
         self._loaded = True
         self._on_change()
@@ -212,13 +206,15 @@ class Projector:
         if reread:
             self._forgive(events, now)
         for event in events:
-            self._keep_sample(event)
+            self._samples.keep(event, self._tallies)
             if isinstance(event, RuleChanged):
                 self._findings.note(event)
+        touched |= self._keep_apart(now)
         moves = self._judge(touched, now)
         if moves and not reread:
             # an operator may have spoken since; his gates win, and his events are in the next batch
             await self._read_gates()
+            touched |= self._keep_apart(now)
             moves = self._judge(touched, now)
         told = self._tell(touched, now)
         before, after = self._cursor, batch[-1].seq if batch else self._cursor
@@ -241,6 +237,14 @@ class Projector:
             self._findings.note(finding)
         if reread or self._gates != known:
             self._on_change()
+
+    def _keep_apart(self, now: float) -> set[tuple[str, str]]:
+        """The parts that gates of theirs judge, as the gates now stand; what has other counts for it."""
+        return {
+            (key, name)
+            for name, tally in self._tallies.items()
+            for key in tally.keep_apart(narrow_scopes(self._gates.values(), tally.rule, now), self._counters)
+        }
 
     def _judge(self, touched: set[tuple[str, str]], now: float) -> list[tuple[Gate, Event]]:
         """Moves of every gate that new counts or the time may have changed."""
@@ -265,8 +269,13 @@ class Projector:
             if verdict.level is Level.QUIET:
                 self._loud.pop((scope_key, rule_name), None)
             else:
-                verdict = replace(verdict, evidence=self._with_samples(verdict.evidence, scope_key, rule_name))
+                verdict = replace(verdict, evidence=self._samples.with_evidence(verdict.evidence, scope, rule_name))
                 self._loud[scope_key, rule_name] = verdict
+            parts = close_parts(tally, self._counters, stored, verdict, self._gates, now)
+            if parts:
+                self._loud.pop((scope_key, rule_name), None)
+                moves += [self._with_samples(scope, *part) for part in parts]
+                continue
             moved = guard.step(stored or guard.first(rule_name, scope), verdict, now)
             if moved is not None:
                 moves.append(moved)
@@ -286,7 +295,7 @@ class Projector:
             event = step_finding(last, tally.verdict(scope, last, now), tally, now)
             if event is not None:
                 if event.firing and event.evidence is not None:
-                    event = replace(event, evidence=self._with_samples(event.evidence, scope_key, name))
+                    event = replace(event, evidence=self._samples.with_evidence(event.evidence, scope, name))
                 told.append(event)
         return told
 
@@ -343,24 +352,10 @@ class Projector:
         oldest = cohort_of((self._day - days) * DAY)
         self._counters = Counter({k: n for k, n in self._counters.items() if k.attribution.cohort >= oldest})
         alive = {(s.key, name) for name, t in self._tallies.items() for s in t.scopes()}
-        self._samples = {key: kept for key, kept in self._samples.items() if key in alive}
+        self._samples.forget(alive)
         self._loud = {key: verdict for key, verdict in self._loud.items() if key in alive}
 
-    def _keep_sample(self, event: Event) -> None:
-        match event:
-            case Bounced() | BounceReceived() | Deferred():
-                text = str(event.reply)
-            case ComplaintReceived():
-                text = f"{event.feedback_type} report by {event.reporter}"
-            case _:
-                return
-        metrics: set[str] = {metric for _, metric in counted(event)}
-        for name, tally in self._tallies.items():
-            if metrics.intersection(SIGNALS[tally.rule.signal].bad):
-                scope = tally.scope_of(event.attribution.traffic)
-                if scope is not None:
-                    kept = self._samples.setdefault((scope.key, name), deque(maxlen=SAMPLES))
-                    kept.appendleft(text[:SAMPLE_TEXT])
-
-    def _with_samples(self, evidence: Evidence, scope_key: str, rule: str) -> Evidence:
-        return replace(evidence, samples=tuple(self._samples.get((scope_key, rule), ())))
+    def _with_samples(self, whole: Scope, gate: Gate, event: GateChanged) -> tuple[Gate, Event]:
+        assert event.evidence is not None, "a part is closed on evidence"
+        evidence = self._samples.with_evidence(event.evidence, gate.scope, gate.rule, whole)
+        return replace(gate, evidence=evidence), replace(event, evidence=evidence)

@@ -96,6 +96,11 @@ class _ScopeTally:
     def total(self) -> int:
         return sum(s.total for s in self.days.values())
 
+    @property
+    def counts(self) -> bool:
+        """False when nothing is left in it."""
+        return any(s.bad or s.total or s.attempted for s in self.days.values())
+
 
 class RuleTally:
     """One rule with its counts.  `no_feedback` names providers without complaint reports ('other' for unknown ones)."""
@@ -116,6 +121,7 @@ class RuleTally:
         self._tallies: dict[str, _ScopeTally] = {}
         self._able: set[str] = set()
         self._scope_of: dict[Traffic, Scope | None] = {}
+        self._apart: dict[str, Scope] = {}  # narrower scopes that are judged by themselves (monitor.narrowing)
 
     @property
     def standing(self) -> bool:
@@ -170,6 +176,37 @@ class RuleTally:
         if scope.key not in self._able and tally.total() >= self.rule.minimum_bad:
             self._able.add(scope.key)
         return scope
+
+    def keep_apart(self, scopes: Sequence[Scope], counters: Mapping[CounterKey, int]) -> set[str]:
+        """Judge exactly these narrower scopes by themselves; keys of the scopes whose counts that changed.
+
+        `counters` are all that was ever added."""
+        wanted = {scope.key: scope for scope in sorted(scopes, key=lambda s: (-s.key.count(","), s.key))}
+        if wanted.keys() == self._apart.keys():
+            return set()
+        other = [scope for key, scope in (wanted | self._apart).items() if (key in wanted) != (key in self._apart)]
+        moved = [(k, n) for k, n in counters.items() if any(s.covers(k.attribution.traffic) for s in other)]
+        for key, n in moved:
+            self.add(key, -n)
+        self._apart = wanted
+        self._scope_of.clear()
+        changed = {scope.key for key, n in moved if (scope := self.add(key, n)) is not None}
+        self._tallies = {key: tally for key, tally in self._tallies.items() if key in wanted or tally.counts}
+        self._able &= self._tallies.keys()
+        return changed
+
+    def counts_by_traffic(
+        self, scope: Scope, counters: Mapping[CounterKey, int], since: int
+    ) -> dict[Traffic, tuple[int, int]]:
+        """(bad, total) of the scope's mail by traffic, from the cohort `since` on."""
+        sums: dict[Traffic, list[int]] = {}
+        for key, n in counters.items():
+            traffic = key.attribution.traffic
+            if key.attribution.cohort >= since and self.scope_of(traffic) == scope:
+                into = sums.setdefault(traffic, [0, 0])
+                into[0] += n if key.metric in self._signal.bad else 0
+                into[1] += n if key.metric in self._signal.total else 0
+        return {traffic: (bad, total) for traffic, (bad, total) in sums.items() if bad or total}
 
     def forget(self, now: float) -> None:
         """Drop what lies before the window."""
@@ -308,6 +345,9 @@ class RuleTally:
             return None
         if self._signal.feedback and self._is_silent(traffic.lane.provider):
             return None
+        for scope in self._apart.values():
+            if scope.covers(traffic):
+                return scope
         values = {
             "source": str(traffic.lane.source),
             "sending_domain": str(traffic.lane.sending_domain),
