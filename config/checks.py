@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import get_args
 from urllib.parse import urlsplit
 
-from config.checks_egress import check_pools
+from config.checks_egress import check_limits, check_pools
 from config.checks_seeds import check_seeds, missing_variables
 from config.model import Part, Settings
 from config.parts import is_loopback as is_loopback
@@ -35,6 +35,7 @@ def check_settings(settings: Settings, file: str, providers: frozenset[str]) -> 
         *check_seeds(settings, providers),
         *_relays(settings),
         *check_pools(settings),
+        *check_limits(settings, providers),
         *_recipients(settings),
         *_urls(settings),
         *_storage(settings),

@@ -1,4 +1,4 @@
-"""Settings of egress: sources, the pools that they form, relays in place of the recipients' own hosts."""
+"""Settings of egress: sources, the pools that they form, relays in place of recipients' own hosts, limits of ours."""
 
 from __future__ import annotations
 
@@ -44,3 +44,21 @@ class Relay(Part):
     password_file: Path | None = Field(None, description="Password of `user` (AUTH PLAIN or LOGIN)")
     connections: int = Field(10, ge=1, le=1000, description="Open connections per source")
     messages_per_connection: int = Field(100, ge=1)
+
+
+LimitDimension = Literal["source", "sending_domain", "provider", "site", "lane", "pool", "stream", "campaign"]
+
+
+class Limit(Part):
+    """A limit of ours on what is sent; every limit that covers a message holds."""
+
+    name: Name
+    scope: str = Field("all", description="Mail that it is about, e.g. provider=gmail,stream=bulk")
+    each: list[LimitDimension] = Field(
+        default_factory=list, description="Counted apart for each combination of these; all together when empty"
+    )
+    messages: str = Field("", description="Rate of messages, e.g. 600/minute; per second, minute, hour or day")
+    new_connections: str = Field("", description="Rate of openings, e.g. 100/minute")
+    burst: int = Field(0, ge=0, le=1_000_000, description="That may come at once; 0: one second's worth, at least 1")
+    connections: int = Field(0, ge=0, le=10_000, description="Open at once; 0: no limit")
+    messages_per_connection: int = Field(0, ge=0, description="0: as the provider table says")

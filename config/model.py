@@ -12,6 +12,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from config.egress import Limit as Limit
 from config.egress import Pool as Pool
 from config.egress import Relay as Relay
 from config.egress import Source as Source
@@ -308,6 +309,7 @@ class Settings(Part):
     sending_domains: list[SendingDomain] = Field(min_length=1)
     sources: list[Source] = Field(min_length=1)
     pools: list[Pool] = Field(default_factory=list)
+    limits: list[Limit] = Field(default_factory=list)
     streams: list[StreamSettings] = Field(
         default_factory=lambda: [
             StreamSettings(name="transactional", kind="transactional", priority=0, unsubscribe=False),

@@ -29,6 +29,7 @@ class ProviderRow(Part):
     )
     connections: int = Field(10, ge=1, le=1000, description="Open connections per source")
     messages_per_connection: int = Field(100, ge=1)
+    new_connections_per_minute: int = Field(100, ge=0, le=100_000, description="Per source; 0: no limit")
     tls_required: bool = False
     complaint_feedback: bool = Field(
         True, description="Sends complaint reports; else it is left out of complaint rates"

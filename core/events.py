@@ -72,6 +72,7 @@ class Held:
     traffic: Traffic
     reason: str  # a value of core.decision.DeferReason
     until: float
+    detail: str = ""  # which limit, which cap
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -79,9 +79,18 @@ class Scope:
     stream: str = ""
     campaign: str = ""
     spare: tuple[str, ...] = ()
+    site: str = ""
+    pool: str = ""
 
-    def covers(self, traffic: Traffic) -> bool:
-        """True when mail of this traffic lies inside the scope."""
+    @property
+    def is_narrow(self) -> bool:
+        """True when traffic alone does not tell whether it lies inside: a site or a pool is named."""
+        return bool(self.site or self.pool)
+
+    def covers(self, traffic: Traffic, site: str = "", pool: str = "") -> bool:
+        """True when mail of this traffic lies inside the scope; where it goes and its pool, as far as known."""
+        if self.site not in ("", site) or self.pool not in ("", pool):
+            return False
         if traffic.stream in self.spare and self.stream != traffic.stream:
             return False
         return (
@@ -107,14 +116,27 @@ def _key_of(scope: Scope) -> str:
 
 
 def parse_scope(text: str, *, spare: tuple[str, ...] = ()) -> Scope:
-    """Read `provider=gmail,stream=bulk` or `all`.  Raises ValueError naming the unknown part."""
+    """Read `provider=gmail,stream=bulk`, `lane=SOURCE|DOMAIN|PROVIDER` or `all`.  Raises ValueError naming the part.
+
+    The commas of a site (`site=mx1.example.net,mx2.example.net`, `provider=other:…`) belong to its name."""
     known = {f.name for f in fields(Scope)} - {"spare"}
     values: dict[str, str] = {}
+    last = ""
     for part in [] if text == "all" else text.split(","):
         name, equals, value = part.strip().partition("=")
+        if not equals and name and (last == "site" or values.get("provider", "").startswith("other:")):
+            values[last] += f",{name}"
+            continue
+        if name == "lane" and value.count("|") == 2:
+            values |= dict(zip(("source", "sending_domain", "provider"), value.split("|"), strict=True))
+            last = "provider"
+            continue
         if not equals or name not in known or not value:
-            raise ValueError(f"{part!r} is not part of a scope; write NAME=VALUE with NAME one of {sorted(known)}")
-        values[name] = value
+            names = [*sorted(known), "lane"]
+            raise ValueError(f"{part!r} is not part of a scope; write NAME=VALUE with NAME one of {names}")
+        if name in values:
+            raise ValueError(f"{name} stands twice in the scope; name it once")
+        values[name], last = value, name
     return Scope(**values, spare=spare)
 
 

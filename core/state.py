@@ -249,9 +249,15 @@ class Snapshot:
     used: dict[tuple[str, int], int] = field(default_factory=dict)  # (allowance key, day) → units
     monitor_lag: float = 0.0  # real seconds since the projector last reached the log's head
 
-    def closed(self, traffic: Traffic) -> Gate | None:
-        """The gate that forbids this traffic altogether, None when none does."""
+    def closed(self, traffic: Traffic, site: str = "", pool: str = "") -> Gate | None:
+        """The gate that forbids this traffic altogether, None when none does; without `site` and `pool` those that
+        name one are left out."""
         for gate in self.gates:
-            if gate.state in (GateState.PAUSED, GateState.HARD_STOPPED) and gate.scope.covers(traffic):
+            if gate.state in (GateState.PAUSED, GateState.HARD_STOPPED) and gate.scope.covers(traffic, site, pool):
                 return gate
         return None
+
+    @property
+    def is_narrow(self) -> bool:
+        """True when some gate names a site or a pool."""
+        return any(gate.scope.is_narrow for gate in self.gates)

@@ -3,7 +3,7 @@
 Contract: never more connections from one source to one provider than its row allows, nor to one site than the pair
 bears after trouble, nor MAX_LINES in all.  Where more than one is allowed, the last is kept for transactional mail, so
 that a campaign of any size delays a receipt by no more than a connection's opening.  An idle connection gives way to a
-place that needs its slot.  Several processes divide each limit: `part_of`.
+place that needs its slot.  Several processes divide each limit: `sender.limiting.book.part_of`.
 """
 
 from __future__ import annotations
@@ -16,15 +16,18 @@ from collections.abc import Iterable, Mapping
 
 from config.model import Relay
 from config.tables import ProviderRow
+from core.decision import Defer
 from core.lane import Provider, Site, Source
 from sender.board import Pile, Place
+from sender.limiting.book import Bounds, Crowd, part_of
 from sender.line import BATCH, Foreman, Line
 from sender.tools import Tools
 
 logger = logging.getLogger("penstock.sender")
 MAX_LINES = 400
 FAILED_SECONDS = 1.0  # real seconds that a place is left alone after a line there ended in an error of ours
-_OTHER = ProviderRow(name="other", mx=["invalid"])
+# of every other site: it may be large, so openings are bounded only against running wild
+OTHER_ROW = ProviderRow(name="other", mx=["invalid"], new_connections_per_minute=600)
 
 
 class Crew:
@@ -48,7 +51,9 @@ class Crew:
         self._places: dict[tuple[Source, Place], list[Line]] = {}
         self._open: Counter[tuple[str, str, str]] = Counter()  # ('site' | 'provider', source, name)
         self._quiet: dict[tuple[Source, Place], float] = {}
+        self._crowds: dict[Line, tuple[Crowd, ...]] = {}  # of limits of ours, that a line counts in
         self._group: asyncio.TaskGroup | None = None
+        self.blocked: Defer | None = None
 
     def start(self, group: asyncio.TaskGroup) -> None:
         """Lines run in this group."""
@@ -58,8 +63,11 @@ class Crew:
         """Lines of this source at this site."""
         return self._open["site", source, site]
 
-    def engage(self, source: Source, pile: Pile, messages: int, now: float) -> int:
-        """See to it that lines of this source work on so many messages of the pile.  How many they can be about."""
+    def engage(self, source: Source, pile: Pile, bounds: Bounds, messages: int, now: float) -> int:
+        """See to it that lines of this source work on so many messages of the pile.  How many they can be about.
+
+        `blocked` tells afterwards which limit of ours stood in the way of more."""
+        self.blocked = None
         place: Place = (pile.group.sending_domain, pile.group.site)
         if self._quiet.get((source, place), 0.0) > now or self._foreman.stopping:
             return 0
@@ -76,7 +84,7 @@ class Crew:
             # lines serve all kinds of their place
             needed = max(needed, min(math.ceil(self._tools.board.rows_at(place) / BATCH), needed + len(fit)))
         count = len(fit)
-        while count < needed and self._hire(source, place, pile, urgent=urgent):
+        while count < needed and self._hire(source, place, pile, bounds, urgent=urgent):
             count += 1
         if urgent and not idle and count == len(fit):
             # no connection more is to be had: one that serves others looks again
@@ -87,6 +95,7 @@ class Crew:
     def ended(self, line: Line, *, failed: bool) -> None:
         """A line has closed its connection."""
         self._tasks.pop(line, None)
+        self._tools.limits.leave(self._crowds.pop(line, ()))
         lines = self._places.get((line.source, line.place), [])
         if line in lines:
             lines.remove(line)
@@ -115,9 +124,9 @@ class Crew:
                 logger.warning("%d messages were cut off in flight; their leases end by themselves", len(late))
                 await asyncio.wait(late, timeout=1.0)
 
-    def _hire(self, source: Source, place: Place, pile: Pile, *, urgent: bool) -> bool:
+    def _hire(self, source: Source, place: Place, pile: Pile, bounds: Bounds, *, urgent: bool) -> bool:
         site, provider = pile.group.site, pile.group.provider
-        row = self._rows.get(site) or self._rows.get(provider, _OTHER)
+        row = self._rows.get(site) or self._rows.get(provider, OTHER_ROW)
         of_site, of_provider = (self._open[key] for key in self._slots(source, site, provider))
         allowed = part_of(row.connections, *self._share)
         width = self._tools.rest.width(source, site, allowed)
@@ -126,11 +135,19 @@ class Crew:
         if full or (last and not urgent):
             self._dismiss_idle(source, provider)
             return False
+        self.blocked = self._tools.limits.blocked(bounds, self._tools.clock.now())
+        if self.blocked is not None:
+            if bounds.open:
+                self._dismiss_idle_of(bounds.open)
+            return False
         line = Line(
             self._tools, self._foreman, source, pile,
             per_connection=row.messages_per_connection, urgent_only=last and urgent,
         )  # fmt: skip
         self._open.update(self._slots(source, site, provider))
+        if bounds.open:
+            self._crowds[line] = bounds.open
+            self._tools.limits.enter(bounds.open)
         self._places.setdefault((source, place), []).append(line)
         assert self._group is not None, "start() comes first"
         self._tasks[line] = self._group.create_task(line.run(), name=f"line {source} {site[:60]}")
@@ -143,6 +160,12 @@ class Crew:
                 line.dismiss()
                 return
 
+    def _dismiss_idle_of(self, crowds: tuple[Crowd, ...]) -> None:
+        for line, counted in self._crowds.items():
+            if line.parked and not line.dismissed and not set(crowds).isdisjoint(counted):
+                line.dismiss()
+                return
+
     @staticmethod
     def _slots(source: str, site: str, provider: str) -> tuple[tuple[str, str, str], tuple[str, str, str]]:
         # a relay stands in for every provider: theirs are counted where they are spoken to
@@ -150,18 +173,12 @@ class Crew:
         return ("site", source, site), ("provider", source, counted)
 
 
-def part_of(connections: int, index: int, of: int) -> int:
-    """The connections of one of `of` processes: together they have exactly so many; where there are fewer than
-    processes, some have none there and leave that place to the others."""
-    return connections // of + (index < connections % of)
-
-
 def relay_rows(relays: Iterable[Relay]) -> dict[str, ProviderRow]:
     """The limits of the relays, by the site that stands for each."""
     return {
         f"relay:{relay.name}": ProviderRow(
             name=relay.name, mx=[relay.host], connections=relay.connections,
-            messages_per_connection=relay.messages_per_connection,
+            messages_per_connection=relay.messages_per_connection, new_connections_per_minute=0,
         )
         for relay in relays
     }  # fmt: skip

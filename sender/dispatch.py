@@ -17,23 +17,26 @@ import logging
 import math
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from config.model import Settings
 from config.tables import ProviderRow
 from core.classify import Classifier
 from core.decision import Admit, Decision, Defer, DeferReason
-from core.lane import Source
+from core.lane import HOUR, Source
 from core.messages import Node
 from core.ports import Admission, Clock, EventLog, Queue, Spool, Transport
+from core.rate_ports import Rates
 from core.state import Snapshot
 from sender.agenda import Agenda
-from sender.board import Board, Pile
+from sender.board import Board, Pile, kind_of
 from sender.compose import Composer
-from sender.crew import MAX_LINES, Crew, relay_rows
+from sender.crew import MAX_LINES, OTHER_ROW, Crew, relay_rows
 from sender.holds import Holds
+from sender.limiting.book import Bounds, Crowd, LimitBook
+from sender.limiting.memory import MemoryRates
 from sender.line import Line, Pick
-from sender.pools import Pools, overflows
+from sender.pools import Pools, is_ramping, overflows
 from sender.route import Router
 from sender.routing import Routing
 from sender.schedule import LaneRest, RetrySchedule
@@ -84,18 +87,23 @@ class Dispatcher:
         schedule: RetrySchedule,
         providers: Sequence[ProviderRow],
         snapshot: Callable[[], Snapshot],
+        rates: Rates | None = None,
         spent: Spent = not_told,
         poll_seconds: float = 1.0,
         share: tuple[int, int] = (0, 1),
         rng: random.Random | None = None,
     ) -> None:
+        rows = {row.name: row for row in providers} | relay_rows(settings.relays)
+        self._limits = LimitBook(settings.limits, rows, OTHER_ROW, rates or MemoryRates(), clock, share)
+        self._paced = bool(settings.limits)
+        self._busy: dict[Line, tuple[Crowd, ...]] = {}
         self._board = Board()
         self._settler = Settler(queue, clock)
         self._tools = Tools(
             node=node, delivery=settings.delivery, queue=queue, transport=transport, router=router, composer=composer,
             classifier=classifier, schedule=schedule, clock=clock, snapshot=snapshot, bodies=Bodies(spool),
             board=self._board, holds=Holds(queue, log), settler=self._settler,
-            rest=LaneRest(), spent=spent, sources=Sources(),
+            rest=LaneRest(), spent=spent, sources=Sources(), limits=self._limits,
         )  # fmt: skip
         self._queue = queue
         self._log = log
@@ -108,7 +116,6 @@ class Dispatcher:
         self._poll = poll_seconds
         self._rng = rng or random.Random()
         self._wake = asyncio.Event()
-        rows = {row.name: row for row in providers} | relay_rows(settings.relays)
         self._crew = Crew(self._tools, self, rows, self._urgent, share=share)
         self._agenda = Agenda()
         # the first instant at which some waiting mail is to be asked about again; found anew at each look, because an
@@ -221,14 +228,18 @@ class Dispatcher:
                 offer.waits.append((decision.until, source, decision))
                 offer.short = offer.short or overflows(decision.reason)
                 continue
+            may = min(decision.messages, fresh + retries)
+            offer.promised += may
+            offer.short = offer.short or (may < pile.rows and is_ramping(decision))
+            if offer.left > 0:
+                works = self._crew.engage(source, pile, self._bounds(pile, source), min(offer.left, may), now)
+                offer.left -= works
+                if not works and self._crew.blocked is not None:
+                    offer.waits.append((self._crew.blocked.until, source, self._crew.blocked))
+                    continue
             if not offer.admitted:
                 self._tools.holds.free(pile.group, pile.traffic(source), now)
             offer.admitted = True
-            may = min(decision.messages, fresh + retries)
-            offer.promised += may
-            offer.short = offer.short or may < pile.rows
-            if offer.left > 0:
-                offer.left -= self._crew.engage(source, pile, min(offer.left, may), now)
 
     def _drawn(self, sources: Sequence[Source], site: str) -> list[Source]:
         """These sources, in an order drawn by weight (Efraimidis and Spirakis, 2006).
@@ -244,9 +255,28 @@ class Dispatcher:
 
         return sorted(sources, key=place)
 
+    def _bounds(self, pile: Pile, source: Source) -> Bounds:
+        return self._limits.of(pile.traffic(source), pile.group.site, self._pools.name(pile.group))
+
     def _decide(self, pile: Pile, source: Source, now: float) -> tuple[Decision, int, int]:
-        """Admission's word, with the first and further attempts that it is about."""
+        """Admission's word within our limits, with the first and further attempts that it is about."""
+        decision, fresh, retries = self._admitted(pile, source, now)
+        if self._paced and isinstance(decision, Admit):
+            bounds = self._bounds(pile, source)
+            if bounds.messages:
+                kind, priority = kind_of(pile.group), pile.group.priority
+                room = self._limits.room(bounds, kind, priority, min(decision.messages, fresh + retries), now)
+                decision = room if isinstance(room, Defer) else replace(decision, messages=room)
+        return decision, fresh, retries
+
+    def _admitted(self, pile: Pile, source: Source, now: float) -> tuple[Decision, int, int]:
         traffic, snapshot = pile.traffic(source), self._snapshot()
+        if snapshot.is_narrow:
+            gate = snapshot.closed(traffic, pile.group.site, self._pools.name(pile.group))
+            if gate is not None and gate.scope.is_narrow:
+                until = gate.until if gate.until > now else now + HOUR
+                wait = Defer(until=until, reason=DeferReason.PAUSED, detail=f"{gate.pause_id}: {gate.reason}")
+                return wait, pile.fresh, pile.retries
         decision = self._admission.decide(traffic, pile.fresh, pile.retries, snapshot, now)
         if isinstance(decision, Defer) and pile.fresh and pile.retries:
             # a warm-up cap holds first attempts only: what was begun may be finished
@@ -259,6 +289,7 @@ class Dispatcher:
         """What this line may claim now; None when it has nothing to do."""
         now = self._clock.now()
         site = line.place[1]
+        self._limits.leave(self._busy.pop(line, ()))
         if self._crew.open_at(line.source, site) > self._tools.rest.width(line.source, site, MAX_LINES):
             line.dismiss()
             return None
@@ -269,8 +300,16 @@ class Dispatcher:
                 continue
             decision, fresh, retries = self._decide(pile, line.source, now)
             if isinstance(decision, Admit):
+                bounds = self._bounds(pile, line.source)
+                if bounds.busy:
+                    if (full := self._limits.crowded(bounds, now)) is not None:
+                        self._ask_at = min(self._ask_at, full.until)
+                        continue
+                    self._busy[line] = bounds.busy
+                    self._limits.enter(bounds.busy)
                 return Pick(
-                    pile=pile, traffic=pile.traffic(line.source), messages=decision.messages, fresh=fresh,
+                    pile=pile, traffic=pile.traffic(line.source), pool=self._pools.name(pile.group), bounds=bounds,
+                    messages=decision.messages, fresh=fresh,
                     retries=retries, allowances=decision.allowances, retry_allowances=decision.retry_allowances,
                 )  # fmt: skip
             self._ask_at = min(self._ask_at, max(decision.until, now + self._clock.real(SHORTEST_WAIT)))
@@ -285,6 +324,7 @@ class Dispatcher:
 
     def ended(self, line: Line, *, failed: bool) -> None:
         """A line has closed its connection."""
+        self._limits.leave(self._busy.pop(line, ()))
         self._crew.ended(line, failed=failed)
         self.wake()
 

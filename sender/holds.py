@@ -22,7 +22,9 @@ from sender.board import Kind, kind_of
 
 _MAX_TOLD = 20_000
 # These come and go many times a day by design; the others are news whenever they come back.
-_AGAIN_AFTER = {DeferReason.PACED: 3600.0, DeferReason.SLOWED: 3600.0, DeferReason.CONNECTION_LIMIT: 3600.0}
+_AGAIN_AFTER = dict.fromkeys(
+    (DeferReason.PACED, DeferReason.SLOWED, DeferReason.LIMITED, DeferReason.CONNECTION_LIMIT), 3600.0
+)
 _AGAIN_SECONDS = 60.0
 _Told: TypeAlias = dict[DeferReason, float]
 
@@ -73,7 +75,9 @@ class Holds:
         )
         if told is None or again:
             story.told[wait.reason] = now
-            self._unwritten.append(Held(at=now, traffic=traffic, reason=str(wait.reason), until=wait.until))
+            self._unwritten.append(
+                Held(at=now, traffic=traffic, reason=str(wait.reason), until=wait.until, detail=wait.detail)
+            )
 
     def free(self, group: QueueGroup, traffic: Traffic, now: float) -> None:
         """Mail of this group may go."""

@@ -26,6 +26,8 @@ from core.reply import Stage
 from core.state import AttemptResult, Claim, Envelope, Settlement
 from core.tls import FREE_PASSAGE, PolicyType
 from sender.board import Pile, Place
+from sender.limiting.book import Bounds
+from sender.limiting.grants import Grants, NotNow
 from sender.outcome import attribution, bounce, drop, no_reply, settle
 from sender.route import Route, Unroutable
 from sender.tools import Tools
@@ -45,6 +47,8 @@ class Pick:
 
     pile: Pile
     traffic: Traffic
+    pool: str
+    bounds: Bounds
     messages: int
     fresh: int
     retries: int
@@ -79,6 +83,7 @@ class Line:
         self._sent = 0
         self._pace = BATCH_SECONDS / BATCH  # real seconds a message
         self._gives_way = False
+        self._grants = Grants(tools.limits, tools.clock)
         self._call = asyncio.Event()
         self.source = source
         self.place: Place = (pile.group.sending_domain, pile.group.site)
@@ -142,7 +147,17 @@ class Line:
         await tools.settler.room()
         now = tools.clock.now()
         self._gives_way = False
-        fresh, retries = self._shares(pick)
+        grants = self._grants
+        grants.bounds = pick.bounds
+        if self._connection is None and not await grants.opening():
+            self.dismissed = True
+            return
+        fresh, retries = self._shares(pick, pick.messages)
+        granted = await grants.messages(pick.pile.group, fresh + retries, now)
+        if granted < fresh + retries:
+            fresh, retries = self._shares(pick, granted)
+        if fresh + retries == 0:
+            return
         leases = await tools.queue.claim(Claim(
             group=pick.pile.group, lane=pick.traffic.lane, node=tools.node, fresh=fresh, retries=retries, now=now,
             lease_until=now + tools.clock.real(tools.delivery.lease_seconds), allowances=pick.allowances,
@@ -151,24 +166,34 @@ class Line:
         tools.board.took(pick.pile, self.source, fresh, retries, len(leases))
         tools.spent(pick.allowances, sum(lease.attempts == 0 for lease in leases))
         tools.spent(pick.retry_allowances, sum(lease.attempts > 0 for lease in leases))
-        if not leases:
-            self._foreman.nothing_claimed(pick, self.source)
-            return
-        if len(leases) < fresh + retries:
-            self._foreman.wake()  # some were suppressed, or others took them: look again
-        began = time.monotonic()
-        await self._work_off(leases, pick)
-        self._pace = max(1e-6, (time.monotonic() - began) / len(leases))
+        begun = 0
+        try:
+            if not leases:
+                self._foreman.nothing_claimed(pick, self.source)
+                return
+            if len(leases) < fresh + retries:
+                self._foreman.wake()  # some were suppressed, or others took them: look again
+            began = time.monotonic()
+            begun = await self._work_off(leases, pick)
+            self._pace = max(1e-6, (time.monotonic() - began) / len(leases))
+        finally:
+            await grants.give_back(pick.bounds, granted - begun)
 
-    async def _work_off(self, leases: Sequence[Leased], pick: Pick) -> None:
-        tools = self._tools
+    async def _work_off(self, leases: Sequence[Leased], pick: Pick) -> int:
+        """Send them, or give them back.  How many were begun."""
+        tools, begun = self._tools, 0
         for index, lease in enumerate(leases):
-            if self._must_stop(pick.traffic, lease) or (index and self._gives_way):
+            if self._must_stop(pick, lease) or (index and self._gives_way):
                 await tools.queue.release(leases[index:])
                 self._foreman.wake()
-                return
+                break
             try:
                 settlement = await self._attempted(lease, pick)
+            except NotNow:
+                await tools.queue.release(leases[index:])
+                self.dismissed = True
+                self._foreman.wake()
+                break
             except PenstockError:
                 with contextlib.suppress(PenstockError):  # else their lease's end returns them
                     await tools.queue.release(leases[index:])
@@ -177,23 +202,29 @@ class Line:
                 await tools.queue.release([lease])
                 self._foreman.wake()
             else:
+                begun += 1
                 tools.settler.put(settlement)
                 retry_at = getattr(settlement.event, "retry_at", None)
                 if isinstance(retry_at, float):
                     self._foreman.due(retry_at)
             await tools.settler.room()
+        return begun
 
-    def _shares(self, pick: Pick) -> tuple[int, int]:
+    def _shares(self, pick: Pick, most: int) -> tuple[int, int]:
         """(first attempts, further attempts) to claim: neither kind starves the other."""
         room = 1
         if self._connection is not None:
             recovering = self._tools.rest.width(self.source, self.place[1], 2) < 2
             # a tenth of what waits, so that other lines of the place find work, and no more than is done in a moment
             fair = min(MAX_BATCH, self._tools.board.rows_at(self.place) // 10, int(BATCH_SECONDS / self._pace))
-            room = min(NARROW_BATCH if recovering else max(BATCH, fair), max(1, self._per_connection - self._sent))
-        room = min(room, pick.messages)
+            room = min(NARROW_BATCH if recovering else max(BATCH, fair), max(1, self._longest(pick) - self._sent))
+        room = min(room, most)
         retries = min(pick.retries, max(room - pick.fresh, (room + 1) // 2))
         return min(pick.fresh, room - retries), retries
+
+    def _longest(self, pick: Pick) -> int:
+        """Messages that one connection may carry, when it carries such mail."""
+        return min(self._per_connection, pick.bounds.per_connection or self._per_connection)
 
     def _over(self) -> bool:
         return self.dismissed or self._foreman.stopping
@@ -203,13 +234,15 @@ class Line:
         until = max(tools.rest.until(self.source, self.place[1]), tools.sources.until(self.source))
         return until > tools.clock.now()
 
-    def _must_stop(self, traffic: Traffic, lease: Leased) -> bool:
+    def _must_stop(self, pick: Pick, lease: Leased) -> bool:
         tools = self._tools
-        left = lease.lease_until - tools.clock.now()
+        now = tools.clock.now()
+        left = lease.lease_until - now
         return (
             self._over()
-            or tools.snapshot().closed(traffic) is not None
+            or tools.snapshot().closed(pick.traffic, self.place[1], pick.pool) is not None
             or self._resting()
+            or self._grants.are_stale(now)
             or left < tools.clock.real(tools.delivery.lease_seconds) * LEASE_SHARE
         )
 
@@ -220,7 +253,7 @@ class Line:
         deadline = lease.submission.expires_at + tools.holds.owed(pick.pile.group, began)
         try:
             return await self._attempt(lease, pick, began, deadline)
-        except PenstockError:
+        except (PenstockError, NotNow):
             raise  # storage cannot answer: no message can go
         except Exception as error:
             # an error of ours with this message: it must neither stop the others nor come back at once for ever
@@ -247,7 +280,7 @@ class Line:
             envelope = tools.composer.compose(lease, body, began)
         except InvalidInput as error:
             return drop(lease, str(error), tools.clock.now())
-        result = await self._carry(lease, traffic, envelope, route)
+        result = await self._carry(lease, pick, envelope, route)
         if result is None:
             return None
         diagnosis = tools.classifier.classify(result.reply, traffic.lane.provider)
@@ -257,21 +290,21 @@ class Line:
             verdict = Verdict(outcome=verdict.outcome, stops=Stops.NOTHING)
         self._learn(result, diagnosis, verdict)
         # a domain whose hosts changed since its mail was queued is served by a connection of its own
-        if not result.reusable or self._sent >= self._per_connection or self._site_open != self.place[1]:
+        if not result.reusable or self._sent >= self._longest(pick) or self._site_open != self.place[1]:
             await self._hang_up()
         return self._settled(lease, pick, result, diagnosis, verdict, began, deadline)
 
-    async def _carry(self, lease: Leased, traffic: Traffic, envelope: Envelope, route: Route) -> AttemptResult | None:
+    async def _carry(self, lease: Leased, pick: Pick, envelope: Envelope, route: Route) -> AttemptResult | None:
         """Connect if need be and send; None when the message may not be sent any more."""
         refusal = await self._connect(route)
         if refusal is not None:
             return refusal
         used = self._sent
-        result = await self._deliver(lease, traffic, envelope)
+        result = await self._deliver(lease, pick, envelope)
         if result is None or not (used and result.reply.code == 0 and result.reply.stage is Stage.CONNECT):
             return result
         await self._hang_up()  # the host had closed the idle connection: nothing was tried yet
-        return await self._connect(route) or await self._deliver(lease, traffic, envelope)
+        return await self._connect(route) or await self._deliver(lease, pick, envelope)
 
     def _unroutable(self, lease: Leased, pick: Pick, route: Unroutable, began: float, deadline: float) -> Settlement:
         verdict = Verdict(outcome=Outcome.BOUNCED if route.permanent else Outcome.DEFERRED, stops=Stops.NOTHING)
@@ -300,6 +333,7 @@ class Line:
             return None
         await self._hang_up()
         tools = self._tools
+        await self._grants.use_opening()
         try:
             async with asyncio.timeout(tools.delivery.lease_seconds / 2):
                 found = await tools.transport.connect(
@@ -312,13 +346,13 @@ class Line:
         self._connection, self._site_open, self._passage, self._sent = found, route.site, route.passage, 0
         return None
 
-    async def _deliver(self, lease: Leased, traffic: Traffic, envelope: Envelope) -> AttemptResult | None:
+    async def _deliver(self, lease: Leased, pick: Pick, envelope: Envelope) -> AttemptResult | None:
         """One message over the open connection; None when it may not be sent any more."""
         tools = self._tools
         if not await tools.queue.still_sendable(lease, tools.clock.now()):
             return None
         # no await between this look and the first byte
-        if tools.snapshot().closed(traffic) is not None:
+        if tools.snapshot().closed(pick.traffic, self.place[1], pick.pool) is not None:
             return None
         assert self._connection is not None
         self._sent += 1

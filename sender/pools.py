@@ -9,7 +9,7 @@ gate, a limit of ours or a provider's own word holds back is not to be carried a
 from __future__ import annotations
 
 from config.model import Settings
-from core.decision import DeferReason
+from core.decision import Admit, DeferReason
 from core.lane import NO_POOL, Pool, Source
 from core.messages import QueueGroup
 from sender.board import Pile
@@ -20,6 +20,11 @@ _OVERFLOWS = frozenset({DeferReason.ALLOWANCE_SPENT, DeferReason.PACED, DeferRea
 def overflows(reason: DeferReason) -> bool:
     """Whether mail that waits for this may go by the overflow pool meanwhile."""
     return reason in _OVERFLOWS
+
+
+def is_ramping(decision: Admit) -> bool:
+    """Whether a warm-up cap bounds what was admitted."""
+    return any(key.startswith("lane") for key, _, _ in decision.allowances)
 
 
 class Pools:

@@ -18,6 +18,7 @@ from core.state import Snapshot
 from sender.board import Board
 from sender.compose import Composer
 from sender.holds import Holds
+from sender.limiting.book import LimitBook
 from sender.route import Router
 from sender.schedule import LaneRest, RetrySchedule
 from sender.settler import Settler
@@ -79,4 +80,5 @@ class Tools:
     settler: Settler
     rest: LaneRest
     sources: Sources
+    limits: LimitBook
     spent: Spent = not_told

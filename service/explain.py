@@ -163,7 +163,8 @@ def _text(event: Event) -> str:  # one arm an event: a table of words
             return f"refused at the door ({event.door}) for {event.recipient}: {event.reason}"
         case Held():
             until = f" until {iso(event.until)}" if event.until else ""
-            return f"held by our own choice: {event.reason} on {event.traffic.lane.key} {event.traffic.stream}{until}"
+            why = f"{event.reason} ({event.detail})" if event.detail else event.reason
+            return f"held by our own choice: {why} on {event.traffic.lane.key} {event.traffic.stream}{until}"
         case Delivered():
             tls = f" over {event.tls}" if event.tls else " without TLS"
             lane = event.attribution.traffic.lane.key

@@ -74,6 +74,6 @@ def build_sending(
         admission=StartingAdmission(GateAdmission(plans, settings), control),
         composer=Composer(signer, settings, DkimSigner(settings.sending_domains)),
         classifier=Classifier(load_reply_rules()), schedule=RetrySchedule(settings.delivery), providers=providers,
-        snapshot=control.snapshot, spent=control.spent, share=share,
+        snapshot=control.snapshot, spent=control.spent, share=share, rates=stores.rates,
     )  # fmt: skip
     return Sending(dispatcher=dispatcher, book=book, fetcher=fetcher)

@@ -24,6 +24,7 @@ from storage.observations import create_observations
 from storage.optins import create_optins
 from storage.queue.pools import add_pools
 from storage.queue.upkeep import add_deadlines
+from storage.rates import create_rates
 from storage.suppressions import give_ends
 
 _version = Table("schema_version", MetaData(), Column("number", Integer, primary_key=True))
@@ -60,6 +61,7 @@ MIGRATIONS: tuple[Callable[[Connection], None], ...] = (
     add_deadlines,
     create_notices,
     add_pools,
+    create_rates,
 )
 
 

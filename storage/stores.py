@@ -29,6 +29,7 @@ from storage.observations import SqlObservations
 from storage.optins import SqlConsents
 from storage.otherreports import SqlOtherReports, SqlSentBook
 from storage.queue import SqlQueue
+from storage.rates import SqlRates
 from storage.spool import SqlSpool
 from storage.suppressions import SqlSuppressions
 
@@ -59,6 +60,7 @@ class Stores:
     choices: SqlFrequencies
     lateness: SqlLateness
     notices: SqlNotices
+    rates: SqlRates
 
     async def close(self) -> None:
         """Finish what waits to be committed, then close every connection."""
@@ -86,6 +88,7 @@ async def open_stores(url: str, *, inline: bool = False) -> Stores:
         observations=SqlObservations(db), frequency=SqlFrequency(db), feedback=SqlFeedback(db),
         engagements=SqlEngagements(db), consents=SqlConsents(db), choices=SqlFrequencies(db),
         notices=SqlNotices(db), other_reports=SqlOtherReports(db), sent=SqlSentBook(db), lateness=SqlLateness(db),
+        rates=SqlRates(db),
     )  # fmt: skip
 
 

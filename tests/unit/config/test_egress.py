@@ -47,3 +47,32 @@ def test_pools_that_hang_together_load() -> None:
 )
 def test_a_pool_that_cannot_be_is_told(changes: dict[str, Any], keys: list[str]) -> None:
     assert problems(**changes) == keys
+
+
+def test_limits_that_can_be_kept_load() -> None:
+    limit = {"name": "gmail", "scope": "provider=gmail,stream=bulk", "each": ["source"], "messages": "600/minute"}
+    assert problems(limits=[limit, {"name": "all", "connections": 5, "scope": "lane=a|example.com|gmail"}]) == []
+
+
+@pytest.mark.parametrize(
+    ("limit", "key"),
+    [
+        ({"messages": "600"}, "limits[0].messages"),
+        ({"new_connections": "1/fortnight"}, "limits[0].new_connections"),
+        ({}, "limits[0]"),
+        ({"connections": 3, "burst": 2}, "limits[0].burst"),
+        ({"connections": 3, "each": ["site", "site"]}, "limits[0].each"),
+        ({"connections": 3, "scope": "stream=bluk"}, "limits[0].scope"),
+        ({"connections": 3, "scope": "provider=gmial"}, "limits[0].scope"),
+        ({"connections": 3, "scope": "colour=red"}, "limits[0].scope"),
+        ({"connections": 3, "scope": "pool=none"}, "limits[0].scope"),
+        ({"connections": -1}, "limits[0].connections"),
+    ],
+    ids=str,
+)
+def test_a_limit_that_cannot_be_kept_is_told(limit: dict[str, Any], key: str) -> None:
+    assert problems(limits=[{"name": "x", **limit}]) == [key]
+
+
+def test_two_limits_of_one_name_are_told() -> None:
+    assert problems(limits=[{"name": "x", "connections": 1}] * 2) == ["limits[1].name"]

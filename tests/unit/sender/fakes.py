@@ -35,6 +35,7 @@ from core.state import AttemptResult, Envelope, MxHost, Snapshot
 from core.tokens import MessageId, TokenSigner, new_message_id
 from sender.compose import Composer
 from sender.dispatch import Dispatcher
+from sender.limiting.memory import MemoryRates
 from sender.route import Router
 from sender.schedule import RetrySchedule
 from tests.unit.sender.fake_queue import FakeLog, FakeQueue
@@ -220,13 +221,14 @@ class House:
         self.resolver = resolver or FakeResolver()
         self.admission = OpenAdmission()
         self.snapshot = Snapshot()
+        self.rates = MemoryRates()
         rng = random.Random(7)
         self.dispatcher = Dispatcher(
             node=Node("n1"), settings=self.settings, queue=self.queue, spool=self.queue, log=self.log, clock=self.clock,
             router=Router(self.resolver, PROVIDERS, rng), transport=self.transport, admission=self.admission,
             composer=Composer(make_signer(), self.settings, NoDkim()), classifier=Classifier([]),
             schedule=RetrySchedule(self.settings.delivery, rng), providers=PROVIDERS, snapshot=lambda: self.snapshot,
-            poll_seconds=poll, rng=rng,
+            poll_seconds=poll, rng=rng, rates=self.rates,
         )  # fmt: skip
 
     async def put(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sender.crew import part_of
+from sender.limiting.book import part_of
 
 
 @given(connections=st.integers(1, 1000), of=st.integers(1, 64))
