@@ -139,8 +139,10 @@ def _read(notice: Notice, content: bytes, classifier: Classifier) -> ParsedMail:
     machine = automatic(notice) if not notice.statuses else None
     if machine is not None and not looks_like_failure(notice):
         return _automatic(machine, sender, original)
-    findings = read_bounce(_report_inside(notice) or notice)
+    inside = _report_inside(notice)
+    findings = read_bounce(inside or notice)
     if findings:
+        original = _original(inside, content) if inside else original
         recipients = tuple(judge(finding, classifier) for finding in findings)
         return ParsedMail(kind=Kind.BOUNCE, recipients=recipients, original=original, sender=sender)
     if machine is not None:

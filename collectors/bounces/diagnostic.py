@@ -12,7 +12,7 @@ import urllib.parse
 from core.reply import MAX_REPLY_TEXT, Reply, Stage
 
 ATOM = r"[\w.!#$%&'*+/=?^`{|}~-]"
-ADDRESS = rf'(?:{ATOM}{{1,64}}|"[^"\n@]{{1,62}}")@[\w-][\w.-]{{0,252}}'
+ADDRESS = rf'(?:{ATOM}{{1,64}}|"[^"\n@]{{1,62}}")@[\w-][\w.-]{{0,252}}+'
 _ADDRESS = re.compile(ADDRESS)
 _BOTH = re.compile(r"(?<![\w.@/=:-])#?([245]\d\d)[ \-:;#,(]{1,4}#?([245]\.\d{1,2}\.\d{1,3})(?![\d.]*\d)")
 _CODE = re.compile(

@@ -43,6 +43,7 @@ _CUT = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 _ORIGINAL_FIELD = re.compile(r"^[ \t>]{0,3}(?:received|return-path|message-id|from|to|subject|date):", re.I | re.M)
+_RENAMED = re.compile(r"^[ \t]{0,3}final-recipient[ \t]{0,3}:", re.IGNORECASE | re.MULTILINE)
 _LONG = re.compile(rf"([^\n]{{{MAX_LINE}}})[^\n]+")
 
 
@@ -71,7 +72,12 @@ class Notice:
         for part in self.parts:
             if part.kind in _STATUS and part.end - part.start > MAX_STATUS:
                 raise Refused(Refusal.TOO_LARGE, f"a status part of more than {MAX_STATUS} bytes")
-        return [part.text(MAX_STATUS) for part in self.parts if part.kind in _STATUS]
+        found = [part.text(MAX_STATUS) for part in self.parts if part.kind in _STATUS]
+        if not found and self.mail.parameter("report-type").lower() == "delivery-status":
+            # a gateway has renamed the part
+            texts = [part.text() for part in self.parts if part.kind == "application/octet-stream"]
+            found = [text for text in texts if _RENAMED.search(text)]
+        return found
 
     @cached_property
     def whole_text(self) -> str:

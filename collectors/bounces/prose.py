@@ -26,7 +26,7 @@ _DELAYED = re.compile(
         r"mail)\b[^\n]{0,40}\b(?:is|has been|was) delayed"
 
         r"|delay(?:ed)? (?:warning|notification|notice)|delivery delay|not yet been delivered|"
-        r"will (?:continue|keep) (?:to try|trying|attempting)"
+        r"delivery incomplete|will retry for|will (?:continue|keep) (?:to try|trying|attempting)"
     r"|this is a warning|no action is required|still trying|status notification \(delay\)|継続|再送",
     re.IGNORECASE,
 )  # fmt: skip
@@ -42,6 +42,8 @@ def address_item(before: str = r"^[ \t>]{0,14}", after: str = "") -> str:
 
 def is_delay(notice: Notice, text: str = "") -> bool:
     """True when the mail warns and will still try."""
+    if _DELAYED.search(notice.subject) and not _FINAL.search(notice.subject):
+        return True  # "you will be told when it fails permanently" is no end
     told = f"{notice.subject}\n{(text or notice.text)[:_BLOCK]}"
     return bool(_DELAYED.search(told)) and not _FINAL.search(told)
 

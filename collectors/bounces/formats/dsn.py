@@ -55,21 +55,23 @@ class Dsn:
 def _groups(text: str) -> list[dict[str, str]]:
     groups: list[dict[str, str]] = [{}]
     last = ""
+    parted = False  # by a blank line, which ends a group only when the next field begins another
     for raw in text.split("\n"):
         line = _QUOTED.sub("", raw)  # forwarded by a person
         match = _FIELD.match(line)
         if match:
             name, value = match[1].lower(), match[2].strip()
-            if name in ("final-recipient", "original-recipient") and name in groups[-1]:
+            begins = name in ("final-recipient", "original-recipient")
+            named = "final-recipient" in groups[-1] or "original-recipient" in groups[-1]
+            if (begins and name in groups[-1]) or (parted and named and (begins or name in groups[-1])):
                 groups.append({})
+            parted = False
             if name == "diagnostic-code" and name in groups[-1]:
                 value = f"{groups[-1][name]} {value}"
             groups[-1][name] = value
             last = name
         elif not line.strip():
-            if "final-recipient" in groups[-1] or "original-recipient" in groups[-1]:
-                groups.append({})
-            last = ""
+            parted, last = True, ""
         elif last and line[:1] in " \t>" and len(groups[-1][last]) < 4000:
             groups[-1][last] += " " + line.strip(" \t>")
         elif last == "diagnostic-code" and ":" not in line[:30] and len(groups[-1][last]) < 4000:

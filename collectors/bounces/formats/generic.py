@@ -39,7 +39,7 @@ _SYSTEM = re.compile(
     re.I,
 )
 _LINE = re.compile(
-    address_item(after=r"(?=[ \t]*(?:$|[:;,.\[(]|\.\.\.|-|on\b|failed|unknown|not|user|invalid|said))"), re.M | re.I
+    address_item(after=r"(?=[ \t]*(?:$|[:;,.\[(<]|\.\.\.|-|on\b|failed|unknown|not|user|invalid|said))"), re.M | re.I
 )
 _LABELLED = re.compile(
     r"(?<![\w.@-])(?:recipient(?:\(s\))?(?: address)?(?:es)?|rcpt ?to|(?:un)?deliver(?:ed|y|ing|"
