@@ -104,6 +104,7 @@ def _context(view: DashboardView, language: Language) -> dict[str, Any]:
     lag_bad = view.monitor_lag is None or view.monitor_lag > view.max_lag
     tone, verdict = _verdict(closed, len(firing), _lag(view, language) if lag_bad else "", language)
     series = charts.series_of(view.lanes)
+    rules = {rule.name: rule for rule in view.rules}
     ended = (view.totals.delivered or 0) + (view.totals.bounced or 0)
     return {
         "view": view,
@@ -134,6 +135,10 @@ def _context(view: DashboardView, language: Language) -> dict[str, Any]:
         "suppressions": sorted((view.suppressions or {}).items(), key=lambda item: -item[1]),
         "aligned": None if view.dmarc is None else _placed(view.dmarc.aligned, view.dmarc.messages),
         "budget": [(rule, signal_word(rule, language), promise(rule, language)) for rule in view.rules],
+        "findings": [
+            (scope_words(f.scope, language), signal_word(rules.get(f.rule), language), f)
+            for f in sorted(view.findings, key=lambda f: -f.at)[:MAX_ROWS]
+        ],
         "fleet": fleet(view.budget, language) if view.budget is not None else "",
     }
 

@@ -87,6 +87,7 @@ class Gatherer:
             ),
             placement=await self._placement(now), suppressions=await stores.suppressions.by_reason(),
             dmarc=await self._dmarc(now), rules=parts.rules, budget=parts.budget,
+            findings=parts.projector.findings.firing,
         )  # fmt: skip
 
     async def _past(self, now: float) -> dict[CounterKey, int]:

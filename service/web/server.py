@@ -11,6 +11,7 @@ from alerts.keeper import AlertKeeper
 from service.feeds import Feeds
 from service.parts import Parts
 from service.reports import Reports
+from service.signals import SignalDesk
 from service.web.api import ROUTES
 from service.web.auth import Gatekeeper, errors_as_json
 from service.web.consent import confirm_now, confirm_page
@@ -24,6 +25,7 @@ from service.web.public import LIMITS, Limits
 from service.web.recipient import unsubscribe_now, unsubscribe_page
 from service.web.reports_api import REPORTS
 from service.web.sheets_api import FEEDS
+from service.web.signals_page import DESK, signals_page
 from service.web.tracking import follow, pixel
 
 STATIC = Path(__file__).parent / "static"
@@ -56,6 +58,8 @@ def build_web(parts: Parts, keeper: AlertKeeper, feeds: Feeds, reports: Reports)
     app.router.add_get("/t/{token}.gif", pixel)
     app.router.add_get("/", dashboard)
     add_page(app)
+    app[DESK] = SignalDesk(parts.settings, parts.stores)
+    app.router.add_get("/signals", signals_page)
     app.router.add_static("/static/", STATIC)
     return app
 

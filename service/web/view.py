@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from alerts.ledger import Entry
 from config.rules import Budget, Rule
-from core.events import AlertChanged, GateChanged, GateState, StepChanged
+from core.events import AlertChanged, GateChanged, GateState, RuleChanged, StepChanged
 from core.lane import Lane
 from core.rates import wilson
 from core.state import Gate
@@ -148,6 +148,7 @@ class DashboardView:
     dmarc: DmarcSummary | None = None
     rules: tuple[Rule, ...] = ()
     budget: Budget | None = None
+    findings: tuple[RuleChanged, ...] = ()  # what rules without a gate say now
 
 
 def alert_rows(entries: Mapping[str, Entry], recent: tuple[AlertChanged, ...] = ()) -> tuple[AlertRow, ...]:

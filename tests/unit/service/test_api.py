@@ -5,13 +5,17 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 import pytest_asyncio
 
+from core.events import Bounced, Delivered
 from core.tokens import MessageId, Purpose
 from service.web.api import ROUTES
 from service.web.openapi import openapi_document
+from service.web.signals_page import EN, RU
+from tests.unit.monitor.world import bounced, complaint, delivered
 from tests.unit.service.running import TOKENS, Caller, running
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -162,3 +166,34 @@ async def test_every_route_of_the_document_is_served_and_every_read_answers(call
         if route.method == "GET" and "{" not in route.path:
             status, _ = await caller.call("GET", route.path)
             assert status == route.success, route.path
+
+
+async def test_signals_are_told_with_intervals_and_unknown_is_never_0(caller: Caller) -> None:
+    log, now = caller.service.parts.stores.log, caller.service.parts.clock.now()
+    mail: list[Delivered | Bounced] = [
+        *(delivered(now) for _ in range(40)),
+        *(bounced(now) for _ in range(10)),
+    ]
+    await log.append([replace(event, message_id=MessageId(f"m{i}")) for i, event in enumerate(mail)])
+    await log.append([complaint(now, now)])
+    while await caller.service.parts.projector.step():
+        pass
+    status, answer = await caller.call("GET", "/v1/signals?by=provider&days=2&signal=hard_bounce_rate,spam_placement")
+    assert status == 200
+    bounces, seeds = answer["signals"]
+    assert (bounces["scope"], bounces["bad"], bounces["total"], bounces["rate"]) == ("provider=yahoo", 10, 50, 0.2)
+    assert bounces["low"] < 0.2 < bounces["high"]
+    assert (seeds["rate"], seeds["unknown"]) == (None, "no_seeds")
+    assert {found["rule"] for found in answer["findings"]} >= {"bounces-domain", "delivery"}
+    assert answer["false_alarm_budget"]["action_days"] > 1
+    for wrong in ("by=colour", "days=0", "signal=luck"):
+        status, answer = await caller.call("GET", f"/v1/signals?{wrong}")
+        assert status == 422
+    headers = {"Authorization": f"Bearer {TOKENS['read']}"}
+    for language in ("en", "ru"):
+        async with caller.session.get(f"{caller.base}/signals?lang={language}&by=lane", headers=headers) as page:
+            text = await page.text()
+            assert page.status == 200
+            assert "bounces-domain" in text
+            assert "yahoo" in text
+    assert set(EN) == set(RU)
