@@ -19,7 +19,7 @@ from core.clock import iso
 from core.events import Evidence, GateState
 from core.lane import HOUR
 from core.rates import wilson
-from core.state import Alert, Gate
+from core.state import CANARY, Alert, Gate
 
 _NAME = {
     GateState.SLOWED: "SendingSlowed",
@@ -42,8 +42,8 @@ LISTING = "listing"  # rule of a gate that a blocklist closed
 
 
 def gate_alert(gate: Gate, rules: Mapping[str, Rule], *, language: Language, link: str) -> Alert | None:
-    """The alert of one gate, None when it is open."""
-    if gate.state is GateState.OPEN:
+    """The alert of one gate, None when it is open, or a canary: that is the ordinary way of a campaign."""
+    if gate.state is GateState.OPEN or gate.rule == CANARY:
         return None
     rule = rules.get(gate.rule)
     parts = {

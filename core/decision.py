@@ -18,6 +18,7 @@ class DeferReason(StrEnum):
     OUTSIDE_HOURS = "outside_hours"  # the plan sends only in its hours
     NO_PLAN = "no_plan"  # the lane has no warm-up state yet
     MONITOR_LAG = "monitor_lag"  # the monitor is behind: ramping lanes hold (fail closed)
+    CANARY = "canary"  # the campaign's first slice is out, its outcome is awaited
     LIMITED = "limited"  # a limit of ours ([[limits]], the provider table) is reached
     CONNECTION_LIMIT = "connection_limit"  # the host wants less, or the source is out: no choice of ours
 

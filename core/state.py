@@ -71,6 +71,9 @@ class CounterKey:
     metric: str
 
 
+CANARY = "canary"  # rule of a gate that lets a slice of a campaign go first
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gate:
     """The stored state over one scope.

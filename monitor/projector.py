@@ -31,8 +31,9 @@ from core.events import (
 )
 from core.lane import DAY, Scope, cohort_of, day_of
 from core.ports import Clock, Controls, Counters, EventLog
-from core.state import CounterKey, Gate
+from core.state import CANARY, CounterKey, Gate
 from monitor import guard, listing, operator
+from monitor.canary import Canaries, Terms
 from monitor.counters import fold
 from monitor.evidence import DelayEnvelope
 from monitor.findings import LOOK_BACK, Findings
@@ -71,6 +72,7 @@ class Projector:
         clock: Clock,
         on_change: Callable[[], None],
         envelopes: Mapping[str, DelayEnvelope] | None = None,
+        canaries: Mapping[str, Terms] | None = None,
         poll: float = 0.4,
         monotonic: Monotonic = time.monotonic,
     ) -> None:
@@ -83,6 +85,7 @@ class Projector:
         self._clock = clock
         self._on_change = on_change
         self._envelopes = envelopes or {}
+        self._canaries = Canaries(canaries or {})
         self._poll = poll
         self._monotonic = monotonic
         self._reached = monotonic()
@@ -163,6 +166,7 @@ class Projector:
         told = await self._log.recent([RuleChanged.__name__], LOOK_BACK)
         self._findings = Findings(e.event for e in reversed(told) if isinstance(e.event, RuleChanged))
         self._counters, self._samples, self._loud = Counter(), Samples(), {}
+        self._canaries.clear()
         self._add(stored)
         await self._read_gates()
         recent = await self._log.recent([kind.__name__ for kind in SAMPLED], 500)
@@ -207,6 +211,7 @@ class Projector:
             self._forgive(events, now)
         for event in events:
             self._samples.keep(event, self._tallies)
+            self._canaries.note(event)
             if isinstance(event, RuleChanged):
                 self._findings.note(event)
         touched |= self._keep_apart(now)
@@ -248,10 +253,10 @@ class Projector:
 
     def _judge(self, touched: set[tuple[str, str]], now: float) -> list[tuple[Gate, Event]]:
         """Moves of every gate that new counts or the time may have changed."""
-        moves: list[tuple[Gate, Event]] = []
+        moves: list[tuple[Gate, Event]] = list(self._canaries.moves(self._gates, now))
         for key, gate in self._gates.items():
-            if gate.rule == listing.RULE:
-                continue  # the watch of blocklists moves it: service.listings
+            if gate.rule in (listing.RULE, CANARY):
+                continue  # the watch of blocklists moves the one, monitor.canary the other
             if gate.rule == operator.RULE or gate.rule not in self._tallies:
                 why = "the operator's pause ran out" if gate.rule == operator.RULE else "its rule was removed"
                 moved = guard.lapse(gate, now, why)
@@ -304,6 +309,7 @@ class Projector:
         touched: set[tuple[str, str]] = set()
         for key, n in deltas.items():
             self._counters[key] += n
+            self._canaries.count(key, n)
             for name, tally in self._tallies.items():
                 scope = tally.add(key, n)
                 if scope is None:

@@ -29,6 +29,7 @@ from core.tokens import TokenSigner
 from monitor.projector import Projector
 from sender.intake import Intake
 from service.alerting import Alerting
+from service.canaries import canary_terms
 from service.clockstore import note_clock
 from service.control import Control
 from service.feedback import FeedbackDesk
@@ -100,7 +101,7 @@ class Service:
             log=stores.log, counters=stores.counters, controls=stores.controls, rules=rules,
             transactional=settings.transactional,
             no_feedback=frozenset({OTHER, *(row.name for row in providers if not row.complaint_feedback)}),
-            clock=clock, on_change=lambda: control.gates_changed(),
+            clock=clock, on_change=lambda: control.gates_changed(), canaries=canary_terms(settings, rules),
         )  # fmt: skip
         steps = Steps(
             plans=plans,

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from config.load import load_rulebook
 from config.model import Settings
 from config.replies import load_reply_rules
 from config.tables import Plan, ProviderRow
@@ -24,6 +25,7 @@ from sender.route import Router
 from sender.schedule import RetrySchedule
 from sender.sts_cache import StsPolicies
 from sender.transport import SmtpTransport
+from service.canaries import canary_terms
 from service.control import Control, StartingAdmission
 from service.resolver import DnsResolver
 from service.sts import HttpsPolicyFetcher
@@ -64,6 +66,8 @@ def build_sending(
     sts = settings.delivery.mta_sts and settings.delivery.tls != "off"
     policies = StsPolicies(resolver, fetcher, stores.meta, clock) if sts else None
     book = TlsBook(stores.log)
+    terms = canary_terms(settings, load_rulebook(settings).rules)
+    canaries = {stream: one.messages for stream, one in terms.items()}
     dispatcher = Dispatcher(
         node=node, settings=settings, queue=stores.queue, spool=stores.spool, log=stores.log, clock=clock,
         router=Router(resolver, providers, relays=settings.relays, policies=policies),
@@ -71,7 +75,7 @@ def build_sending(
             settings, resolver, providers, clock, tlsa=resolver if isinstance(resolver, DnsResolver) else None,
             book=book,
         ),
-        admission=StartingAdmission(GateAdmission(plans, settings), control),
+        admission=StartingAdmission(GateAdmission(plans, settings, canaries), control),
         composer=Composer(signer, settings, DkimSigner(settings.sending_domains)),
         classifier=Classifier(load_reply_rules()), schedule=RetrySchedule(settings.delivery), providers=providers,
         snapshot=control.snapshot, spent=control.spent, share=share, rates=stores.rates,

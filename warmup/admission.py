@@ -10,22 +10,26 @@ Retries go on when only warm-up forbids: the allowance that goes with them then 
 Transactional streams are spared by gates whose scope spares them, wait for neither hours, pace nor a lagging monitor,
 and take from the same cap; when that is spent they go on up to a fifth above it, under an allowance of their own.
 
-Allowance keys: `lane:<lane>` and `lane-tx:<lane>` by day · `slow:<pause>` by hour · `probe:<pause>` by the hour in
-which the probe's present share ends, so that each share counts from 0.  `watched` lists those in force.
+A stream with a canary: a campaign without an open canary gate is bounded by its slice, whether the gate is written yet
+or not.
+
+Allowance keys: `canary:<scope>` without period · `lane:<lane>` and `lane-tx:<lane>` by day · `slow:<pause>` by hour ·
+`probe:<pause>` by the hour in which the probe's present share ends, so that each share counts from 0.  `watched` lists
+those in force.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from config.model import Settings
 from config.tables import Plan
 from core.decision import Admit, Decision, Defer, DeferReason
 from core.events import GateState
-from core.lane import HOUR, Lane, Traffic, cohort_of
-from core.state import Gate, Snapshot, StepState
+from core.lane import HOUR, Lane, Scope, Traffic, cohort_of
+from core.state import CANARY, Gate, Snapshot, StepState
 from warmup.days import day_begins, next_opening, plan_day, window
 from warmup.ramp import plan_for, plan_lane
 
@@ -50,6 +54,8 @@ def transactional_key(lane: Lane) -> str:
 def gate_allowance(gate: Gate, now: float) -> Allowance | None:
     """What bounds a probing or slowed gate; None for the other states."""
     match gate.state:
+        case GateState.PROBING if gate.rule == CANARY:
+            return (f"canary:{gate.scope.key}", 0, gate.limit)
         case GateState.PROBING:
             return (f"probe:{gate.pause_id}", cohort_of(gate.until), gate.limit)
         case GateState.SLOWED:
@@ -82,8 +88,9 @@ class _Fresh:
 class GateAdmission:
     """See the module.  Build it once from plans and settings."""
 
-    def __init__(self, plans: Sequence[Plan], settings: Settings) -> None:
+    def __init__(self, plans: Sequence[Plan], settings: Settings, canaries: Mapping[str, int] | None = None) -> None:
         self._plans = tuple(plans) if settings.warmup.enabled else ()
+        self._canaries = canaries or {}
         self._transactional = frozenset(settings.transactional)
         self._max_lag = settings.monitor.max_lag_seconds
 
@@ -97,7 +104,7 @@ class GateAdmission:
         bounds: list[Allowance] = []
         for gate in gates:
             allowance = gate_allowance(gate, now)
-            if allowance is None:
+            if allowance is None or gate.rule == CANARY:
                 continue
             bounds.append(allowance)
             left = allowance[2] - snapshot.used.get(allowance[:2], 0)
@@ -106,6 +113,15 @@ class GateAdmission:
             room = min(room, left)
         if spent is not None:
             return spent
+        canary = self._canary(traffic, gates) if fresh else None
+        first: list[Allowance] = []
+        if canary is not None:
+            key, period, cap = f"canary:{canary.scope.key}", 0, canary.limit
+            first.append((key, period, cap))
+            left = max(0, cap - snapshot.used.get((key, period), 0))
+            if not left and not retries:
+                return _spent(canary, now)
+            room, fresh = min(room, left + retries), min(fresh, left)
         lane = self._fresh(traffic, fresh, snapshot, now) if fresh else _Fresh(room=0, allowances=())
         if lane.wait is not None and retries == 0:
             return lane.wait
@@ -113,9 +129,21 @@ class GateAdmission:
             room = min(room, min(fresh, lane.room) + retries)
         return Admit(
             messages=max(1, room),
-            allowances=(*bounds, *lane.allowances),
+            allowances=(*bounds, *first, *lane.allowances),
             retry_allowances=tuple(_leaving_room(bound, fresh) for bound in bounds),
         )
+
+    def _canary(self, traffic: Traffic, gates: Sequence[Gate]) -> Gate | None:
+        """The gate that bounds the campaign's first attempts, also before the monitor has written it."""
+        for gate in gates:
+            if gate.rule == CANARY:
+                return gate if gate.state is GateState.PROBING else None
+        if not traffic.campaign or traffic.stream not in self._canaries:
+            return None
+        return Gate(
+            scope=Scope(stream=traffic.stream, campaign=traffic.campaign), state=GateState.PROBING, pause_id=CANARY,
+            rule=CANARY, since=0.0, until=0.0, reason="a slice goes first", by="", limit=self._canaries[traffic.stream],
+        )  # fmt: skip
 
     def _fresh(self, traffic: Traffic, fresh: int, snapshot: Snapshot, now: float) -> _Fresh:
         plan = plan_for(self._plans, traffic.lane)
@@ -193,6 +221,9 @@ def _closed(gates: Sequence[Gate], now: float) -> Defer:
 
 
 def _spent(gate: Gate, now: float) -> Defer:
+    if gate.rule == CANARY:
+        until = max(gate.until, now + ASK_AGAIN) if gate.mark_bad else now + ASK_AGAIN
+        return Defer(until=min(until, now + HOUR), reason=DeferReason.CANARY, detail=f"{gate.pause_id}: {gate.reason}")
     if gate.state is GateState.PROBING:
         until = min(max(gate.until, now + 1), now + HOUR)
         return Defer(until=until, reason=DeferReason.PROBE_SPENT, detail=f"{gate.pause_id}: outcomes are awaited")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,8 +14,8 @@ from config.model import Settings
 from config.tables import Plan
 from core.decision import Admit, Decision, Defer, DeferReason
 from core.events import GateState
-from core.lane import cohort_of, day_of
-from core.state import Gate, Snapshot, StepState
+from core.lane import Campaign, cohort_of, day_of
+from core.state import CANARY, Gate, Snapshot, StepState
 from tests.unit.warmup.world import DAY, MIDNIGHT, NOON, SETTINGS, gate, lane, plan, state, traffic
 from warmup.admission import GateAdmission, lane_key, paced_cap, transactional_key, watched
 
@@ -217,3 +218,26 @@ def test_no_order_of_wishes_and_no_stale_snapshot_passes_a_days_cap(
                     taken[key, period] = taken.get((key, period), 0) + 1
     assert sent["bulk"] <= cap
     assert sent["bulk"] + sent["transactional"] <= cap + math.ceil(cap * 0.2)
+
+
+def test_a_canary_bounds_first_attempts_from_the_first_message_on_and_lets_retries_go() -> None:
+    admission = GateAdmission((PLAN,), SETTINGS, {"bulk": 50})
+    campaign = replace(traffic("gmail", "bulk"), campaign=Campaign("spring"))
+    key = "canary:stream=bulk,campaign=spring"
+
+    def ask(seen: Snapshot, fresh: int = 100, retries: int = 0) -> Decision:
+        return admission.decide(campaign, fresh, retries, seen, NOON)
+
+    first = admitted(ask(snapshot()))
+    assert (key, 0, 50) in first.allowances
+    assert first.messages <= 50
+    assert first.retry_allowances == ()
+    written = replace(gate(S.PROBING, stream="bulk", campaign="spring", limit=50), rule=CANARY)
+    assert watched([written], [], NOON) == {0: [key]}
+    spent = {(key, 0): 50}
+    assert deferred(ask(snapshot(written, used=spent)))[0] is R.CANARY
+    again = admitted(ask(snapshot(written, used=spent), retries=7))
+    assert (again.messages, (key, 0, 50) in again.allowances, again.retry_allowances) == (7, True, ())
+    opened = replace(written, state=S.OPEN)
+    assert admitted(ask(snapshot(opened))).allowances == ((KEY, TODAY, paced_cap(100, PLAN, NOON)),)
+    assert admitted(admission.decide(traffic("gmail", "bulk"), 10, 0, snapshot(), NOON)).messages == 10
