@@ -20,7 +20,7 @@ from config.parts import Host as Host
 from config.parts import Name as Name
 from config.parts import Part as Part
 from config.parts import Port as Port
-from config.reporting import Reports
+from config.reporting import Reports, TlsReports
 from config.seeds import PlacementTest as PlacementTest
 from config.seeds import Seed as Seed
 from config.seeds import SeedOAuth as SeedOAuth
@@ -344,6 +344,7 @@ class Settings(Part):
     records: Records = Records()
     feeds: list[Feed] = Field(default_factory=list)
     reports: Reports = Reports()
+    tls_reports: TlsReports = TlsReports()
 
     def stream(self, name: str) -> StreamSettings | None:
         """The stream of that name, None when it is not configured."""

@@ -14,6 +14,19 @@ class ReportReceiver(Part):
     providers: list[str] = Field(min_length=1, description="Providers whose mail it reports, e.g. other:mx1.alpha.test")
 
 
+class TlsReports(Part):
+    """Daily reports of our TLS sessions to the domains that ask for them (RFC 8460)."""
+
+    enabled: bool = False
+    organization: str = Field("", max_length=200, description="Who reports; the first sending domain when empty")
+    contact: str = Field("", max_length=254, description="Address for questions; postmaster@ the domain when empty")
+    sending_domain: Host | None = Field(None, description="Signs the mails and names the submitter; the first if none")
+    stream: str = Field("", max_length=64, description="Of the mails; the first transactional one when empty")
+    delay_hours: float = Field(
+        4, ge=0, le=12, description="Reports leave within so long after the UTC day, each at its own moment"
+    )
+
+
 class Reports(Part):
     """Intake of DMARC, TLS and failure reports."""
 

@@ -144,6 +144,10 @@ language = "en"                 # en or ru
 # secret_file = "keys/google-postmaster.json"
 # subjects = ["@domain@"]
 
+# [tls_reports]                  # tell recipient domains that ask for it how TLS with them went (RFC 8460)
+# enabled = true
+# contact = "postmaster@@domain@"
+
 # --- Time series (optional, never needed for a decision) -------------------------------------
 # [metrics]
 # influx_url = "http://127.0.0.1:8086"

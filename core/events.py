@@ -285,6 +285,7 @@ class TlsNegotiated:
     ip: str
     facts: TlsFacts
     detail: str
+    source_ip: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -101,5 +101,6 @@ class Body:
     """A stored message body shared by its recipients: an RFC 5322 message, or a template's parts as JSON."""
 
     body_id: BodyId
-    kind: str  # 'mime', 'template', or 'notice': a whole message that goes out without a return path
+    # 'mime', 'template', 'notice' (a whole message without a return path), 'report' (one that no TLS policy keeps back)
+    kind: str
     content: bytes

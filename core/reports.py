@@ -153,6 +153,32 @@ class TlsCount:
     host: str
     failure: str
     sessions: int
+    policy: str = ""  # core.tls.PolicyType
+    host_ip: str = ""  # of a failure; so are the two below
+    source_ip: str = ""
+    reason: str = ""
+
+
+class TlsReportState(StrEnum):
+    """What became of one report of ours to one address."""
+
+    SENT = "sent"
+    UNWANTED = "unwanted"  # the domain publishes no address
+    RETRY = "retry"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SentTlsReport:
+    """A report of ours about a UTC day, to one address of the domain's record ('' when it has none)."""
+
+    day: int
+    domain: str
+    address: str
+    state: TlsReportState
+    tries: int
+    at: float
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -287,3 +313,17 @@ class OtherReports(Protocol):
     async def store_failure(self, report: FailureReport, provenance: Provenance, digest: str, now: float) -> Stored: ...
     async def failures(self, limit: int = 100) -> list[StoredFailure]: ...
     async def forget_failures(self, before: float) -> int: ...
+
+
+class TlsSessions(Protocol):
+    """Own TLS sessions in the detail of RFC 8460, and what was reported of them."""
+
+    async def open(self, since_day: int, until_day: int) -> list[tuple[int, str]]:
+        """(day, domain) of which nothing was reported, or not with success yet."""
+        ...
+
+    async def of(self, day: int, domain: str, limit: int) -> list[TlsCount]: ...
+    async def note(self, reports: Sequence[SentTlsReport]) -> None: ...
+    async def noted(self, day: int, domain: str) -> list[SentTlsReport]: ...
+    async def recent(self, limit: int) -> list[SentTlsReport]: ...
+    async def forget(self, before_day: int) -> None: ...

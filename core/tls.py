@@ -136,6 +136,7 @@ class TlsSession:
     ip: str
     facts: TlsFacts
     detail: str = ""  # what went wrong, for people
+    source_ip: str = ""  # our address, where the source is bound to one
 
 
 class StsProblem(Exception):

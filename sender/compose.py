@@ -67,19 +67,19 @@ class Composer:
             f"X-Penstock-Token: {identity}\r\nMessage-ID: <{identity}@{submission.sending_domain}>\r\n"
             f"Feedback-ID: {_word(submission.campaign)}:{_word(stream.name)}:{submission.sending_domain}:penstock\r\n"
         ]
-        notice = body.kind == "notice"
-        if stream.unsubscribe and not notice:
+        ours = body.kind in ("notice", "report")  # mail of the service itself: nothing is added for readers
+        if stream.unsubscribe and not ours:
             added.append(
                 f"List-Unsubscribe: <{self._url}/u/{unsubscribe}>,\r\n"
                 f" <mailto:{unsubscribe}@{domain.return_path}?subject=unsubscribe>\r\n"
                 "List-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n"
             )
-        if stream.kind == "marketing" and not notice:
+        if stream.kind == "marketing" and not ours:
             added.append("Precedence: bulk\r\n")
         to = submission.recipient
         match self._prepared(body):
             case Prepared() as ready:
-                if not notice:
+                if not ours:
                     ready = self._tracker.whole(ready, stream.name, body.body_id, message_id, now)
                 fields, ascii_head = _whole(ready, stream, to, now)
                 content = ready.body
@@ -101,7 +101,7 @@ class Composer:
         signature = self._dkim.signature(head, content, submission.sending_domain, now)
         return Envelope(
             mail_from=""
-            if notice
+            if body.kind == "notice"
             else f"{self._tokens.sign(Purpose.RETURN_PATH, message_id, now)}@{domain.return_path}",
             rcpt_to=to,
             content=b"".join((signature, head, b"\r\n", content)),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from typing import Literal
 
 from core.address import parse_address
 from core.errors import InvalidInput, LimitExceeded
@@ -70,7 +71,7 @@ class Injection:
     pool: str = ""  # of sources; '' leaves it to the stream or the sending domain
     list_source: str = ""  # how the addresses came to be on the caller's list
     asked: NoticeAsk | None = None
-    notice: bool = False  # it is a notification itself: no return path, nothing added
+    kind: Literal["mime", "notice", "report"] = "mime"  # of a whole message: see core.messages.Body
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,7 +129,7 @@ def body_of(injection: Injection) -> Body:
         if len(injection.mime) > MAX_CONTENT:
             raise LimitExceeded("message", f"has {len(injection.mime)} bytes", f"At most {MAX_CONTENT}")
         prepare(injection.mime)  # what composing would refuse is refused now
-        return Body(body_id=body_id, kind="notice" if injection.notice else "mime", content=injection.mime)
+        return Body(body_id=body_id, kind=injection.kind, content=injection.mime)
     parts = {**injection.parts, "from": injection.parts.get("from") or injection.sender}
     if not parts.get("subject") or not (parts.get("text") or parts.get("html")):
         raise InvalidInput(

@@ -14,7 +14,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from core.classify import BounceClass, Diagnosis
@@ -24,7 +24,7 @@ from core.messages import Leased
 from core.ports import Connection
 from core.reply import Stage
 from core.state import AttemptResult, Claim, Envelope, Settlement
-from core.tls import FREE_PASSAGE, PolicyType
+from core.tls import FREE_PASSAGE, PolicyType, StsMode
 from sender.board import Pile, Place
 from sender.limiting.book import Bounds
 from sender.limiting.grants import Grants, NotNow
@@ -280,6 +280,9 @@ class Line:
             envelope = tools.composer.compose(lease, body, began)
         except InvalidInput as error:
             return drop(lease, str(error), tools.clock.now())
+        if body.kind == "report":
+            # RFC 8460 section 3: a report of failures must not fail for the same reason
+            route = replace(route, passage=replace(route.passage, sts=StsMode.NONE, sts_hosts=(), authentic=False))
         result = await self._carry(lease, pick, envelope, route)
         if result is None:
             return None

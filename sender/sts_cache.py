@@ -80,7 +80,7 @@ class StsPolicies:
     async def _find(self, domain: str) -> Found:
         entry = self._known.get(domain)
         if entry is None:
-            entry = await self._stored(domain)
+            entry = await _stored(self._meta, domain)
             self._known[domain] = entry
         self._known.move_to_end(domain)
         if len(self._known) > MAX_REMEMBERED:
@@ -114,18 +114,8 @@ class StsPolicies:
         await self._store(domain, entry)
 
     # --- the store -------------------------------------------------------------------------------
-    async def _stored(self, domain: str) -> _Entry:
-        row = (await self._bucket(domain)).get(domain)
-        if not isinstance(row, dict):
-            return _Entry()
-        try:
-            policy = Policy(mode=StsMode(row["mode"]), max_age=int(row["max_age"]), mx=tuple(map(str, row["mx"])))
-            return _Entry(id=str(row["id"]), policy=policy, at=float(row["at"]))
-        except (KeyError, TypeError, ValueError):
-            return _Entry()  # written by another version: it is fetched again
-
     async def _store(self, domain: str, entry: _Entry) -> None:
-        bucket = await self._bucket(domain)
+        bucket = await _bucket(self._meta, domain)
         bucket.pop(domain, None)
         bucket[domain] = {
             "id": entry.id, "at": entry.at, "mode": str(entry.policy.mode), "max_age": entry.policy.max_age,
@@ -135,12 +125,29 @@ class StsPolicies:
             bucket.pop(next(iter(bucket)))
         await self._meta.put(_name(domain), json.dumps(bucket))
 
-    async def _bucket(self, domain: str) -> dict[str, object]:
-        try:
-            found = json.loads(await self._meta.get(_name(domain)) or "{}")
-        except ValueError:
-            return {}
-        return found if isinstance(found, dict) else {}
+
+async def stored_policy(meta: Meta, domain: str) -> Policy:
+    """The policy that was fetched last, by whichever process; mode NONE when there is none."""
+    return (await _stored(meta, domain)).policy
+
+
+async def _stored(meta: Meta, domain: str) -> _Entry:
+    row = (await _bucket(meta, domain)).get(domain)
+    if not isinstance(row, dict):
+        return _Entry()
+    try:
+        policy = Policy(mode=StsMode(row["mode"]), max_age=int(row["max_age"]), mx=tuple(map(str, row["mx"])))
+        return _Entry(id=str(row["id"]), policy=policy, at=float(row["at"]))
+    except (KeyError, TypeError, ValueError):
+        return _Entry()  # written by another version: it is fetched again
+
+
+async def _bucket(meta: Meta, domain: str) -> dict[str, object]:
+    try:
+        found = json.loads(await meta.get(_name(domain)) or "{}")
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _name(domain: str) -> str:

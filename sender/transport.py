@@ -151,12 +151,12 @@ class SmtpTransport:
                 if weaker is None:
                     text = f"TLS is required and the handshake failed: {error}"
                     refusal = Refusal(policy=demand.policy, failure=error.failure, text=text)
-                    return self._refuse(refusal, host, ip, passage)
+                    return self._refuse(refusal, host, ip, passage, row.bind)
                 if weaker.tls is Tls.OFF:
                     self._remember_plain(host)
                 demand = weaker
                 continue
-            self._note_opening(found, demand, host, ip, passage)
+            self._note_opening(found, demand, host, ip, passage, row.bind)
             return found
 
     def _remember_plain(self, host: str) -> None:
@@ -204,7 +204,7 @@ class SmtpTransport:
 
     # --- the book --------------------------------------------------------------------------------
     def _note_opening(
-        self, found: SmtpConnection | AttemptResult, demand: Demand, host: str, ip: str, passage: Passage
+        self, found: SmtpConnection | AttemptResult, demand: Demand, host: str, ip: str, passage: Passage, bind: str
     ) -> None:
         """A connection that stands, or one that failed for want of TLS; what failed before tells nothing about it."""
         facts, detail = found.facts, demand.detail
@@ -215,18 +215,20 @@ class SmtpTransport:
         elif not facts.protocol and not facts.failure:
             facts = _with_failure(facts, TlsFailure.STARTTLS_NOT_SUPPORTED)
         if demand.tls is not Tls.OFF or demand.failure:
-            self._note(host, ip, passage, facts, detail)
+            self._note(host, ip, passage, facts, detail, bind)
 
-    def _refuse(self, refusal: Refusal, host: str, ip: str, passage: Passage) -> AttemptResult:
+    def _refuse(self, refusal: Refusal, host: str, ip: str, passage: Passage, bind: str = "") -> AttemptResult:
         facts = TlsFacts(policy=refusal.policy, failure=refusal.failure)
-        self._note(host, ip, passage, facts, refusal.text)
+        self._note(host, ip, passage, facts, refusal.text, bind)
         reply = Reply(code=451, status="4.7.5", text=refusal.text, stage=Stage.STARTTLS)
         return AttemptResult(reply=reply, remote=f"{host} [{ip}]" if ip else host, tls="", reusable=False, facts=facts)
 
-    def _note(self, host: str, ip: str, passage: Passage, facts: TlsFacts, detail: str) -> None:
+    def _note(self, host: str, ip: str, passage: Passage, facts: TlsFacts, detail: str, bind: str) -> None:
         if self._book is not None and not passage.relay:
             at, text = self._clock.now(), detail[:300]
-            self._book.note(TlsSession(at=at, domain=passage.domain, host=host, ip=ip, facts=facts, detail=text))
+            self._book.note(
+                TlsSession(at=at, domain=passage.domain, host=host, ip=ip, facts=facts, detail=text, source_ip=bind)
+            )
 
 
 def _context(ca_file: Path | None, *, verify: bool) -> ssl.SSLContext:

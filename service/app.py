@@ -52,6 +52,7 @@ from service.sending import Sending, build_sending
 from service.submission import SubmissionServer
 from service.tasks import Supervisor
 from service.timetable import Timetable
+from service.tlsrpt import TlsReporting
 from service.warming import Warming
 from service.web.server import WebServer
 from service.webhooks import Webhooks
@@ -135,6 +136,7 @@ class Service:
             control=control, supervisor=supervisor, plans=tuple(plans), rules=tuple(rules), budget=book.budget,
             providers=tuple(providers), sandbox=sandbox,
             library=TemplateLibrary(settings.templates), pressure=pressure,
+            reporting=TlsReporting(settings, stores, intake, resolver, clock),
             webhooks=Webhooks(settings.webhooks, stores=stores, clock=clock, node=node),
             operator=Operator(
                 controls=stores.controls, suppressions=stores.suppressions, clock=clock, spare=settings.transactional
@@ -165,7 +167,7 @@ class Service:
             WebServer(parts, alerting.keeper, feeds,
                 reports),
         ]  # fmt: skip
-        jobs = [*feeds.jobs, *reports.jobs, *feedback.jobs, *notices.jobs]
+        jobs = [*feeds.jobs, *reports.jobs, *feedback.jobs, *notices.jobs, *parts.reporting.jobs]
         service._timetable = Timetable(parts, steps, alerting, Metering(parts), jobs)
         service._sending, service._senders, service._seeds = sending, senders, seeds
         return service
@@ -213,6 +215,7 @@ class Service:
         await self.parts.webhooks.close()
         if self._sending is not None:
             await self._sending.close()
+        await self.parts.reporting.close()
         if self._http is not None:
             await self._http.close()
         await note_clock(self.parts.stores.meta, self.parts.clock)

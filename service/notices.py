@@ -156,7 +156,7 @@ class NoticeDesk:
     async def _submit(self, to: str, sending_domain: str, content: bytes, key: str, about: dict[str, str]) -> None:
         injection = Injection(
             stream=self._stream, door=Door.INTERNAL, mime=content, sending_domain=sending_domain, metadata=about,
-            recipients=(RecipientIn(address=to),), idempotency_key=key, notice=True,
+            recipients=(RecipientIn(address=to),), idempotency_key=key, kind="notice",
         )  # fmt: skip
         try:
             (answer,) = await self._intake.submit(injection)

@@ -17,6 +17,7 @@ from service.operator import Operator
 from service.pressure import Pressure
 from service.recipients import RecipientDesk
 from service.tasks import Supervisor
+from service.tlsrpt import TlsReporting
 from service.warming import Warming
 from service.webhooks import Webhooks
 from storage.stores import Stores
@@ -44,5 +45,6 @@ class Parts:
     webhooks: Webhooks
     pressure: Pressure
     library: TemplateLibrary
+    reporting: TlsReporting
     sandbox: bool = False
     notes: dict[str, str] = field(default_factory=dict)  # texts for people, e.g. the sandbox's story

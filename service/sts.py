@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import socket
 import ssl
+from collections.abc import Callable
 from pathlib import Path
 
 import aiohttp
@@ -28,10 +29,7 @@ class HttpsPolicyFetcher:
     def __init__(self, resolver: Resolver, *, ca_file: Path | None = None, port: int = 443) -> None:
         self._resolver = resolver
         self._port = port
-        self._tls = ssl.create_default_context()
-        self._tls.minimum_version = ssl.TLSVersion.TLSv1_2
-        if ca_file is not None:
-            self._tls.load_verify_locations(ca_file)
+        self._ca_file = ca_file
         self._session: aiohttp.ClientSession | None = None
 
     async def fetch(self, domain: str) -> str:
@@ -63,22 +61,33 @@ class HttpsPolicyFetcher:
 
     def _client(self) -> aiohttp.ClientSession:
         if self._session is None:
-            connector = aiohttp.TCPConnector(
-                ssl=self._tls, resolver=_OurNames(self._resolver), limit=_MAX_CONNECTIONS, use_dns_cache=False,
-                force_close=True,
-            )  # fmt: skip
-            self._session = aiohttp.ClientSession(
-                connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False,
-                timeout=aiohttp.ClientTimeout(total=TOTAL_SECONDS),
-            )  # fmt: skip
+            self._session = policy_session(self._resolver, self._ca_file)
         return self._session
+
+
+def policy_session(
+    resolver: Resolver, ca_file: Path | None, *, permits: Callable[[str], bool] = lambda _ip: True
+) -> aiohttp.ClientSession:
+    """Verified HTTPS by our own resolver, without cookies and proxies; only to addresses that `permits` allows."""
+    tls = ssl.create_default_context()
+    tls.minimum_version = ssl.TLSVersion.TLSv1_2
+    if ca_file is not None:
+        tls.load_verify_locations(ca_file)
+    connector = aiohttp.TCPConnector(
+        ssl=tls, resolver=_OurNames(resolver, permits), limit=_MAX_CONNECTIONS, use_dns_cache=False, force_close=True
+    )
+    return aiohttp.ClientSession(
+        connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False,
+        timeout=aiohttp.ClientTimeout(total=TOTAL_SECONDS),
+    )  # fmt: skip
 
 
 class _OurNames(AbstractResolver):
     """aiohttp's look-ups through core.ports.Resolver."""
 
-    def __init__(self, resolver: Resolver) -> None:
+    def __init__(self, resolver: Resolver, permits: Callable[[str], bool]) -> None:
         self._resolver = resolver
+        self._permits = permits
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
@@ -93,6 +102,7 @@ class _OurNames(AbstractResolver):
                 family=socket.AF_INET6 if ":" in ip else socket.AF_INET,
             )
             for ip in addresses
+            if self._permits(ip)
         ]  # fmt: skip
 
     async def close(self) -> None:

@@ -43,7 +43,15 @@ class TlsBook:
             try:
                 await self._log.append(
                     [
-                        TlsNegotiated(at=s.at, domain=s.domain, host=s.host, ip=s.ip, facts=s.facts, detail=s.detail)
+                        TlsNegotiated(
+                            at=s.at,
+                            domain=s.domain,
+                            host=s.host,
+                            ip=s.ip,
+                            facts=s.facts,
+                            detail=s.detail,
+                            source_ip=s.source_ip,
+                        )
                         for s in batch
                     ]
                 )

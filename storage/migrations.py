@@ -26,6 +26,7 @@ from storage.queue.pools import add_pools
 from storage.queue.upkeep import add_deadlines
 from storage.rates import create_rates
 from storage.suppressions import give_ends
+from storage.tlsrpt import create_tlsrpt
 
 _version = Table("schema_version", MetaData(), Column("number", Integer, primary_key=True))
 _MIGRATION_LOCK = 0x50454E54
@@ -62,6 +63,7 @@ MIGRATIONS: tuple[Callable[[Connection], None], ...] = (
     create_notices,
     add_pools,
     create_rates,
+    create_tlsrpt,
 )
 
 

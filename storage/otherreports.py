@@ -30,6 +30,7 @@ from storage.database import Database
 from storage.reports_tables import failures, own_tls, sent, tls_reports
 from storage.statements import insert_or_ignore, upsert
 from storage.tables import cursors
+from storage.tlsrpt import add_sessions
 
 _TLS: TypeAdapter[TlsReport] = TypeAdapter(TlsReport)
 _FAILURE: TypeAdapter[FailureReport] = TypeAdapter(FailureReport)
@@ -81,6 +82,7 @@ class SqlSentBook(SentBook):
                 connection.execute(_ADD_SENT, counts)
             if sessions:
                 connection.execute(_ADD_TLS, sessions)
+                add_sessions(connection, tls)
 
         await self._db.transact(write)
 

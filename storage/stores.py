@@ -32,6 +32,7 @@ from storage.queue import SqlQueue
 from storage.rates import SqlRates
 from storage.spool import SqlSpool
 from storage.suppressions import SqlSuppressions
+from storage.tlsrpt import SqlTlsSessions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +62,7 @@ class Stores:
     lateness: SqlLateness
     notices: SqlNotices
     rates: SqlRates
+    tls_sessions: SqlTlsSessions
 
     async def close(self) -> None:
         """Finish what waits to be committed, then close every connection."""
@@ -87,8 +89,8 @@ async def open_stores(url: str, *, inline: bool = False) -> Stores:
         allowances=SqlAllowances(db), leases=SqlLeases(db), meta=SqlMeta(db), dmarc=SqlAggregateReports(db),
         observations=SqlObservations(db), frequency=SqlFrequency(db), feedback=SqlFeedback(db),
         engagements=SqlEngagements(db), consents=SqlConsents(db), choices=SqlFrequencies(db),
-        notices=SqlNotices(db), other_reports=SqlOtherReports(db), sent=SqlSentBook(db), lateness=SqlLateness(db),
-        rates=SqlRates(db),
+        notices=SqlNotices(db), tls_sessions=SqlTlsSessions(db), rates=SqlRates(db),
+        other_reports=SqlOtherReports(db), sent=SqlSentBook(db), lateness=SqlLateness(db),
     )  # fmt: skip
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import astuple, replace
 
 from core.events import Bounced, Deferred, Delivered, Event, TlsNegotiated
 from core.lane import DAY, HOUR
@@ -15,13 +16,14 @@ from core.reply import Stage
 from core.reports import SentCount, SentKey, TlsCount
 
 _SEEN = frozenset({Stage.FINAL})
+MAX_REASON = 120  # characters of what went wrong: kinds of failure, not their every wording
 
 
 def fold_sent(events: Iterable[Event]) -> tuple[list[SentCount], list[TlsCount]]:
     """What one batch adds."""
     delivered: Counter[SentKey] = Counter()
     refused: Counter[SentKey] = Counter()
-    sessions: Counter[tuple[int, str, str, str]] = Counter()
+    sessions: Counter[TlsCount] = Counter()
     for event in events:
         match event:
             case Delivered():
@@ -29,18 +31,24 @@ def fold_sent(events: Iterable[Event]) -> tuple[list[SentCount], list[TlsCount]]
             case Bounced() | Deferred() if event.reply.stage in _SEEN:
                 refused[_key(event)] += 1
             case TlsNegotiated():
-                sessions[int(event.at // DAY), event.domain, event.host, str(event.facts.failure)] += 1
+                sessions[_session(event)] += 1
             case _:
                 pass
     sent = [
         SentCount(key=key, delivered=delivered[key], refused=refused[key])
         for key in dict.fromkeys([*delivered, *refused])
     ]
-    tls = [
-        TlsCount(day=day, domain=domain, host=host, failure=failure, sessions=n)
-        for (day, domain, host, failure), n in sorted(sessions.items())
-    ]
+    tls = [replace(one, sessions=n) for one, n in sorted(sessions.items(), key=lambda item: astuple(item[0]))]
     return sent, tls
+
+
+def _session(event: TlsNegotiated) -> TlsCount:
+    failed = bool(event.facts.failure)
+    return TlsCount(
+        day=int(event.at // DAY), domain=event.domain, host=event.host, failure=str(event.facts.failure), sessions=0,
+        policy=str(event.facts.policy), host_ip=event.ip if failed else "", source_ip=event.source_ip if failed else "",
+        reason=event.detail[:MAX_REASON] if failed else "",
+    )  # fmt: skip
 
 
 def _key(event: Delivered | Bounced | Deferred) -> SentKey:

@@ -28,6 +28,7 @@ from service.web.reports_api import VIEWS, post_reports
 from service.web.sheets_api import get_listings, get_observations, get_requirements
 from service.web.signals_page import get_signals
 from service.web.templates_api import LintBody, TemplateBody, post_lint, post_preview
+from service.web.tlsrpt_api import get_tls_report, get_tls_reports
 from service.web.warmup_api import WARMUP_ROUTES
 
 
@@ -229,6 +230,10 @@ ROUTES: tuple[RouteDoc, ...] = (
     RouteDoc(method="POST", path="/v1/reports", handler=post_reports, success=202,
              summary="Take DMARC, TLS or failure reports: a file or mail as the body, or a form of files"),
     *(RouteDoc(method="GET", path=path, handler=handler, summary=summary) for path, handler, summary in VIEWS),
+    RouteDoc(method="GET", path="/v1/tls-reports", handler=get_tls_reports,
+             summary="TLS reports of ours (RFC 8460): to whom which day was reported, and what could not be"),
+    RouteDoc(method="GET", path="/v1/tls-reports/{domain}", handler=get_tls_report,
+             summary="The TLS report about a domain as it would go out now (day=2026-12-31; today)"),
     RouteDoc(method="GET", path="/v1/requirements", handler=get_requirements,
              summary="The requirement sheets of the providers, row by row, with evidence and remedy"),
     RouteDoc(method="GET", path="/v1/listings", handler=get_listings,
