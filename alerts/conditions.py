@@ -6,6 +6,7 @@ Besides gates that are not open (`alerts.gates`) these conditions are told:
 - `SourceOut`: an egress source is of no use and was taken out (`alerts.sources`);
 - `WebhookDead`: an endpoint takes no events (`alerts.hooks`);
 - `SeedBlind`: a seed mailbox cannot be looked into: placement there is unknown, which is not "good";
+- `SeedLoginDead`: the same because its login is refused: somebody must renew it;
 - `QueueStuck`: due mail of a provider that no attempt reached for too long, and no gate explains it;
 - `UnmatchedReplies`: refusals that no reply rule knows: texts changed, and the classes may be wrong;
 - `UnverifiedReports`: many reports that prove nothing: a forger, or a forwarder that strips our tokens;
@@ -29,10 +30,11 @@ from alerts.sources import source_alert
 from alerts.watching import ActiveListing, BlindZone, StaleFeed, watch_alerts
 from alerts.words import Language, number, sample, span
 from config.tables import Rule
-from core.events import Logged, RecordChanged, RuleChanged, SeedBlind, SeedPlaced, SourceRested
+from core.events import Logged, RecordChanged, RuleChanged, SeedBlind, SeedPlaced, SeedSighted, SourceRested
 from core.state import Alert, Gate
 
-BLIND_AFTER = 900.0  # domain seconds: one failed login is no alert
+BLIND_AFTER = 900.0  # domain seconds: a host that is away for a moment is no alert
+REFUSED_AFTER = 120.0  # a login that was refused once may be the host's mistake; several times it is dead
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,7 +118,11 @@ def find_alerts(
         )  # fmt: skip
     alerts += [source_alert(rested, language, dashboard) for rested in seen.sources_out]
     alerts += [hook_alert(dead, now, language, dashboard) for dead in seen.dead_hooks]
-    alerts += [_blind(blind, language, dashboard) for blind in seen.blind if now - blind.at >= BLIND_AFTER]
+    alerts += [
+        _blind(blind, language, dashboard)
+        for blind in seen.blind
+        if now - blind.at >= (REFUSED_AFTER if blind.login else BLIND_AFTER)
+    ]
     alerts += [_stuck(stuck, now, language, dashboard) for stuck in seen.stuck]
     alerts += [_unmatched(found, language, dashboard) for found in seen.unmatched]
     alerts += [_unverified(found, language, dashboard) for found in seen.unverified]
@@ -134,8 +140,9 @@ def blind_now(events: Iterable[Logged]) -> tuple[SeedBlind, ...]:
     for logged in events:
         match logged.event:
             case SeedBlind() as event:
-                blind.setdefault(event.mailbox, event)
-            case SeedPlaced() as event:
+                before = blind.get(event.mailbox)
+                blind[event.mailbox] = event if before is None or before.login != event.login else before
+            case SeedPlaced() | SeedSighted() as event:
                 blind.pop(event.mailbox, None)
             case _:
                 pass
@@ -144,13 +151,22 @@ def blind_now(events: Iterable[Logged]) -> tuple[SeedBlind, ...]:
 
 def _blind(blind: SeedBlind, language: Language, dashboard: str) -> Alert:
     english = language == "en"
+    if blind.login:
+        return form_alert(
+            "SeedLoginDead", "warning", {"mailbox": blind.mailbox, "provider": blind.provider}, blind.at, dashboard,
+            summary=f"Seed mailbox {blind.mailbox} ({blind.provider}) refuses our login: placement there is unknown"
+            if english else f"Ящик {blind.mailbox} ({blind.provider}) отклоняет вход: размещение там неизвестно",
+            problem=sample(blind.problem),
+            remedy="Renew the app password or the refresh token; `penstock placement login` tries every mailbox"
+            if english else "Обновите пароль приложения или refresh-токен; `penstock placement login` проверит ящики",
+        )  # fmt: skip
     return form_alert(
         "SeedBlind", "warning", {"mailbox": blind.mailbox, "provider": blind.provider}, blind.at, dashboard,
         summary=f"Seed mailbox {blind.mailbox} ({blind.provider}) cannot be looked into: placement there is unknown"
         if english else f"Ящик {blind.mailbox} ({blind.provider}) недоступен: размещение там неизвестно",
         problem=sample(blind.problem),
-        remedy="Log in by hand; renew the app password; see [[seeds.mailboxes]]"
-        if english else "Войдите вручную; обновите пароль приложения; см. [[seeds.mailboxes]]",
+        remedy="See whether its host answers and how many connections it allows; `penstock placement login` tries it"
+        if english else "Проверьте, отвечает ли сервер и сколько соединений разрешает; `penstock placement login`",
     )  # fmt: skip
 
 

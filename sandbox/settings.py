@@ -107,7 +107,7 @@ def sample_settings(
     lines += _table("alerts", {"post_interval_seconds": 5})
     alert_mail = {"name": "ops", "to": ["ops@workshop.example"], "sender": f"alerts@{DOMAIN}"}
     lines += _table("[alerts.mails]", alert_mail)
-    lines += _table("seeds", {"poll_seconds": 2})
+    lines += _table("seeds", {"poll_seconds": 2, "quiet_seconds": 2})
     for seed in seeds:
         mailbox = {
             "mailbox": seed.address,

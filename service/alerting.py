@@ -86,8 +86,9 @@ class Alerting:
         await self.keeper.tick(alerts)
 
     async def _blind(self) -> tuple[SeedBlind, ...]:
-        events = await self._parts.stores.log.recent(["SeedBlind", "SeedPlaced"], _LOOK_BACK)
-        return blind_now(reversed(events))
+        events = await self._parts.stores.log.recent(["SeedBlind", "SeedSighted"], 5 * _LOOK_BACK)
+        ours = {seed.mailbox for seed in self._parts.settings.seeds.mailboxes}
+        return tuple(one for one in blind_now(reversed(events)) if one.mailbox in ours)
 
     async def _stuck(self, now: float) -> tuple[StuckQueue, ...]:
         """Due mail that nothing of ours holds and that no attempt reached for long."""

@@ -41,6 +41,7 @@ from service.metering import Metering
 from service.notices import NoticeDesk
 from service.operator import Operator
 from service.parts import Parts
+from service.placement import PlacementDesk
 from service.pressure import Pressure
 from service.recipients import RecipientDesk
 from service.report_watch import ReportWatch
@@ -65,6 +66,8 @@ logger = logging.getLogger("penstock.service")
 
 class Service:
     """A wired service.  Build with `Service.build`."""
+
+    placement: PlacementDesk
 
     def __init__(self, parts: Parts) -> None:
         self.parts = parts
@@ -152,7 +155,11 @@ class Service:
             settings=settings, signer=signer, classifier=classifier, log=stores.log,
             suppressions=stores.suppressions, dmarc=reports.intake, clock=clock,
         )  # fmt: skip
-        seeds = build_seeds(settings, signer, log=stores.log, leases=stores.leases, clock=clock, session=service._http)
+        placement = PlacementDesk(settings, stores, intake, clock)
+        seeds = build_seeds(
+            settings, signer, log=stores.log, leases=stores.leases, clock=clock, session=service._http,
+            placement=placement,
+        )  # fmt: skip
         feeds = build_feeds(
             settings, resolver=resolver, stores=stores, clock=clock, session=service._http, sandbox=sandbox
         )
@@ -164,12 +171,12 @@ class Service:
         service._doors = [
             *([InboundServer(settings, returns)] if settings.inbound.enabled else []),
             *([SubmissionServer(settings, intake, notices, parts.library)] if settings.submission.enabled else []),
-            WebServer(parts, alerting.keeper, feeds,
-                reports),
+            WebServer(parts, alerting.keeper, feeds, reports, placement),
         ]  # fmt: skip
-        jobs = [*feeds.jobs, *reports.jobs, *feedback.jobs, *notices.jobs, *parts.reporting.jobs]
+        jobs = [*feeds.jobs, *reports.jobs, *feedback.jobs, *notices.jobs, *parts.reporting.jobs, *placement.jobs]
         service._timetable = Timetable(parts, steps, alerting, Metering(parts), jobs)
         service._sending, service._senders, service._seeds = sending, senders, seeds
+        service.placement = placement
         return service
 
     async def start(self) -> None:

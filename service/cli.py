@@ -17,7 +17,7 @@ from core.errors import PenstockError
 # modules of `service.commands`, in the order of the help
 GROUPS = (
     "running", "setup", "dkim", "mail", "templates", "control", "warmup", "feedback", "replies", "reports", "simulate",
-    "backtest", "suppressions", "audience", "signals",
+    "backtest", "suppressions", "audience", "signals", "placement",
 )  # fmt: skip
 # commands that run in a pipe, over many files, on small machines: only what they need is loaded
 LIGHT = {"parse": "feedback", "classify": "feedback"}

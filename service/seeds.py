@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
 
 import aiohttp
 
@@ -22,33 +21,35 @@ from core.errors import PenstockError
 from core.messages import Node
 from core.ports import Clock, EventLog, Leases, MailboxSource
 from core.tokens import TokenSigner
+from service.placement import PlacementDesk
 
 logger = logging.getLogger("penstock.seeds")
 _LEASE, _RENEW = 60.0, 15.0  # real seconds
+_LISTEN = 2.0
 _MISSING = 600.0  # seconds between two searches for what never came
 
 
 class SeedWatch:
     """See the module.  Build with `build_seeds`."""
 
-    def __init__(self, watcher: SeedWatcher, patrol: Patrol, leases: Leases, node: Node, clock: Clock) -> None:
+    def __init__(
+        self, watcher: SeedWatcher, patrol: Patrol, placement: PlacementDesk, leases: Leases, node: Node, clock: Clock
+    ) -> None:
         self.watcher = watcher
         self._patrol = patrol
+        self._placement = placement
         self._leases = leases
         self._node = node
         self._clock = clock
         self._until = 0.0
-
-    def rouse(self) -> None:
-        """A test began: look soon."""
-        self._patrol.rouse()
 
     async def run(self) -> None:
         """Watch, on one node at a time, until cancelled."""
         while True:
             if await self._holds():
                 async with asyncio.TaskGroup() as group:
-                    tasks = [group.create_task(self._patrol.run()), group.create_task(self._tell_missing())]
+                    works = (self._patrol.run, self._tell_missing, self._listen)
+                    tasks = [group.create_task(work()) for work in works]
                     await self._keep()
                     for task in tasks:
                         task.cancel()
@@ -71,6 +72,16 @@ class SeedWatch:
                 logger.warning("missing seed mails are not told: %s", error)
             await asyncio.sleep(max(1.0, _MISSING / hurry))
 
+    async def _listen(self) -> None:
+        """A test that began, here or by command, makes the mailboxes be looked into soon."""
+        while True:
+            try:
+                if await self._placement.look() and self._placement.busy():
+                    self._patrol.rouse()
+            except PenstockError as error:
+                logger.warning("placement tests cannot be read: %s", error)
+            await asyncio.sleep(_LISTEN)
+
     async def _holds(self) -> bool:
         now = self._clock.now()
         until = now + self._clock.real(_LEASE)
@@ -91,9 +102,9 @@ def build_seeds(
     leases: Leases,
     clock: Clock,
     session: aiohttp.ClientSession,
-    busy: Callable[[], bool] = lambda: True,
+    placement: PlacementDesk,
 ) -> SeedWatch | None:
-    """None when no seed is configured.  `busy` says whether a test is under way."""
+    """None when no seed is configured."""
     seeds = settings.seeds
     if not seeds.mailboxes:
         return None
@@ -103,10 +114,10 @@ def build_seeds(
         trusted={seed.mailbox: seed.authserv_ids for seed in seeds.mailboxes if seed.authserv_ids},
     )  # fmt: skip
     patrol = Patrol(
-        watcher, poll_seconds=seeds.poll_seconds, quiet_seconds=seeds.quiet_seconds, busy=busy, host_of=_host,
+        watcher, poll_seconds=seeds.poll_seconds, quiet_seconds=seeds.quiet_seconds, busy=placement.busy, host_of=_host,
         close=_close,
     )  # fmt: skip
-    return SeedWatch(watcher, patrol, leases, Node(settings.node), clock)
+    return SeedWatch(watcher, patrol, placement, leases, Node(settings.node), clock)
 
 
 def open_mailbox(seed: Seed, session: aiohttp.ClientSession) -> ImapMailbox:

@@ -3,7 +3,7 @@
 Contract: `facts_of` never raises.  Authentication-Results count only when they are the host's own: their authserv-id is
 one that is trusted for the mailbox (Microsoft names none), and they stand above everything that we sent: hosts put
 their fields on top, so what stands at or below our signature or From line is the sender's word (RFC 8601 section 5).
-Comments are taken out first, so that `dkim=pass` inside one says nothing.  Bounded: 64 kB, 500 fields.
+Comments and quoted words are taken out first: `dkim=pass` inside one says nothing.  Bounded: 64 kB, 500 fields.
 """
 
 from __future__ import annotations
@@ -36,10 +36,11 @@ AUTHSERV_IDS: dict[str, tuple[str, ...]] = {
     "comcast": (".comcast.net",),
 }
 _OURS = frozenset({"dkim-signature", "x-penstock-token", "from"})  # the uppermost of what a sender writes
-_METHOD = re.compile(r"(?:^|;)\s*(spf|dkim|dmarc|arc|bimi)\s*=\s*([a-z]{2,12})", re.IGNORECASE)
+_METHOD = re.compile(r"(?:^|;)\s*(spf|dkim|dmarc|arc|bimi)\s*=\s*([a-z]{2,20})", re.IGNORECASE)
 _PAIR = re.compile(
     r"(?:^|[;\s])(SCL|BCL|PCL|SFV|CAT|DIR|SFTY|dest|ucf|jmr)\s*:\s*([A-Za-z0-9_.-]{1,40})", re.IGNORECASE
 )
+_LOWER = frozenset({"dest", "ucf", "jmr"})  # as Microsoft writes them
 _MICROSOFT = frozenset({"x-forefront-antispam-report", "x-microsoft-antispam", "x-microsoft-antispam-mailbox-delivery"})
 # field → the name under which its value is kept
 _PLAIN = {
@@ -79,7 +80,7 @@ def _results(fields: list[tuple[str, str]], trusted: Sequence[str]) -> Iterator[
             return
         if name != "authentication-results":
             continue
-        text = _without_comments(value)
+        text = _bare(value)
         head, _, rest = text.partition(";")
         words = head.split()
         if words and "=" not in words[0]:
@@ -95,7 +96,9 @@ def _filters(fields: list[tuple[str, str]]) -> Iterator[tuple[str, str]]:
     for name, value in fields:
         found: list[tuple[str, str]] = []
         if name in _MICROSOFT:
-            found = [(key.upper() if len(key) == 3 else key.lower(), word) for key, word in _PAIR.findall(value)]
+            found = [
+                (key.lower() if key.lower() in _LOWER else key.upper(), word) for key, word in _PAIR.findall(value)
+            ]
         elif name == "x-spam-status":
             found = [("X-Spam-Status", value)]
         elif name in _PLAIN:
@@ -115,8 +118,8 @@ def _fields(headers: bytes) -> list[tuple[str, str]]:
         return []
 
 
-def _without_comments(text: str) -> str:
-    """RFC 5322 comments out, nested ones too; what stands in quotation marks stays."""
+def _bare(text: str) -> str:
+    """RFC 5322 comments out, nested ones too, and what stands in quotation marks: neither says a result."""
     out: list[str] = []
     depth, quoted, escaped = 0, False, False
     for c in text:
@@ -132,6 +135,6 @@ def _without_comments(text: str) -> str:
         elif c == ")" and depth and not quoted:
             depth -= 1
             continue
-        if not depth:
+        if not depth and not quoted:
             out.append(c)
     return "".join(out)

@@ -46,7 +46,9 @@ async def watch(descriptor: int, seconds: float, heard: asyncio.Event, has_news:
     while (left := end - loop.time()) > 0:
         loop.add_reader(descriptor, heard.set)
         try:
-            await asyncio.wait_for(heard.wait(), left)
+            # not wait_for: until Python 3.12 it may swallow a cancellation
+            async with asyncio.timeout(left):
+                await heard.wait()
         except TimeoutError:
             return
         finally:

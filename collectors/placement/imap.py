@@ -131,7 +131,8 @@ class ImapMailbox:
         descriptor = await self._in_thread(self._begin_idle)
         if descriptor is None:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(roused.wait(), seconds)
+                async with asyncio.timeout(seconds):
+                    await roused.wait()
         elif descriptor != idle.NOW:
             await idle.watch(descriptor, min(seconds, _IDLE_MOST), roused, lambda: self._in_thread(self._is_news))
             await self._in_thread(self._end_idle)

@@ -24,6 +24,7 @@ from service.web.bodies import BodyModel, MessageBody, PauseBody, ResumeBody, Su
 from service.web.consent import OptInBody, get_consents, post_optins
 from service.web.engagement_api import get_engagement
 from service.web.keys import PARTS
+from service.web.placement_api import PLACEMENT_ROUTES
 from service.web.reports_api import VIEWS, post_reports
 from service.web.sheets_api import get_listings, get_observations, get_requirements
 from service.web.signals_page import get_signals
@@ -213,6 +214,8 @@ ROUTES: tuple[RouteDoc, ...] = (
              summary="Open every gate over exactly this scope"),
     *(RouteDoc(method=method, path=path, handler=handler, summary=summary, body=body)
       for method, path, handler, summary, body in WARMUP_ROUTES),
+    *(RouteDoc(method=method, path=path, handler=handler, summary=summary, body=body, success=success)
+      for method, path, handler, summary, body, success in PLACEMENT_ROUTES),
     RouteDoc(method="POST", path="/v1/optins", handler=post_optins, body=OptInBody, success=202,
              summary="Ask an address by mail whether it agrees (double opt-in)"),
     RouteDoc(method="GET", path="/v1/consents/{address}", handler=get_consents,

@@ -14,7 +14,17 @@ from collections.abc import Iterable
 from aiohttp import web
 
 from alerts.keeper import AlertKeeper
-from core.events import AlertChanged, GateChanged, GateState, Logged, Placement, SeedBlind, SeedPlaced, StepChanged
+from core.events import (
+    AlertChanged,
+    GateChanged,
+    GateState,
+    Logged,
+    Placement,
+    SeedBlind,
+    SeedPlaced,
+    SeedSighted,
+    StepChanged,
+)
 from core.lane import DAY, Lane, cohort_of, day_of
 from core.metrics import Metric
 from core.reports import Dim
@@ -111,8 +121,8 @@ class Gatherer:
         provider_of = {seed.mailbox: seed.provider for seed in self._parts.settings.seeds.mailboxes}
         counts: dict[str, Counter[Placement]] = {provider: Counter() for provider in provider_of.values()}
         newest: dict[str, bool] = {}  # mailbox → blind, by its newest event
-        for event in _events(await self._parts.stores.log.recent(["SeedPlaced", "SeedBlind"], 2000)):
-            if isinstance(event, SeedPlaced | SeedBlind):
+        for event in _events(await self._parts.stores.log.recent(["SeedPlaced", "SeedBlind", "SeedSighted"], 2000)):
+            if isinstance(event, SeedPlaced | SeedBlind | SeedSighted):
                 newest.setdefault(event.mailbox, isinstance(event, SeedBlind))
             if (
                 isinstance(event, SeedPlaced)

@@ -10,6 +10,7 @@ from aiohttp import web
 from alerts.keeper import AlertKeeper
 from service.feeds import Feeds
 from service.parts import Parts
+from service.placement import PlacementDesk
 from service.reports import Reports
 from service.signals import SignalDesk
 from service.web.api import ROUTES
@@ -20,6 +21,8 @@ from service.web.health import healthz, metrics, readyz
 from service.web.keys import PARTS
 from service.web.openapi import openapi_document
 from service.web.page import GATHERER, Gatherer, dashboard
+from service.web.placement_api import PLACEMENT
+from service.web.placement_page import add_placement_page
 from service.web.preferences import preferences_page, preferences_save
 from service.web.public import LIMITS, Limits
 from service.web.recipient import unsubscribe_now, unsubscribe_page
@@ -31,7 +34,9 @@ from service.web.tracking import follow, pixel
 STATIC = Path(__file__).parent / "static"
 
 
-def build_web(parts: Parts, keeper: AlertKeeper, feeds: Feeds, reports: Reports) -> web.Application:
+def build_web(
+    parts: Parts, keeper: AlertKeeper, feeds: Feeds, reports: Reports, placement: PlacementDesk
+) -> web.Application:
     """The application with every route.  Raises InvalidInput when the API would be open to the network."""
     http = parts.settings.http
     app = web.Application(
@@ -42,6 +47,7 @@ def build_web(parts: Parts, keeper: AlertKeeper, feeds: Feeds, reports: Reports)
     app[GATHERER] = Gatherer(parts, keeper)
     app[FEEDS] = feeds
     app[REPORTS] = reports
+    app[PLACEMENT] = placement
     for route in ROUTES:
         app.router.add_route(route.method, route.path, route.handler)
     app.router.add_get("/healthz", healthz)
@@ -60,6 +66,7 @@ def build_web(parts: Parts, keeper: AlertKeeper, feeds: Feeds, reports: Reports)
     add_page(app)
     app[DESK] = SignalDesk(parts.settings, parts.stores)
     app.router.add_get("/signals", signals_page)
+    add_placement_page(app)
     app.router.add_static("/static/", STATIC)
     return app
 
@@ -71,10 +78,12 @@ async def _openapi(_request: web.Request) -> web.Response:
 class WebServer:
     """The listener."""
 
-    def __init__(self, parts: Parts, keeper: AlertKeeper, feeds: Feeds, reports: Reports) -> None:
+    def __init__(
+        self, parts: Parts, keeper: AlertKeeper, feeds: Feeds, reports: Reports, placement: PlacementDesk
+    ) -> None:
         http = parts.settings.http
         self._host, self._port = http.host, http.port
-        app = build_web(parts, keeper, feeds, reports)
+        app = build_web(parts, keeper, feeds, reports, placement)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=5)
 
     async def start(self) -> None:

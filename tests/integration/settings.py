@@ -98,6 +98,7 @@ alertmanagers = ["{{alertmanager}}"]
 post_interval_seconds = 1
 [seeds]
 poll_seconds = 0.5
+quiet_seconds = 1
 [[seeds.mailboxes]]
 mailbox = "{SEEDS["alpha"]}"
 provider = "gmail"

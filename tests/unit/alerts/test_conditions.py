@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from alerts.conditions import (
     BLIND_AFTER,
+    REFUSED_AFTER,
     Observed,
     StuckQueue,
     Unmatched,
@@ -20,7 +21,7 @@ from alerts.conditions import (
 from alerts.ledger import fingerprint
 from alerts.words import Language, number, percent, sample, span
 from config.tables import Rule
-from core.events import Evidence, GateState, Logged, Placement, SeedBlind, SeedPlaced
+from core.events import Evidence, GateState, Logged, Placement, SeedBlind, SeedPlaced, SeedSighted
 from core.lane import Attribution, Lane, Provider, Scope, SendingDomain, Source, Stream, Traffic
 from core.rates import wilson
 from core.state import Alert, Gate
@@ -142,6 +143,26 @@ def test_one_failed_login_is_no_alert_but_a_lasting_blindness_is() -> None:
     (alert,) = find_alerts(Observed(blind=(BLIND,)), rules=[], now=NOW)
     assert alert.labels["alertname"] == "SeedBlind"
     assert "unknown" in alert.annotations["summary"]
+
+
+@pytest.mark.parametrize("language", ["en", "ru"])
+def test_a_dead_login_is_told_sooner_and_by_another_name(language: Language) -> None:
+    dead = replace(BLIND, at=NOW - REFUSED_AFTER, login=True)
+    seen = SeedSighted(at=NOW, mailbox=dead.mailbox, provider="gmail")
+    assert blind_now([Logged(seq=1, event=BLIND), Logged(seq=2, event=dead)]) == (dead,)
+    assert (
+        blind_now(
+            [
+                Logged(seq=1, event=dead),
+                Logged(seq=2, event=seen),
+            ]
+        )
+        == ()
+    )
+    assert not find_alerts(Observed(blind=(replace(dead, at=dead.at + 1),)), rules=[], now=NOW)
+    (alert,) = find_alerts(Observed(blind=(dead,)), rules=[], now=NOW, language=language)
+    assert alert.labels["alertname"] == "SeedLoginDead"
+    assert "penstock placement login" in alert.annotations["remedy"]
 
 
 @pytest.mark.parametrize("language", ["en", "ru"])
