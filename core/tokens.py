@@ -11,7 +11,8 @@ Layout: purpose (1) · key id (1) · message id (20) · day (4) · MAC (16).
 from __future__ import annotations
 
 import hmac
-import secrets
+import os
+import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -61,7 +62,20 @@ def _number(value: int, width: int) -> str:
     return "".join([_PAIRS[value >> shift & 1023] for shift in range(5 * width - 10, -1, -10)])
 
 
-def new_message_id(now: float, randbits: Callable[[int], int] = secrets.randbits) -> MessageId:
+_POOL: list[int] = []  # random numbers of 64 bits from the operating system, fetched many at a time: it is slow to ask
+os.register_at_fork(after_in_child=_POOL.clear)
+
+
+def _randbits(count: int) -> int:
+    """So many (at most 64) random bits, never the same ones twice."""
+    while True:
+        try:
+            return _POOL.pop() >> (64 - count)  # one step, whatever other threads do
+        except IndexError:
+            _POOL.extend(struct.unpack("=512Q", os.urandom(4096)))
+
+
+def new_message_id(now: float, randbits: Callable[[int], int] = _randbits) -> MessageId:
     """A fresh id; ids sort by time.  `now` in seconds since the epoch."""
     return MessageId(_number((int(now * 1000) % (1 << 48)) << 52 | randbits(52), 20))
 

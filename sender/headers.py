@@ -24,6 +24,7 @@ _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct",
 # Fields that only we may set, or that must not leave: a blind copy, and signatures that our changes would break.
 _OURS = frozenset({b"bcc", b"resent-bcc", b"return-path", b"message-id", b"feedback-id", b"dkim-signature"})
 _ASCII = bytes(range(128))
+_HEAD_END = re.compile(rb"\r\n\r\n|\n\n|\r\r")
 _LIST = frozenset({b"list-unsubscribe", b"list-unsubscribe-post"})
 
 
@@ -87,7 +88,10 @@ def _sorted_out(rows: list[tuple[bytes, bytes]], body: bytes) -> Prepared:
 
 def first_field(content: bytes, name: bytes) -> bytes:
     """The unfolded value of the first field of that (lower-case) name; b'' when there is none."""
-    head = crlf(content[:MAX_HEAD]).partition(b"\r\n\r\n")[0]
+    head = content[:MAX_HEAD]
+    if end := _HEAD_END.search(head):
+        head = head[: end.start()]  # the body, which is longer, need not be looked through
+    head = crlf(head).partition(b"\r\n\r\n")[0]
     value: list[bytes] = []
     for line in head.split(b"\r\n"):
         if value and line[:1] in (b" ", b"\t"):

@@ -16,13 +16,12 @@ import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Protocol
 
 from config.model import Settings, StreamSettings
 from core.address import Address, normal_domain, parse_address
 from core.errors import InvalidInput, LimitExceeded, OverFrequency, StorageConflict, Unavailable
 from core.events import Accepted, Event, IntakeRefused
-from core.lane import Campaign, Pool, SendingDomain, Stream, day_of
+from core.lane import Campaign, Pool, Provider, SendingDomain, Site, Stream, day_of
 from core.messages import Body, FrequencyCap, Submission
 from core.ports import Clock, Frequencies, Idempotency, Queue, Suppressions
 from core.recipient import EVERY_OPTIONAL, topic_scope
@@ -43,6 +42,7 @@ from sender.injection import (
     with_from,
 )
 from sender.notices.order import order_of
+from sender.routebook import no_way
 
 __all__ = ["AnswerStatus", "Injection", "Intake", "Overloaded", "RecipientAnswer", "RecipientIn"]
 
@@ -61,16 +61,10 @@ class Overloaded(Unavailable):
         self.retry_after = retry_after
 
 
-class Backlog(Protocol):
-    """Tells intake how full the queue is."""
-
-    def __call__(self) -> int: ...
-
-
 class Intake:
     """The door of the sending core.  `backlog()` gives queued recipients; above `max_queued` calls are put off.
 
-    `on_accepted()` is called after each commit (the dispatcher's `wake`)."""
+    `on_accepted()` is called after each commit (the dispatcher's `wake`); `way` is RouteBook's."""
 
     def __init__(
         self,
@@ -81,8 +75,9 @@ class Intake:
         clock: Clock,
         settings: Settings,
         frequencies: Frequencies | None = None,
-        backlog: Backlog = lambda: 0,
+        backlog: Callable[[], int] = lambda: 0,
         on_accepted: Callable[[], None] = lambda: None,
+        way: Callable[[str, str], tuple[Provider, Site]] = no_way,
         max_queued: int = 5_000_000,
     ) -> None:
         self._queue = queue
@@ -93,6 +88,7 @@ class Intake:
         self._frequencies = frequencies
         self._backlog = backlog
         self._on_accepted = on_accepted
+        self._way = way
         self._max_queued = max_queued
         # a placement test is no reader to be tired
         self._uncapped = frozenset(seed.mailbox.lower() for seed in settings.seeds.mailboxes)
@@ -328,6 +324,7 @@ class Intake:
         now: float,
     ) -> Submission:
         not_before = max(now, now if injection.not_before is None else injection.not_before)
+        provider, site = self._way(address.domain, stream.name)
         return Submission(
             message_id=new_message_id(now),
             recipient=str(address),
@@ -339,6 +336,8 @@ class Intake:
             not_before=not_before,
             expires_at=not_before + stream.max_age_hours * 3600,
             priority=stream.priority,
+            provider=provider,
+            site=site,
             variables=recipient.variables,
             topic=injection.topic,
             deadline=injection.deadline or 0.0,

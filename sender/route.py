@@ -35,6 +35,7 @@ MAX_HOSTS = 16  # of one domain: those preferred most
 MAX_REMEMBERED = 50_000  # domains
 PROOF_COUNT = 4
 PROOF_SECONDS = 2 * 86400.0
+STALE_SECONDS = 3600.0  # so old a finding still says where to queue mail; it is sent by a fresh one
 FRESH_SECONDS = 60.0  # a finding is used again for so long; the resolver's own cache honours the records' TTL
 _FIRST_WAIT = 300.0
 _LONGEST_WAIT = 6 * 3600.0
@@ -117,6 +118,16 @@ class Router:
             record.passage = await self._passage(domain, record.mx)
         way = self._way(record)
         return Route(provider=way.provider, site=way.site, hosts=self._in_order(way.groups), passage=record.passage)
+
+    def known(self, domain: str, now: float, stream: str = "") -> tuple[Provider, Site, bool] | None:
+        """Provider and site as far as they are known without asking anybody, and whether that is fresh."""
+        record = self._known.get(domain)
+        if record is None or not record.mx or not 0 <= now - record.found_at < STALE_SECONDS:
+            return None
+        way = self._way(record)
+        relay = next((relay for relay in self._relays if _fits(relay, domain, stream)), None)
+        site = way.site if relay is None else Site(f"relay:{relay.name}")
+        return way.provider, site, now - record.found_at < FRESH_SECONDS
 
     async def _found(self, domain: str, now: float) -> _Record | Unroutable:
         record = self._known.setdefault(domain, _Record())

@@ -28,6 +28,8 @@ from core.ports import Resolver
 from core.tokens import TokenSigner
 from monitor.projector import Projector
 from sender.intake import Intake
+from sender.route import Router
+from sender.routebook import RouteBook
 from service.alerting import Alerting
 from service.canaries import canary_terms
 from service.clockstore import note_clock
@@ -78,6 +80,7 @@ class Service:
         self._sending: Sending | None = None
         self._senders: Senders | None = None
         self._seeds: SeedWatch | None = None
+        self._routes: RouteBook | None = None
 
     @classmethod
     async def build(
@@ -127,10 +130,11 @@ class Service:
         )  # fmt: skip
         wake = senders.wake if senders else sending.dispatcher.wake if sending else None
         assert wake is not None
+        routes = RouteBook(sending.router if sending else Router(resolver, providers, relays=settings.relays), clock)
         pressure = Pressure(stores.queue, settings.intake)
         intake = Intake(
             queue=stores.queue, suppressions=stores.suppressions, idempotency=stores.idempotency, clock=clock,
-            settings=settings, frequencies=stores.choices, on_accepted=wake,
+            settings=settings, frequencies=stores.choices, on_accepted=wake, way=routes.way,
             backlog=lambda: pressure.queued, max_queued=settings.intake.max_queued,
         )  # fmt: skip
         parts = Parts(
@@ -175,7 +179,7 @@ class Service:
         ]  # fmt: skip
         jobs = [*feeds.jobs, *reports.jobs, *feedback.jobs, *notices.jobs, *parts.reporting.jobs, *placement.jobs]
         service._timetable = Timetable(parts, steps, alerting, Metering(parts), jobs)
-        service._sending, service._senders, service._seeds = sending, senders, seeds
+        service._sending, service._senders, service._seeds, service._routes = sending, senders, seeds, routes
         service.placement = placement
         return service
 
@@ -198,6 +202,8 @@ class Service:
             parts.supervisor.keep("monitor's word to the senders", self._senders.tell_lag)
             for index in range(self._senders.count):
                 parts.supervisor.keep(f"sender {index + 1}", partial(self._senders.run, index))
+        if self._routes is not None:
+            parts.supervisor.keep("ways known beforehand", self._routes.run)
         parts.supervisor.keep("clock", self._keep_clock)
         parts.supervisor.keep("opens and clicks", parts.desk.recorder.run)
         parts.supervisor.keep("pressure", parts.pressure.run)

@@ -29,6 +29,7 @@ from core.ports import Clock
 
 logger = logging.getLogger("penstock.senders")
 WAKE, GATES, LAG = b"wake\n", b"gates\n", b"lag "
+WAKE_GAP = 0.002  # real seconds
 TELL = 0.4  # real seconds
 PATIENCE = 17.0  # real seconds for a process to end: the dispatcher's own bounds and a little
 _MAX_UNREAD = 4096  # bytes in the pipe above which a word is left out: a stuck process needs no more of them
@@ -62,10 +63,17 @@ class Senders:
         self._settings = settings
         self._lag = lag
         self._inputs: dict[int, asyncio.StreamWriter] = {}
+        self._waking = False
         self.count = count
 
     def wake(self) -> None:
-        """Mail came in."""
+        """Mail came in.  Told at most once in WAKE_GAP: a thousand messages a second are no thousand words."""
+        if not self._waking:
+            self._waking = True
+            asyncio.get_running_loop().call_later(WAKE_GAP, self._wake_now)
+
+    def _wake_now(self) -> None:
+        self._waking = False
         self._tell(WAKE)
 
     def gates_changed(self) -> None:

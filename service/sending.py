@@ -39,6 +39,7 @@ class Sending:
     """The parts that run and are closed with the process."""
 
     dispatcher: Dispatcher
+    router: Router
     book: TlsBook
     fetcher: HttpsPolicyFetcher
 
@@ -68,9 +69,10 @@ def build_sending(
     book = TlsBook(stores.log)
     terms = canary_terms(settings, load_rulebook(settings).rules)
     canaries = {stream: one.messages for stream, one in terms.items()}
+    router = Router(resolver, providers, relays=settings.relays, policies=policies)
     dispatcher = Dispatcher(
         node=node, settings=settings, queue=stores.queue, spool=stores.spool, log=stores.log, clock=clock,
-        router=Router(resolver, providers, relays=settings.relays, policies=policies),
+        router=router,
         transport=SmtpTransport(
             settings, resolver, providers, clock, tlsa=resolver if isinstance(resolver, DnsResolver) else None,
             book=book,
@@ -80,4 +82,4 @@ def build_sending(
         classifier=Classifier(load_reply_rules()), schedule=RetrySchedule(settings.delivery), providers=providers,
         snapshot=control.snapshot, spent=control.spent, share=share, rates=stores.rates,
     )  # fmt: skip
-    return Sending(dispatcher=dispatcher, book=book, fetcher=fetcher)
+    return Sending(dispatcher=dispatcher, router=router, book=book, fetcher=fetcher)

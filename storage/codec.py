@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from typing import Any, get_args
+from typing import Any, TypeAlias, get_args
 
 from pydantic import TypeAdapter
 from pydantic_core import PydanticSerializationError, to_json
@@ -36,7 +36,10 @@ def text_of(value: Any) -> str:
         return json.dumps(asdict(value), ensure_ascii=False).encode("utf-8", "replace").decode()
 
 
-def event_row(event: Event) -> dict[str, object]:
+EncodedEvent: TypeAlias = dict[str, object]  # the log's columns
+
+
+def event_row(event: Event) -> EncodedEvent:
     """The log's columns for an event."""
     kind = type(event).__name__
     return {

@@ -101,6 +101,12 @@ class Database:
             return self._reading(fn)
         return await asyncio.get_running_loop().run_in_executor(self._reader, self._reading, fn)
 
+    async def aside(self, fn: Callable[[], T]) -> T:
+        """Run a long `fn` that needs no connection where it does not hold up the caller's loop."""
+        if self._reader is None:
+            return fn()
+        return await asyncio.get_running_loop().run_in_executor(self._reader, fn)
+
     async def close(self) -> None:
         """Finish what waits and close every connection."""
         for executor in (self._writer, self._reader):

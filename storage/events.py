@@ -14,7 +14,7 @@ from sqlalchemy import Connection, bindparam, func, select
 
 from core.events import Accepted, Event, Logged
 from core.tokens import MessageId
-from storage.codec import logged
+from storage.codec import EncodedEvent, logged
 from storage.database import Database
 from storage.pending import pending
 from storage.statements import chunks
@@ -37,7 +37,7 @@ _RECENT = (
 _END = 1 << 62
 
 
-def append_events(connection: Connection, new: Sequence[Event]) -> None:
+def append_events(connection: Connection, new: Sequence[Event | EncodedEvent]) -> None:
     """Append inside a transaction of the caller's; written with its commit."""
     pending(connection).append(new)
 

@@ -12,15 +12,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from sqlalchemy import Connection, bindparam, insert, text, update
+from sqlalchemy import Connection, bindparam, text, update
 
 from core.events import Event
-from storage.codec import event_row
+from storage.codec import EncodedEvent, event_row
+from storage.statements import Rows
 from storage.tables import events, queue_groups
 
 _LOG_LOCK = 0x50454E53
 _TAKE_LOG_LOCK = text("SELECT pg_advisory_xact_lock(:lock)")
-_APPEND = insert(events)
+_EVENTS = Rows(events)
 _ADD = (
     update(queue_groups)
     .where(queue_groups.c.id == bindparam("group"))
@@ -36,12 +37,12 @@ class Overtaken(Exception):
 class Pending:
     """Notes of one transaction, or of one call in it."""
 
-    events: list[Event] = field(default_factory=list)
+    events: list[Event | EncodedEvent] = field(default_factory=list)
     rows: dict[int, int] = field(default_factory=dict)  # queue group → rows more (or less)
     waits: dict[int, float] = field(default_factory=dict)  # queue group → seconds of waiting more
 
-    def append(self, new: Sequence[Event]) -> None:
-        """Events to be written."""
+    def append(self, new: Sequence[Event | EncodedEvent]) -> None:
+        """Events to be written.  Those of a large batch come encoded: a commit keeps other writers waiting."""
         self.events.extend(new)
 
     def count(self, group: int, rows: int) -> None:
@@ -85,4 +86,4 @@ def flush(connection: Connection, notes: Pending) -> None:
         if connection.execute(_ADD, figures).rowcount != 1:
             raise Overtaken(f"queue group {group} is gone")
     if notes.events:
-        connection.execute(_APPEND, [event_row(event) for event in notes.events])
+        _EVENTS.add(connection, [event if isinstance(event, dict) else event_row(event) for event in notes.events])

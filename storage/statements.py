@@ -5,9 +5,10 @@ Built once, as module constants, from the tables' own names: nothing from outsid
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from operator import itemgetter
 
-from sqlalchemy import Table, TextClause, text
+from sqlalchemy import Connection, Table, TextClause, text
 
 CHUNK = 500  # names in one IN (...): SQLite takes 32,766 parameters, a planner rather fewer
 
@@ -23,6 +24,26 @@ def insert_or_ignore(table: Table) -> TextClause:
     return text(f"{_insert(table)} ON CONFLICT DO NOTHING")
 
 
+class Rows:
+    """Adds rows, each with a value for every column (but a number that the database gives itself).
+
+    They go to the driver as tuples: to bind each row by name takes SQLAlchemy as long as the database to store it."""
+
+    def __init__(self, table: Table) -> None:
+        names = _names(table)
+        self._values = itemgetter(*names)
+        head = f"INSERT INTO {table.name} ({', '.join(names)}) VALUES "  # noqa: S608 -- our own names
+        self._texts = {
+            "sqlite": f"{head}({', '.join('?' * len(names))})",
+            "postgresql": f"{head}({', '.join(['%s'] * len(names))})",
+        }
+
+    def add(self, connection: Connection, rows: Sequence[Mapping[str, object]]) -> None:
+        """Insert them.  IntegrityError when one is there already; KeyError for a column without a value."""
+        if rows:
+            connection.exec_driver_sql(self._texts[connection.dialect.name], [self._values(row) for row in rows])
+
+
 def upsert(table: Table, changes: str, *, only_if: str = "") -> TextClause:
     """Insert a row, or apply `changes` to the one with the same primary key (if `only_if` holds for it).
 
@@ -33,6 +54,10 @@ def upsert(table: Table, changes: str, *, only_if: str = "") -> TextClause:
 
 
 def _insert(table: Table) -> str:
-    names = [column.name for column in table.columns if not (column.primary_key and column.autoincrement is True)]
+    names = _names(table)
     places = ", ".join(f":{name}" for name in names)
     return f"INSERT INTO {table.name} ({', '.join(names)}) VALUES ({places})"  # noqa: S608 -- our own names
+
+
+def _names(table: Table) -> list[str]:
+    return [column.name for column in table.columns if not (column.primary_key and column.autoincrement is True)]

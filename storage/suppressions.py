@@ -16,11 +16,19 @@ from core.state import Suppression
 from core.tokens import MessageId
 from storage.database import Database
 from storage.events import append_events
+from storage.glance import plain
 from storage.tables import suppressions as table
 
 _CHUNK = 400  # addresses in one statement; SQLite takes at most 32,766 parameters, older ones 999
 _FIND = select(table).where(
     table.c.address.in_(bindparam("addresses", expanding=True)), table.c.stream.in_(bindparam("scopes", expanding=True))
+)
+_SCOPES = ("scope1", "scope2", "scope3")
+_ANY_PLAIN = plain(
+    select(table.c.stream).where(
+        table.c.address == bindparam("address"),
+        or_(table.c.stream == "", *(table.c.stream == bindparam(scope) for scope in _SCOPES)),
+    )
 )
 _OF = select(table).where(table.c.address == bindparam("which")).order_by(table.c.stream)
 # the same statement in two dialects: `RETURNING` tells which rows were new
@@ -142,6 +150,11 @@ class SqlSuppressions:
 
     async def check(self, addresses: Iterable[str], stream: str, *, also: Sequence[str] = ()) -> dict[str, Suppression]:
         wanted = sorted(set(addresses))
+        if self._db.glance is not None and len(wanted) == 1 and len(also) < len(_SCOPES):
+            # nearly always nothing: only what is found is read at length
+            scopes = {"address": wanted[0], **dict.fromkeys(_SCOPES, stream), **dict(zip(_SCOPES, also, strict=False))}
+            if self._db.glance.first(_ANY_PLAIN, scopes) is None:
+                return {}
         return await self._db.read(lambda connection: find_suppressed(connection, wanted, stream, also))
 
     async def of_address(self, address: str) -> list[Suppression]:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import cast
 
 from sqlalchemy import Connection, bindparam, delete, func, insert, literal_column, select, text, update
 
@@ -15,19 +17,20 @@ from core.events import Event
 from core.lane import UNROUTED, Provider, Site
 from core.messages import Body, FrequencyCap, Submission
 from core.notices import NoticeOrder
+from storage.codec import EncodedEvent, event_row
 from storage.events import append_events
 from storage.frequency import take_shares
 from storage.notices import add_notices
 from storage.pending import pending
-from storage.queue.groups import Group, GroupKey, ensure_groups
+from storage.queue.groups import GroupKey, ensure_groups
 from storage.queue.rows import UNROUTED_ID, new_row
-from storage.statements import chunks, insert_or_ignore, upsert
+from storage.statements import Rows, chunks, insert_or_ignore, upsert
 from storage.tables import bodies, idempotency, queue, route_waits
 
-PORTION = 2000  # rows that are routed in one transaction
+PORTION = 500  # rows that are routed in one transaction: other writers wait for it
 _ADD_KEY = insert(idempotency)
 _ADD_BODY = insert_or_ignore(bodies)
-_ADD_ROWS = insert(queue)
+_ROWS = Rows(queue)
 _IS_UNROUTED = queue.c.group_id == literal_column(str(UNROUTED_ID))
 _NEXT_PRIORITY = select(func.min(queue.c.priority)).where(_IS_UNROUTED, queue.c.priority > bindparam("after"))
 # every domain once, without reading its rows: each step asks the index for the next greater one
@@ -59,38 +62,58 @@ _PUT_OFF = upsert(route_waits, "retry_at = excluded.retry_at")
 _NO_WAIT = delete(route_waits).where(route_waits.c.domain == bindparam("of"))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """What is taken over, made ready outside of the transaction: a commit keeps other writers waiting."""
+
+    at: float
+    bodies: Sequence[Body]
+    rows: Sequence[tuple[GroupKey | None, dict[str, object]]]  # None: to be routed
+    events: Sequence[EncodedEvent]
+
+
+def loaded(new_bodies: Sequence[Body], submissions: Sequence[Submission], events: Sequence[Event]) -> Load:
+    """Make ready."""
+    return Load(
+        at=max((s.accepted_at for s in submissions), default=events[0].at if events else 0.0), bodies=new_bodies,
+        rows=[(None if s.provider == UNROUTED else _key(s), new_row(s, UNROUTED_ID)) for s in submissions],
+        events=[event_row(event) for event in events],
+    )  # fmt: skip
+
+
 def accept(
     connection: Connection,
-    new_bodies: Sequence[Body],
-    submissions: Sequence[Submission],
-    events: Sequence[Event],
+    load: Load,
     remember: tuple[str, str] | None,
     cap: FrequencyCap | None = None,
     notices: NoticeOrder | None = None,
 ) -> None:
     """Take over.  IntegrityError when the key or a message id is known already; OverFrequency."""
-    now = max((s.accepted_at for s in submissions), default=events[0].at if events else 0.0)
     if remember is not None:
-        connection.execute(_ADD_KEY, {"key": remember[0], "answer": remember[1], "at": now})
+        connection.execute(_ADD_KEY, {"key": remember[0], "answer": remember[1], "at": load.at})
     if cap is not None and cap.addresses:
         take_shares(connection, cap)
-    if new_bodies:
+    if load.bodies:
         connection.execute(
-            _ADD_BODY, [{"body_id": b.body_id, "kind": b.kind, "content": b.content} for b in new_bodies]
+            _ADD_BODY, [{"body_id": b.body_id, "kind": b.kind, "content": b.content} for b in load.bodies]
         )
-    if submissions:
-        groups = ensure_groups(connection, (_key(s) for s in submissions if s.provider != UNROUTED), now)
-        unrouted = Group(UNROUTED_ID, 0.0, 0)
-        rows = []
+    if load.rows:
+        groups = ensure_groups(connection, (key for key, _ in load.rows if key is not None), load.at)
         notes = pending(connection)
-        for s in submissions:
-            group = unrouted if s.provider == UNROUTED else groups[_key(s)]
-            rows.append(new_row(s, group.id, group.waited))
-            notes.count(group.id, 1)
-        connection.execute(_ADD_ROWS, rows)
+        rows: list[dict[str, object]] = []
+        for key, row in load.rows:
+            if key is None:
+                notes.count(UNROUTED_ID, 1)
+                rows.append(row)
+            else:
+                group = groups[key]
+                notes.count(group.id, 1)
+                # a transaction may run twice: what was made ready stays as it is
+                rows.append(row | {"group_id": group.id, "expiry": cast(float, row["expiry"]) - group.waited})
+        _ROWS.add(connection, rows)
     if notices is not None:
         add_notices(connection, notices)
-    append_events(connection, events)
+    append_events(connection, load.events)
 
 
 def unrouted_domains(connection: Connection, limit: int, now: float) -> list[str]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
+from functools import partial
 
 from sqlalchemy import Connection
 
@@ -22,7 +23,7 @@ from core.tokens import MessageId
 from storage.database import Database
 from storage.frequency import addresses_over
 from storage.pending import pending
-from storage.queue.accept import accept, put_off, route_portion, unrouted_domains
+from storage.queue.accept import accept, loaded, put_off, route_portion, unrouted_domains
 from storage.queue.claim import claim_rows, is_sendable, is_sendable_at_a_glance
 from storage.queue.groups import depth, due_groups, find_group, key_of
 from storage.queue.settle import release_rows, settle_rows
@@ -35,6 +36,8 @@ from storage.queue.upkeep import (
     recover_rows,
     remove_remains,
 )
+
+_MANY = 100  # events that are made ready beside the loop
 
 
 class SqlQueue:
@@ -55,8 +58,11 @@ class SqlQueue:
         cap: FrequencyCap | None = None,
         notices: NoticeOrder | None = None,
     ) -> None:
+        many = len(events) > _MANY
+        load = await self._db.aside(partial(loaded, bodies, submissions, events)) if many else None
+        load = load or loaded(bodies, submissions, events)
         await self._db.transact(
-            lambda connection: accept(connection, bodies, submissions, events, idempotency, cap, notices),
+            lambda connection: accept(connection, load, idempotency, cap, notices),
             alone=cap is not None and len(cap.addresses) > 1,  # it locks the counts of many
         )
 

@@ -60,12 +60,12 @@ def address_of(recipient: str) -> Address:
     return Address(local, domain)
 
 
-def new_row(s: Submission, group: int, waited: float) -> dict[str, object]:
-    """The columns of a submission that was accepted into a group."""
+def new_row(s: Submission, group: int) -> dict[str, object]:
+    """The columns of a submission that was accepted into a group that has not waited yet."""
     address = address_of(s.recipient)
     return {
         "message_id": s.message_id, "group_id": group, "state": int(RowState.FRESH), "due_at": s.not_before,
-        "expiry": s.expires_at - waited, "recipient": s.recipient, "normal": address.normal, "domain": address.domain,
+        "expiry": s.expires_at, "recipient": s.recipient, "normal": address.normal, "domain": address.domain,
         "stream": s.stream, "campaign": s.campaign, "sending_domain": s.sending_domain, "body_id": s.body_id,
         "accepted_at": s.accepted_at, "not_before": s.not_before, "priority": s.priority,
         "variables": json.dumps(s.variables) if s.variables else "", "attempts": 0, "first_sent_at": 0.0, "source": "",
