@@ -5,7 +5,7 @@ remedy and, where a record is wanted, the exact record.  They ask and never chan
 own ("cannot be known now"), never taken for an absent record.
 """
 
-from collectors.dns.dkim import DkimWanted, check_dkim
+from collectors.dns.dkim import DkimWanted, check_dkim, check_seen_selector
 from collectors.dns.dmarc import check_dmarc
 from collectors.dns.finding import Finding, Language, Level, Text
 from collectors.dns.host import check_source
@@ -32,6 +32,7 @@ __all__ = [
     "check_link_host",
     "check_mta_sts",
     "check_mx",
+    "check_seen_selector",
     "check_source",
     "check_spf",
     "check_tls_reporting",

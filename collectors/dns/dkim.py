@@ -1,7 +1,7 @@
 """DKIM keys (RFC 6376, RFC 8301, RFC 8463): is our public key published, whole, and meant for mail?
 
-Contract: only selectors that we sign with are asked for; nothing is guessed.  The published key is compared with the
-record of our private key, so that a rotation that was forgotten on either side is seen.
+Contract: only selectors that we sign with, or that reports show, are asked for; nothing is guessed.  The published
+key is compared with the record of our private key, so that a rotation that was forgotten on either side is seen.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from collectors.dns import texts_auth as say
+from collectors.dns import texts_traps as traps
 from collectors.dns.finding import Finding, Text, found
 from collectors.dns.tags import parse_tags
 from core.ports import NameMissing, Resolver, ResolverFailed
@@ -54,6 +55,28 @@ async def check_dkim(resolver: Resolver, wanted: DkimWanted) -> list[Finding]:
     if findings:
         return findings
     return [found(say.DKIM_OK, name, kind=_kind(ours))]
+
+
+async def check_seen_selector(resolver: Resolver, domain: str, selector: str) -> list[Finding]:
+    """Findings about a selector that reports show, though we hold no key for it."""
+    name = f"{selector}._domainkey.{domain}"
+    try:
+        texts = await resolver.txt(name)
+    except NameMissing:
+        texts = []
+    except ResolverFailed as error:
+        return [found(say.DNS_FAILED, name, name=name, problem=error)]
+    if not texts:
+        return [found(traps.DKIM_SEEN_MISSING, name, selector=selector, domain=domain)]
+    try:
+        published = parse_tags(texts[0])
+    except ValueError:
+        published = {}
+    # judged against itself: whether the key is the signer's own nobody but he can tell
+    findings = _judge(DkimWanted(domain=domain, selector=selector, record=texts[0]), texts[0], published)
+    if len(texts) > 1:
+        findings.append(found(say.DKIM_SEVERAL, name, count=len(texts)))
+    return findings
 
 
 def _judge(wanted: DkimWanted, text: str, ours: dict[str, str]) -> list[Finding]:

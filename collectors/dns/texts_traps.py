@@ -71,6 +71,20 @@ SPF_FLAT = Text(
     ),
 )
 
+# --- DKIM (RFC 6376) -----------------------------------------------------------------------------
+DKIM_SEEN_MISSING = Text(
+    "dkim.seen_missing",
+    WARNING,
+    (
+        "reports show mail of {domain} signed with {selector}, whose key is not published",
+        "отчёты показывают письма {domain} с подписью {selector}, ключ которой не опубликован",
+    ),
+    (
+        "Find who signs so (penstock reports sources): publish the signer's key, or stop the signer",
+        "Найдите, кто так подписывает (penstock reports sources): опубликуйте его ключ или остановите его",
+    ),
+)
+
 # --- DMARC (RFC 9989) ----------------------------------------------------------------------------
 DMARC_UNREAD = Text(
     "dmarc.unread",

@@ -22,6 +22,7 @@ from monitor.windows import false_alarms_a_year
 from sender.dkim import new_key
 from service.commands.common import DEFAULT_CONFIG, add_config
 from service.doctor import examine, examine_dns, exit_code, render
+from service.doctor_scope import chosen, examine_others, examine_seen, seen_selectors
 from service.probes import NetworkProbes
 from service.resolver import DnsResolver
 from service.sheets import judged, stored_evidence
@@ -35,6 +36,7 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     init.set_defaults(run=run_init)
 
     doctor = commands.add_parser("doctor", help="say what is missing before real sending, with the remedy for each")
+    doctor.add_argument("domains", nargs="*", metavar="DOMAIN", help="only these; any domain, also one of others")
     doctor.add_argument("--lang", choices=["en", "ru"], default="en")
     doctor.add_argument(
         "--sheets", action="store_true", help="what Gmail, Yahoo, Microsoft and Mail.ru ask of senders, row by row"
@@ -97,7 +99,11 @@ async def run_doctor(arguments: argparse.Namespace) -> int:
         results = judged(settings, await examine_dns(settings, resolver), counters, observations)
         print(render_sheets(results, arguments.lang))
         return int(any(result.count(Standing.FAIL) for result in results))
-    findings = await examine(settings, resolver, probes=NetworkProbes())
+    narrowed, others = chosen(settings, arguments.domains)
+    findings = await examine_others(resolver, others)
+    if narrowed.sending_domains:
+        findings += await examine(narrowed, resolver, probes=NetworkProbes())
+        findings += await examine_seen(resolver, await seen_selectors(arguments.config, resolver), narrowed)
     print(render(findings, arguments.lang))
     return exit_code(findings)
 
