@@ -45,7 +45,7 @@ def _most(instants: Sequence[float], span: float) -> int:
         ({"scope": "stream=bulk", "each": ["campaign"]}, lambda sent: sent.envelope.rcpt_to[0]),
         ({"each": ["sending_domain", "pool"]}, lambda sent: "all"),
     ],
-    ids=str,
+    ids=["all", "provider", "source", "site", "lane", "campaign", "sending_domain"],  # the workers must agree on names
 )
 def test_a_rate_of_messages_holds_in_every_span_at_every_scope(parts: dict[str, Any], counted: Any) -> None:
     async def story() -> None:
