@@ -62,6 +62,10 @@ def _names(settings: Settings) -> _Found:
     for index, domain in enumerate(settings.sending_domains):
         key = f"sending_domains[{index}].dkim[{{}}].selector"
         yield from _unique(key, (k.selector for k in domain.dkim))
+        for number, second in enumerate(domain.second_signatures):
+            if second.domain.lower().rstrip(".") == domain.name.lower().rstrip("."):
+                key = f"sending_domains[{index}].second_signatures[{number}].domain"
+                yield key, "is the sending domain itself", "Write the key under [[sending_domains.dkim]]"
     yield from _unique("http.tokens[{}].name", (t.name for t in settings.http.tokens))
     yield from _unique("submission.users[{}].name", (u.name for u in settings.submission.users))
     notifiers = [w.name for w in settings.alerts.webhooks]

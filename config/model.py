@@ -39,10 +39,15 @@ class DkimKey(Part):
     key_file: Path = Field(description="PEM private key (PKCS#8 or PKCS#1)")
 
 
+class SecondSignature(DkimKey):
+    domain: Host = Field(description="The d= of this signature, e.g. one whose feedback loops hear of all our mail")
+
+
 class SendingDomain(Part):
     name: Host = Field(description="The DKIM d= domain; the From address must lie in it")
     return_path: Host = Field(description="Domain of bounce addresses; its MX is this service's inbound listener")
     dkim: list[DkimKey] = Field(default_factory=list)
+    second_signatures: list[SecondSignature] = Field(default_factory=list)
     pool: Name | Literal[""] = Field("", description="Sources for its mail, where neither message nor stream names any")
 
 

@@ -52,6 +52,7 @@ class Composer:
         self._url = settings.http.public_url
         self._streams = {stream.name: stream for stream in settings.streams}
         self._domains = {normal_domain(domain.name): domain for domain in settings.sending_domains}
+        self._loops = {name: _loop(domain, settings) for name, domain in self._domains.items()}
         self._ready: OrderedDict[BodyId, tuple[Prepared | MailTemplate, int]] = OrderedDict()
         self._ready_bytes = 0
 
@@ -68,6 +69,8 @@ class Composer:
             f"Feedback-ID: {_word(submission.campaign)}:{_word(stream.name)}:{submission.sending_domain}:penstock\r\n"
         ]
         ours = body.kind in ("notice", "report")  # mail of the service itself: nothing is added for readers
+        if loop := self._loops[submission.sending_domain]:
+            added.append(f"CFBL-Address: {loop}; report=arf\r\nCFBL-Feedback-ID: {identity}\r\n")
         if stream.unsubscribe and not ours:
             added.append(
                 f"List-Unsubscribe: <{self._url}/u/{unsubscribe}>,\r\n"
@@ -133,6 +136,20 @@ class Composer:
         while len(self._ready) > 1 and (len(self._ready) > MAX_CACHED or self._ready_bytes > MAX_CACHED_BYTES):
             self._ready_bytes -= self._ready.popitem(last=False)[1][1]
         return ready
+
+
+def _loop(domain: SendingDomain, settings: Settings) -> str:
+    """Where complaints about this domain's mail are wanted (RFC 9477); '' where no signature speaks for the address.
+
+    Its section 3.1: the address lies in the domain of From or below it, or another signature has its domain.
+    """
+    address = settings.inbound.feedback_address if settings.inbound.enabled else ""
+    if not address or not domain.dkim:
+        return ""
+    where = parse_address(address).domain
+    name = normal_domain(domain.name)
+    seconds = {normal_domain(key.domain) for key in domain.second_signatures}
+    return address if where == name or where.endswith(f".{name}") or where in seconds else ""
 
 
 def _whole(ready: Prepared, stream: StreamSettings, to: str, now: float) -> tuple[bytes, bool]:

@@ -1,9 +1,10 @@
 """DKIM signatures (RFC 6376, RFC 8301, RFC 8463): RSA-2048 and Ed25519 through OpenSSL, keys loaded once.
 
 Contract: `sign` returns the message with CRLF line ends and one DKIM-Signature field for each key of its sending
-domain on top, in the order of the settings; relaxed/relaxed, the whole body, no l=.  Fields of OVERSIGNED are named
-once more than they occur, so that nobody can add a second From or Subject to our mail; those of WHEN_PRESENT
-likewise when they occur at all.  A domain without keys gets its message back unsigned.
+domain on top, those of its second signatures (another d=) last, in the order of the settings; relaxed/relaxed, the
+whole body, no l=.  Fields of OVERSIGNED are named once more than they occur, so that nobody can add a second From or
+Subject to our mail; those of WHEN_PRESENT likewise when they occur at all.  A domain without keys gets its message
+back unsigned.
 Loading raises InvalidInput naming the key file and the remedy; the key itself never stands in an error.
 Thread-safe after construction, but for the cache of body hashes, whose worst case is one hash too many.
 """
@@ -69,7 +70,10 @@ class DkimSigner:
 
     def __init__(self, domains: Sequence[SendingDomain]) -> None:
         self._signers = {
-            normal_domain(domain.name): tuple(_signer(normal_domain(domain.name), key) for key in domain.dkim)
+            normal_domain(domain.name): (
+                *(_signer(normal_domain(domain.name), key) for key in domain.dkim),
+                *(_signer(normal_domain(key.domain), key) for key in domain.second_signatures),
+            )
             for domain in domains
         }
         self._bodies: dict[bytes, bytes] = {}

@@ -22,7 +22,10 @@ MAX_LINE = 998  # RFC 5322 section 2.1.1
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 # Fields that only we may set, or that must not leave: a blind copy, and signatures that our changes would break.
-_OURS = frozenset({b"bcc", b"resent-bcc", b"return-path", b"message-id", b"feedback-id", b"dkim-signature"})
+_OURS = frozenset({
+    b"bcc", b"resent-bcc", b"return-path", b"message-id", b"feedback-id", b"dkim-signature", b"cfbl-address",
+    b"cfbl-feedback-id",
+})  # fmt: skip
 _ASCII = bytes(range(128))
 _HEAD_END = re.compile(rb"\r\n\r\n|\n\n|\r\r")
 _LIST = frozenset({b"list-unsubscribe", b"list-unsubscribe-post"})

@@ -98,6 +98,8 @@ class KeyRing:
     def _active(self, domain: SendingDomain) -> Iterator[Key]:
         for row in domain.dkim:
             yield _key(normal_domain(domain.name), row)
+        for second in domain.second_signatures:
+            yield _key(normal_domain(second.domain), second)
 
     def _prepared(self, domain: SendingDomain) -> Iterator[Key]:
         name = normal_domain(domain.name)

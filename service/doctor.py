@@ -177,7 +177,7 @@ def _keys(settings: Settings) -> tuple[list[Finding], list[DkimWanted]]:
     for domain in settings.sending_domains:
         if not domain.dkim:
             findings.append(found(say.NO_DKIM, domain.name))
-        for key in domain.dkim:
+        for d, key in [(domain.name, k) for k in domain.dkim] + [(k.domain, k) for k in domain.second_signatures]:
             try:
                 record = public_record(read_secret(key.key_file).encode())
             except InvalidInput as error:
@@ -185,15 +185,15 @@ def _keys(settings: Settings) -> tuple[list[Finding], list[DkimWanted]]:
                     found(
                         say.KEY_BAD,
                         str(key.key_file),
-                        name=f"{key.selector}._domainkey.{domain.name}",
+                        name=f"{key.selector}._domainkey.{d}",
                         problem=error.problem,
                         remedy=error.remedy,
                     )
                 )
                 continue
-            findings += _open_to_others(f"sending_domains.{domain.name}.{key.selector}", key.key_file)
+            findings += _open_to_others(f"sending_domains.{d}.{key.selector}", key.key_file)
             findings += _other_kind(key, record)
-            wanted.append(DkimWanted(domain=normal_domain(domain.name), selector=key.selector, record=record))
+            wanted.append(DkimWanted(domain=normal_domain(d), selector=key.selector, record=record))
     return findings, wanted
 
 
