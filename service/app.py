@@ -41,7 +41,7 @@ from service.lateness import Delays
 from service.library import TemplateLibrary
 from service.metering import Metering
 from service.notices import NoticeDesk
-from service.operator import Operator
+from service.operator import Operator, known_names
 from service.parts import Parts
 from service.placement import PlacementDesk
 from service.pressure import Pressure
@@ -146,7 +146,8 @@ class Service:
             reporting=TlsReporting(settings, stores, intake, resolver, clock),
             webhooks=Webhooks(settings.webhooks, stores=stores, clock=clock, node=node),
             operator=Operator(
-                controls=stores.controls, suppressions=stores.suppressions, clock=clock, spare=settings.transactional
+                controls=stores.controls, suppressions=stores.suppressions, clock=clock, spare=settings.transactional,
+                unknown=known_names(settings),
             ),
             warming=Warming(
                 settings=settings, plans=plans, providers=providers, allowances=stores.allowances, clock=clock

@@ -6,8 +6,11 @@ same gate meanwhile) is tried again on the fresh state.  The names of operators 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 
+from config.checks_egress import unknown_names
+from config.load import load_providers
+from config.model import Settings
 from core.address import parse_address
 from core.errors import InvalidInput, StorageConflict
 from core.events import SuppressionReason
@@ -20,9 +23,20 @@ _TRIES = 5
 
 
 class Operator:
-    """See the module.  `spare` are the transactional streams, which a pause leaves alone unless it names them."""
+    """See the module.  `spare` are the transactional streams, which a pause leaves alone unless it names them.
 
-    def __init__(self, *, controls: Controls, suppressions: Suppressions, clock: Clock, spare: Sequence[str]) -> None:
+    `unknown` tells (problem, remedy) of each name in a scope that the settings do not have."""
+
+    def __init__(
+        self,
+        *,
+        controls: Controls,
+        suppressions: Suppressions,
+        clock: Clock,
+        spare: Sequence[str],
+        unknown: Callable[[Scope], Iterable[tuple[str, str]]] = lambda _scope: (),
+    ) -> None:
+        self._unknown = unknown
         self._controls = controls
         self._suppressions = suppressions
         self._clock = clock
@@ -33,10 +47,16 @@ class Operator:
         try:
             return parse_scope(text, spare=() if everything else self._spare)
         except ValueError as error:
-            raise InvalidInput("scope", str(error), "Write e.g. provider=gmail,stream=bulk, or all") from error
+            raise InvalidInput(
+                "scope", str(error), "Write e.g. provider=gmail,stream=bulk, lane=SOURCE|DOMAIN|PROVIDER, or all"
+            ) from error
 
     async def pause(self, scope: Scope, *, by: str, reason: str, hours: float = 0.0) -> Gate:
-        """Close the gate over `scope`; `hours` 0 holds until somebody resumes.  The stored gate."""
+        """Close the gate over `scope`; `hours` 0 holds until somebody resumes.  The stored gate.
+
+        Raises InvalidInput for a scope that no mail can lie in: a pause that pauses nothing is worse than an error."""
+        for problem, remedy in self._unknown(scope):
+            raise InvalidInput("scope", problem, remedy)
         if hours < 0:
             raise InvalidInput("hours", "is below 0", "Give 0 (until resumed) or a positive number")
         for _ in range(_TRIES):
@@ -91,3 +111,9 @@ class Operator:
     async def allow(self, address: str, *, stream: str, by: str) -> bool:
         """Lift a suppression.  False when there was none."""
         return await self._suppressions.remove(parse_address(address).normal, stream, by, self._clock.now())
+
+
+def known_names(settings: Settings) -> Callable[[Scope], Iterable[tuple[str, str]]]:
+    """What `Operator` wants for `unknown`."""
+    providers = frozenset(row.name for row in load_providers())
+    return lambda scope: unknown_names(scope, settings, providers)

@@ -13,7 +13,7 @@ from config.load import load_settings
 from config.model import Settings
 from core.clock import SystemClock
 from service.clockstore import clock_of
-from service.operator import Operator
+from service.operator import Operator, known_names
 from storage.stores import Stores, open_stores
 
 DEFAULT_CONFIG = Path("penstock.toml")
@@ -53,7 +53,11 @@ async def desk(config: Path) -> AsyncIterator[Desk]:
     try:
         clock = await clock_of(stores.meta)
         operator = Operator(
-            controls=stores.controls, suppressions=stores.suppressions, clock=clock, spare=settings.transactional
+            controls=stores.controls,
+            suppressions=stores.suppressions,
+            clock=clock,
+            spare=settings.transactional,
+            unknown=known_names(settings),
         )
         yield Desk(settings=settings, stores=stores, clock=clock, operator=operator)
     finally:

@@ -25,7 +25,9 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     add_config(status)
     status.set_defaults(run=run_status)
 
-    pause = commands.add_parser("pause", help="close the gate over a scope, e.g. provider=gmail,stream=bulk")
+    pause = commands.add_parser(
+        "pause", help="close the gate over a scope, e.g. provider=gmail,stream=bulk; all; lane=SOURCE|DOMAIN|PROVIDER"
+    )
     pause.add_argument("scope")
     pause.add_argument("--hours", type=float, default=0.0, help="end by itself after so many hours (default: never)")
     pause.add_argument("--reason", default="")
