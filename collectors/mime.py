@@ -15,6 +15,7 @@ import codecs
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from email.errors import HeaderParseError
 from email.header import decode_header
 from enum import StrEnum
 
@@ -35,6 +36,8 @@ class Refusal(StrEnum):
     TOO_LARGE = "too_large"
     EMPTY = "empty"
     TOO_MANY_PARTS = "too_many_parts"
+    TOO_DEEP = "too_deep"
+    HEADER_TOO_LARGE = "header_too_large"
     TOO_MANY_RECIPIENTS = "too_many_recipients"
     NO_HEADER = "no_header"
 
@@ -106,7 +109,7 @@ def _unfold(raw: str) -> str:
     try:
         pieces = decode_header(text)
         return "".join(p if isinstance(p, str) else _text(p, charset or "") for p, charset in pieces)[:MAX_FIELD]
-    except (ValueError, LookupError, binascii.Error, RecursionError):
+    except (ValueError, LookupError, binascii.Error, RecursionError, HeaderParseError):
         return text
 
 
@@ -247,13 +250,15 @@ def _part(buffer: bytes, start: int, end: int, depth: int, counter: list[int]) -
     blank = start if buffer.startswith(b"\n", start) else buffer.find(b"\n\n", start, end)
     if blank < 0:
         blank = end
+    if depth == 0 and blank - start > MAX_HEADER_BYTES:
+        raise Refused(Refusal.HEADER_TOO_LARGE, f"a header of more than {MAX_HEADER_BYTES} bytes")
     headers = Headers(buffer[start : min(blank, start + MAX_HEADER_BYTES)])
     body = min(blank + (1 if blank == start else 2), end)
     found = _TYPE.match(headers.get("content-type"))
     kind = f"{found[1]}/{found[2]}".lower() if found else "text/plain"
     part = Part(buffer=buffer, start=body, end=end, headers=headers, kind=kind, depth=depth)
     if depth >= MAX_DEPTH:
-        return part
+        raise Refused(Refusal.TOO_DEEP, f"parts within parts, more than {MAX_DEPTH} deep")
     if kind.startswith("multipart/") or (not found and buffer[body : body + 500].lstrip().startswith(b"--")):
         _split(part, counter)
     elif kind in ("message/rfc822", "message/global", "message/partial") and body < end:

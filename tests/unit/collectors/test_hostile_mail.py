@@ -63,6 +63,42 @@ def test_a_broken_mail_is_always_an_answer(sample: bytes, steps: list[tuple[str,
     mail.to_json("x")
 
 
+REPEATED = b'Content-Type: multipart/mixed; boundary="b"\n\n'
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "empty"),
+        (b"\n" * 100_000, "empty"),
+        (b"no field here", "no_header"),
+        (b"Subject: x\n\n" + b"x" * 30_000_001, "too_large"),
+        (b"X: y\n" * 30_000 + b"\nx", "header_too_large"),
+        (b"X: y\n" + b" folded\n" * 30_000 + b"\nx", "header_too_large"),
+        (REPEATED + b"--b\n" * 300, "too_many_parts"),
+        (REPEATED + (b"--b\n" + REPEATED) * 300, "too_many_parts"),
+        (b"".join(REPEATED.replace(b'"b"', b'"b%d"' % n) + b"--b%d\n" % n for n in range(12)), "too_deep"),
+        (
+            b"X-Failed-Recipients: u@shop.example\n\nHi. This is the qmail-send program.\n\n"
+            + b"".join(b"<u%d@shop.example>:\n550 user unknown\n\n" % n for n in range(2_001)),
+            "too_many_recipients",
+        ),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_breaks_a_bound_is_refused_by_its_name(content: bytes, reason: str) -> None:
+    mail = parse_mail(content)
+    assert (mail.kind, mail.reason.partition(":")[0]) == (Kind.REFUSED, reason)
+
+
+@pytest.mark.parametrize(
+    "subject",
+    ["=?utf-8?b?Q?=", "=?utf-8?b?====?= x", "=?x?q?=ZZ?=", "=?utf-8?b?QQ==?=" * 900, "=?iso-2022-jp?b?GyRC?="],
+)
+def test_a_subject_that_cannot_be_decoded_stands_as_it_is(subject: str) -> None:
+    assert parse_mail(f"From: a@b.example\nSubject: {subject}\n\nx".encode()).kind is Kind.NOT_RECOGNISED
+
+
 @given(st.binary(max_size=3000))
 def test_any_bytes_are_an_answer(content: bytes) -> None:
     assert isinstance(parse_mail(content), ParsedMail)
