@@ -32,6 +32,7 @@ __all__ = [
     "load_sheets",
     "load_zones",
     "read_settings",
+    "table_rows",
 ]
 
 DATA = Path(__file__).resolve().parent / "data"
@@ -63,7 +64,7 @@ def read_settings(table: dict[str, Any], path: Path, *, check: bool = False) -> 
 def load_providers() -> list[ProviderRow]:
     """The shipped table of mailbox providers."""
     path = DATA / "providers.toml"
-    rows = _rows(path, "providers", ProviderRow)
+    rows = table_rows(path, "providers", ProviderRow)
     problems = _twice(((f"providers[{i}].name", row.name) for i, row in enumerate(rows)), path)
     problems += _twice(
         ((f"providers[{i}].mx[{j}]", suffix) for i, row in enumerate(rows) for j, suffix in enumerate(row.mx)), path
@@ -106,7 +107,7 @@ def load_rules(settings: Settings) -> list[Rule]:
 def load_zones(settings: Settings) -> list[BlocklistZone]:
     """The owner's table of blocklists, or the shipped one; every row, also those that are off."""
     path = settings.blocklists.zones or DATA / "blocklists.toml"
-    zones = _rows(path, "zones", BlocklistZone)
+    zones = table_rows(path, "zones", BlocklistZone)
     problems = _twice(((f"zones[{i}].zone", row.zone) for i, row in enumerate(zones)), path)
     known = {row.zone for row in zones}
     problems += [
@@ -158,7 +159,7 @@ def _valid(table: dict[str, Any], path: Path, model: type[_P], prefix: tuple[str
         raise ConfigError(problems_of(error, path, model, prefix)) from error
 
 
-def _rows(path: Path, name: str, model: type[_P]) -> list[_P]:
+def table_rows(path: Path, name: str, model: type[_P]) -> list[_P]:
     """The `[[name]]` tables of a file that holds nothing else; the problems of all rows are raised together."""
     table = _table(path)
     problems = [

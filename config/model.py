@@ -20,6 +20,10 @@ from config.parts import Host as Host
 from config.parts import Name as Name
 from config.parts import Part as Part
 from config.parts import Port as Port
+from config.reaction_tables import Replies
+from config.recipients import OptIns as OptIns
+from config.recipients import Topic as Topic
+from config.recipients import Tracking as Tracking
 from config.reporting import Reports, TlsReports
 from config.seeds import PlacementTest as PlacementTest
 from config.seeds import Seed as Seed
@@ -74,35 +78,6 @@ class StreamSettings(Part):
     def title(self, language: str) -> str:
         """Its name for recipients."""
         return (self.title_ru if language == "ru" else self.title_en) or self.name
-
-
-class Topic(Part):
-    """A subject within a stream that recipients may choose or leave on their page."""
-
-    name: Name
-    stream: Name = Field(description="A stream that one can unsubscribe from")
-    title_en: str = Field(min_length=1, max_length=100)
-    title_ru: str = Field("", max_length=100, description="title_en when empty")
-
-    def title(self, language: str) -> str:
-        """Its name for recipients."""
-        return (self.title_ru if language == "ru" else "") or self.title_en
-
-
-class OptIns(Part):
-    """Double opt-in: the mail that asks for confirmation."""
-
-    sender: str = Field("", description="From address of the mail, in a sending domain; a request may name another")
-    stream: str = Field("", description="Stream of the mail; the first transactional one when empty")
-    valid_days: float = Field(7, gt=0, le=90, description="How long the link confirms")
-    per_address_per_day: int = Field(3, ge=1, le=100, description="Requests of one address in 24 hours")
-
-
-class Tracking(Part):
-    """Who opens and follows: see docs/recipients.md."""
-
-    machines: Path | None = Field(None, description="User agents and networks of machines, before the shipped table")
-    keep_days: int = Field(400, ge=1, description="How long a message's second open is known as one")
 
 
 class ApiToken(Part):
@@ -336,6 +311,7 @@ class Settings(Part):
     suppression: Suppression = Suppression()
     intake: IntakeLimits = IntakeLimits()
     delivery: Delivery = Delivery()
+    replies: Replies = Replies()
     relays: list[Relay] = Field(default_factory=list)
     dns: Dns = Dns()
     tokens: Tokens = Tokens()

@@ -258,7 +258,7 @@ class Classifier:
         )
 
     def _judge(self, reply: Reply, said: str, provider: str) -> Diagnosis:
-        text = "" if self._remembers else _IP.sub("<ip>", reply.text)
+        text = "" if self._remembers else masked(reply.text)
         for ready in self._rules:
             rule = ready.rule
             if rule.providers and provider not in rule.providers:
@@ -289,10 +289,15 @@ _DELIVERED = Diagnosis(bounce_class=_C.DELIVERED, rule="code")
 
 
 def _codes(codes: Sequence[str]) -> re.Pattern[str] | None:
-    return re.compile("|".join(f"(?:{_code_pattern(code)})" for code in codes)) if codes else None
+    return re.compile("|".join(f"(?:{code_pattern(code)})" for code in codes)) if codes else None
 
 
-def _code_pattern(code: str) -> str:
+def masked(text: str) -> str:
+    """A reply's text with `<ip>` for every IP address."""
+    return _IP.sub("<ip>", text)
+
+
+def code_pattern(code: str) -> str:
     """'550', '5xx', '5.7.1', '4.7.' or '5.7.606-649' as a pattern for a whole code or status."""
     span = re.fullmatch(r"([245x]\.\d+\.)(\d+)-(\d+)", code)
     if span:

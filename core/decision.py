@@ -21,6 +21,7 @@ class DeferReason(StrEnum):
     CANARY = "canary"  # the campaign's first slice is out, its outcome is awaited
     LIMITED = "limited"  # a limit of ours ([[limits]], the provider table) is reached
     CONNECTION_LIMIT = "connection_limit"  # the host wants less, or the source is out: no choice of ours
+    REPLY_RULE = "reply_rule"  # what a provider answered made a reply rule stop or slow this traffic
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,6 +19,9 @@ from core.placement import PlacementTested as PlacementTested
 from core.placement import SeedBlind as SeedBlind
 from core.placement import SeedPlaced as SeedPlaced
 from core.placement import SeedSighted as SeedSighted
+from core.reaction import PairRested as PairRested
+from core.reaction import ReplyRuleActed as ReplyRuleActed
+from core.reaction import ReplyRuleEnded as ReplyRuleEnded
 from core.recipient import Clicked as Clicked
 from core.recipient import Opened as Opened
 from core.recipient import OptInConfirmed as OptInConfirmed
@@ -360,6 +363,7 @@ Event: TypeAlias = (
     | ListingChanged | RecordChanged | SourceRested | SourceReturned | TlsNegotiated
     | Opened | Clicked | OptInRequested | OptInConfirmed
     | GateChanged | RuleChanged | StepChanged | AlertChanged | AlertDelivered | OutageChanged
+    | ReplyRuleActed | ReplyRuleEnded | PairRested
 )  # fmt: skip
 
 TERMINAL = (Delivered, Bounced, Dropped)

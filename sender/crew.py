@@ -129,7 +129,9 @@ class Crew:
         row = self._rows.get(site) or self._rows.get(provider, OTHER_ROW)
         of_site, of_provider = (self._open[key] for key in self._slots(source, site, provider))
         allowed = part_of(row.connections, *self._share)
-        width = self._tools.rest.width(source, site, allowed)
+        now, traffic, reactor = self._tools.clock.now(), pile.traffic(source), self._tools.reactor
+        allowed = min(allowed, reactor.connections(traffic, site, now, whole=True))
+        width = self._tools.rest.width(source, site, min(allowed, reactor.connections(traffic, site, now)))
         last = width > 1 and (of_site >= width - 1 or of_provider >= allowed - 1)
         full = of_site >= width or of_provider >= allowed or len(self._tasks) >= MAX_LINES
         if full or (last and not urgent):

@@ -27,6 +27,7 @@ from core.lane import HOUR, Source
 from core.messages import Node
 from core.ports import Admission, Clock, EventLog, Queue, Spool, Transport
 from core.rate_ports import Rates
+from core.replyrules import RuleBook
 from core.state import Snapshot
 from sender.agenda import Agenda
 from sender.board import Board, Pile, kind_of
@@ -37,11 +38,11 @@ from sender.limiting.book import Bounds, Crowd, LimitBook
 from sender.limiting.memory import MemoryRates
 from sender.line import Line, Pick
 from sender.pools import Pools, is_ramping, overflows
+from sender.replies.exchange import Replies
 from sender.route import Router
 from sender.routing import Routing
-from sender.schedule import LaneRest, RetrySchedule
+from sender.schedule import RetrySchedule
 from sender.settler import Settler
-from sender.sources import Sources
 from sender.tools import Bodies, Spent, Tools, not_told
 
 logger = logging.getLogger("penstock.sender")
@@ -91,19 +92,22 @@ class Dispatcher:
         spent: Spent = not_told,
         poll_seconds: float = 1.0,
         share: tuple[int, int] = (0, 1),
+        replies: Replies | None = None,
         rng: random.Random | None = None,
     ) -> None:
         rows = {row.name: row for row in providers} | relay_rows(settings.relays)
         self._limits = LimitBook(settings.limits, rows, OTHER_ROW, rates or MemoryRates(), clock, share)
         self._paced = bool(settings.limits)
         self._busy: dict[Line, tuple[Crowd, ...]] = {}
+        self._replies = replies or Replies(RuleBook([]), None, node, share=share)
         self._board = Board()
         self._settler = Settler(queue, clock)
         self._tools = Tools(
             node=node, delivery=settings.delivery, queue=queue, transport=transport, router=router, composer=composer,
             classifier=classifier, schedule=schedule, clock=clock, snapshot=snapshot, bodies=Bodies(spool),
             board=self._board, holds=Holds(queue, log), settler=self._settler,
-            rest=LaneRest(), spent=spent, sources=Sources(), limits=self._limits,
+            rest=self._replies.rest, spent=spent, sources=self._replies.sources, limits=self._limits,
+            reactor=self._replies.reactor,
         )  # fmt: skip
         self._queue = queue
         self._log = log
@@ -147,6 +151,7 @@ class Dispatcher:
 
     async def _loop(self, group: asyncio.TaskGroup) -> None:
         now = self._clock.now()
+        await self._replies.start(now)
         if returned := await self._queue.recover(self._tools.node, now):
             logger.info("%d messages of an earlier life of this node are back in the queue", returned)
         # mail whose time ran out while the service was down gets one attempt before it is expired
@@ -175,9 +180,10 @@ class Dispatcher:
 
     async def _turn(self, group: asyncio.TaskGroup) -> None:
         now = self._clock.now()
-        self._ask_at = math.inf
         if now >= self._keep_at:
             await self._keep_house(now)
+        await self._replies.turn(self._clock)
+        self._ask_at = self._tools.reactor.next(now)
         await self._routing.start(group)
         now = self._clock.now()
         gone = self._board.refresh(await self._queue.groups(now))
@@ -277,13 +283,14 @@ class Dispatcher:
                 until = gate.until if gate.until > now else now + HOUR
                 wait = Defer(until=until, reason=DeferReason.PAUSED, detail=f"{gate.pause_id}: {gate.reason}")
                 return wait, pile.fresh, pile.retries
-        decision = self._admission.decide(traffic, pile.fresh, pile.retries, snapshot, now)
-        if isinstance(decision, Defer) and pile.fresh and pile.retries:
+        fresh, reactor, site = pile.fresh, self._tools.reactor, pile.group.site
+        decision = self._admission.decide(traffic, fresh, pile.retries, snapshot, now)
+        if isinstance(decision, Defer) and fresh and pile.retries:
             # a warm-up cap holds first attempts only: what was begun may be finished
             again = self._admission.decide(traffic, 0, pile.retries, snapshot, now)
             if isinstance(again, Admit):
-                return again, 0, pile.retries
-        return decision, pile.fresh, pile.retries
+                decision, fresh = again, 0
+        return reactor.bound(decision, traffic, site, now), fresh, pile.retries
 
     def pick(self, line: Line) -> Pick | None:
         """What this line may claim now; None when it has nothing to do."""
@@ -298,6 +305,10 @@ class Dispatcher:
                 continue
             if not self._pools.carries(line.source, pile) or self._board.quiet_until(pile, line.source) > now:
                 continue
+            traffic = pile.traffic(line.source)
+            if self._crew.open_at(line.source, site) > self._tools.reactor.connections(traffic, site, now):
+                line.dismiss()
+                return None
             decision, fresh, retries = self._decide(pile, line.source, now)
             if isinstance(decision, Admit):
                 bounds = self._bounds(pile, line.source)
@@ -308,7 +319,7 @@ class Dispatcher:
                     self._busy[line] = bounds.busy
                     self._limits.enter(bounds.busy)
                 return Pick(
-                    pile=pile, traffic=pile.traffic(line.source), pool=self._pools.name(pile.group), bounds=bounds,
+                    pile=pile, traffic=traffic, pool=self._pools.name(pile.group), bounds=bounds,
                     messages=decision.messages, fresh=fresh,
                     retries=retries, allowances=decision.allowances, retry_allowances=decision.retry_allowances,
                 )  # fmt: skip
@@ -350,5 +361,6 @@ class Dispatcher:
         await asyncio.wait({group.create_task(self._settler.drained())}, timeout=3.0)
         try:
             await self._tools.holds.pay(self._clock.now())
+            await self._replies.turn(self._clock, last=True)
         except Exception:
-            logger.exception("waits could not be credited")
+            logger.exception("waits could not be credited, or lessons not told")

@@ -164,6 +164,7 @@ class Line:
             retry_allowances=pick.retry_allowances,
         ))  # fmt: skip
         tools.board.took(pick.pile, self.source, fresh, retries, len(leases))
+        tools.reactor.spent(pick.traffic, self.place[1], len(leases), now)
         tools.spent(pick.allowances, sum(lease.attempts == 0 for lease in leases))
         tools.spent(pick.retry_allowances, sum(lease.attempts > 0 for lease in leases))
         begun = 0
@@ -224,7 +225,8 @@ class Line:
 
     def _longest(self, pick: Pick) -> int:
         """Messages that one connection may carry, when it carries such mail."""
-        return min(self._per_connection, pick.bounds.per_connection or self._per_connection)
+        tools, allowed = self._tools, min(self._per_connection, pick.bounds.per_connection or self._per_connection)
+        return tools.reactor.per_connection(pick.traffic, self.place[1], tools.clock.now(), allowed)
 
     def _over(self) -> bool:
         return self.dismissed or self._foreman.stopping
@@ -243,6 +245,7 @@ class Line:
             or tools.snapshot().closed(pick.traffic, self.place[1], pick.pool) is not None
             or self._resting()
             or self._grants.are_stale(now)
+            or tools.reactor.stopped(pick.traffic, self.place[1], now)
             or left < tools.clock.real(tools.delivery.lease_seconds) * LEASE_SHARE
         )
 
@@ -291,7 +294,7 @@ class Line:
         if result.facts.policy is PolicyType.STS and result.reply.stage is Stage.STARTTLS:
             # the policy of one recipient domain failed: others at the site have nothing to do with it
             verdict = Verdict(outcome=verdict.outcome, stops=Stops.NOTHING)
-        self._learn(result, diagnosis, verdict)
+        self._learn(pick.traffic, result, diagnosis, verdict)
         # a domain whose hosts changed since its mail was queued is served by a connection of its own
         if not result.reusable or self._sent >= self._longest(pick) or self._site_open != self.place[1]:
             await self._hang_up()
@@ -366,20 +369,21 @@ class Line:
         except TimeoutError:
             return no_reply("the transaction outlived its lease", stage=Stage.DATA)
 
-    def _learn(self, result: AttemptResult, diagnosis: Diagnosis, verdict: Verdict) -> None:
+    def _learn(self, traffic: Traffic, result: AttemptResult, diagnosis: Diagnosis, verdict: Verdict) -> None:
         tools = self._tools
-        now, site = tools.clock.now(), self.place[1]
+        now, site, said = tools.clock.now(), self.place[1], str(result.reply)
         whose = site if site.startswith("relay:") else self.provider
         if tools.sources.learn(self.source, whose, result, diagnosis.group, now):
             logger.warning("source %s is taken out for a while: %s", self.source, result.reply)
+        tools.reactor.learn(traffic, site, result.reply, diagnosis, now, whose=whose)
         if verdict.outcome is Outcome.DELIVERED:
             tools.rest.success(self.source, site)
         elif verdict.stops is Stops.SITE:
-            tools.rest.trouble(self.source, site, diagnosis.group, now)
+            tools.rest.trouble(self.source, site, diagnosis.group, now, provider=whose, sample=said)
         elif verdict.stops is Stops.SITE_IF_REPEATED:
-            tools.rest.repeated(self.source, site, diagnosis.group, now)
+            tools.rest.repeated(self.source, site, diagnosis.group, now, provider=whose, sample=said)
         elif verdict.stops is Stops.CROWD:
-            tools.rest.crowded(self.source, site, now)
+            tools.rest.crowded(self.source, site, now, provider=whose, sample=said)
         self._foreman.due(tools.rest.until(self.source, site))
 
     async def _hang_up(self) -> None:

@@ -46,7 +46,10 @@ def settle(
             latency=max(0.0, now - submission.accepted_at),
         ))  # fmt: skip
     if verdict.outcome is Outcome.DEFERRED:
-        retry_at = schedule.retry_at(attempt, diagnosis.bounce_class, now, deadline)
+        retry_at = schedule.retry_at(
+            attempt, diagnosis.bounce_class, now, deadline,
+            provider=traffic.lane.provider, first_at=lease.first_sent_at or began,
+        )  # fmt: skip
         if retry_at is not None:
             return Settlement(lease=lease, event=Deferred(
                 at=now, message_id=submission.message_id, recipient=submission.recipient, attribution=where, site=site,

@@ -1,47 +1,87 @@
 """When a deferred message is tried again, when its time is up, and what rests meanwhile.  Pure.
 
-Contract: waits grow geometrically from `first_retry_minutes` up to `max_retry_hours`, with 10 % jitter so
-that a provider's outage does not end in a burst.  Greylisting (RFC 6647) is answered fast.  A message is
-never put off past its `expires_at`; at that moment it ends as an expired bounce.
+Contract: waits follow the table of retry schedules by class and provider (`config/data/retries.toml`), in general
+growing from `first_retry_minutes` up to `max_retry_hours`, with 10 % jitter so that a provider's outage does not end in
+a burst.  A message is never put off past its `expires_at`; at that moment it ends as an expired bounce.
 """
 
 from __future__ import annotations
 
 import random
 from collections import OrderedDict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from config.model import Delivery
+from config.reaction_tables import RetryRow
 from core.classify import BounceClass, Group
+from core.reaction import PairRested, Rest
 
 LAST_CHANCE_SECONDS = 1.0  # the last attempt comes so long before the end of a message's time
-GREYLIST_SECONDS = 300.0  # RFC 6647 section 4.5: retry after minutes, not hours
 
 
 class RetrySchedule:
-    """Retry waits in domain seconds.  `rng` makes the jitter repeatable under simulation."""
+    """Retry waits in domain seconds.  `rng` makes the jitter repeatable under simulation.
 
-    def __init__(self, delivery: Delivery, rng: random.Random | None = None) -> None:
-        self._first = delivery.first_retry_minutes * 60
-        self._growth = delivery.retry_growth
-        self._longest = delivery.max_retry_hours * 3600
+    `rows` (config.reaction_tables.RetryRow) say what deferrals of a class or provider wait; the first that fits counts,
+    and what none fits waits by `delivery`."""
+
+    def __init__(self, delivery: Delivery, rng: random.Random | None = None, rows: Sequence[RetryRow] = ()) -> None:
+        self._general = RetryRow(
+            name="general", minutes=[delivery.first_retry_minutes], growth=delivery.retry_growth,
+            max_hours=min(48.0, delivery.max_retry_hours),
+        )  # fmt: skip
+        self._rows = tuple(rows)
+        self._known: dict[tuple[BounceClass, str], RetryRow] = {}
         self._rng = rng or random.Random()
 
-    def wait(self, attempts: int, bounce_class: BounceClass) -> float:
+    def row(self, bounce_class: BounceClass, provider: str = "") -> RetryRow:
+        """The row that such a deferral waits by."""
+        family = "other" if provider.startswith(("other:", "relay:")) or not provider else provider
+        found = self._known.get((bounce_class, family))
+        if found is None:
+            found = self._known[bounce_class, family] = next(
+                (
+                    row
+                    for row in self._rows
+                    if (not row.classes or bounce_class in row.classes)
+                    and (not row.providers or family in row.providers)
+                ),
+                self._general,
+            )
+        return found
+
+    def wait(self, attempts: int, bounce_class: BounceClass, provider: str = "") -> float:
         """Seconds until the next attempt, after `attempts` (≥ 1) that ended in a deferral."""
-        if bounce_class is BounceClass.GREYLISTED and attempts <= 3:
-            base = min(GREYLIST_SECONDS, self._first)
+        row = self.row(bounce_class, provider)
+        given = len(row.minutes)
+        if attempts <= given:
+            minutes = row.minutes[max(0, attempts - 1)]
         else:
             # the exponent is capped: 2.0**1100 would overflow on a message that is years old
-            base = min(self._longest, self._first * self._growth ** min(max(0, attempts - 1), 64))
-        return base * self._rng.uniform(0.9, 1.1)
+            minutes = row.minutes[-1] * row.growth ** min(attempts - given, 64)
+        return min(row.max_hours * 3600, minutes * 60) * self._rng.uniform(0.9, 1.1)
 
-    def retry_at(self, attempts: int, bounce_class: BounceClass, now: float, expires_at: float) -> float | None:
-        """The instant of the next attempt, the last one just before `expires_at`; None when the time is up."""
+    def retry_at(
+        self,
+        attempts: int,
+        bounce_class: BounceClass,
+        now: float,
+        expires_at: float,
+        *,
+        provider: str = "",
+        first_at: float = 0.0,
+    ) -> float | None:
+        """The instant of the next attempt, the last one just before the end; None when the time is up.
+
+        The end is `expires_at`, or so long after the first attempt (`first_at`) as the row gives such a deferral."""
+        given = self.row(bounce_class, provider).give_up_hours
+        if given is not None and first_at:
+            expires_at = min(expires_at, first_at + given * 3600)
         last = expires_at - LAST_CHANCE_SECONDS
         if last <= now:
             return None
-        return min(now + self.wait(attempts, bounce_class), last)
+        return min(now + self.wait(attempts, bounce_class, provider), last)
 
 
 # A pair that a provider slows or blocks rests; each further such reply doubles the rest.
@@ -59,48 +99,58 @@ class _Pair:
     strikes: int = 0
     width: int = _WIDE
     calm: int = 0
+    troubled: float = 0.0  # when the last trouble that counted came
 
 
 class LaneRest:
     """Rest of (source, site) pairs after rate, reputation or connection trouble.
 
     A Gmail 4.7.28 asks for at least ten minutes of silence and then one connection: `width` says how many
-    connections may open now; it grows by one with each success.  Times in domain seconds.
+    connections may open now; it grows by one with each success.  Times in domain seconds.  Processes share what they
+    know (`take_lessons`, `hear`) and divide the width: `share` is (which, of how many).
     """
 
-    def __init__(self) -> None:
+    def __init__(self, share: tuple[int, int] = (0, 1)) -> None:
         self._pairs: OrderedDict[tuple[str, str], _Pair] = OrderedDict()
+        self._share = share
+        self._fresh: dict[tuple[str, str], PairRested | None] = {}  # what others do not know yet
 
-    def trouble(self, source: str, site: str, group: Group, now: float) -> None:
+    def trouble(
+        self, source: str, site: str, group: Group, now: float, *, provider: str = "", sample: str = ""
+    ) -> None:
         """Note a refusal by `group` that stops the pair; trouble while resting is ignored: it was under way."""
         base = _REST_SECONDS.get(group, _REST_SECONDS[Group.INFRASTRUCTURE])
         pair = self._pair(source, site)
         if now < pair.until:
             return
-        pair.until = now + min(_LONGEST_REST, base * 2 ** min(pair.strikes, 10))
+        seconds = min(_LONGEST_REST, base * 2 ** min(pair.strikes, 10))
         pair.strikes += 1
-        pair.width = 1
-        pair.calm = 0
+        self._rest((source, site), pair, now, seconds, provider, str(group), sample)
 
-    def repeated(self, source: str, site: str, group: Group, now: float) -> None:
+    def repeated(
+        self, source: str, site: str, group: Group, now: float, *, provider: str = "", sample: str = ""
+    ) -> None:
         """Note a refusal that counts only when it is no exception: fewer than 20 deliveries since the last one."""
         pair = self._pair(source, site)
         if pair.calm < _CALM:
-            self.trouble(source, site, group, now)
+            self.trouble(source, site, group, now, provider=provider, sample=sample)
         pair.calm = 0
 
-    def crowded(self, source: str, site: str, now: float) -> None:
+    def crowded(self, source: str, site: str, now: float, *, provider: str = "", sample: str = "") -> None:
         """Note that the site had too many of our connections: a short silence, then one by one."""
         pair = self._pair(source, site)
-        pair.until = max(pair.until, now + _CROWDED_SECONDS)
+        if now + _CROWDED_SECONDS > pair.until:
+            self._rest((source, site), pair, now, _CROWDED_SECONDS, provider, "too many connections", sample)
         pair.width = 1
 
     def success(self, source: str, site: str) -> None:
         """Note a delivery: the strikes are forgotten and one more connection may open."""
         pair = self._pair(source, site)
-        pair.strikes = 0
         pair.calm = min(pair.calm + 1, _CALM)
-        pair.width = min(pair.width + 1, _WIDE)
+        if pair.width < _WIDE or pair.strikes:
+            pair.strikes = 0
+            pair.width = min(pair.width + 1, _WIDE)
+            self._fresh.setdefault((source, site), None)
 
     def until(self, source: str, site: str) -> float:
         """When the pair may be used again; 0 when it always could, the past when it may be used now."""
@@ -113,9 +163,54 @@ class LaneRest:
         return found is not None and found.strikes > 0
 
     def width(self, source: str, site: str, limit: int) -> int:
-        """How many connections may be open, at most `limit`."""
+        """How many connections this process may have open, at most `limit`."""
         found = self._pairs.get((source, site))
-        return limit if found is None or found.width >= _WIDE else min(limit, found.width)
+        if found is None or found.width >= _WIDE:
+            return limit
+        index, of = self._share
+        return min(limit, found.width // of + (index < found.width % of))
+
+    def hear(self, rest: Rest) -> None:
+        """What another process learned, or an earlier life of this one."""
+        pair = self._pair(rest.source, rest.site)
+        if rest.troubled > pair.troubled:
+            pair.troubled, pair.until, pair.strikes = rest.troubled, rest.until, rest.strikes
+            pair.width, pair.calm = rest.width, 0
+            self._fresh.pop((rest.source, rest.site), None)
+        elif rest.troubled == pair.troubled:
+            pair.width = max(pair.width, rest.width)
+            pair.strikes = min(pair.strikes, rest.strikes)
+
+    def take_lessons(self) -> list[tuple[Rest, PairRested | None]]:
+        """What others do not know yet; it counts as told."""
+        fresh, self._fresh = self._fresh, {}
+        found = []
+        for (source, site), event in fresh.items():
+            pair = self._pairs.get((source, site))
+            if pair is not None and pair.troubled:
+                rest = Rest(
+                    source=source, site=site, troubled=pair.troubled, until=pair.until, strikes=pair.strikes,
+                    width=pair.width,
+                )  # fmt: skip
+                found.append((rest, event))
+        return found
+
+    def give_back(self, lessons: Iterable[tuple[Rest, PairRested | None]]) -> None:
+        """These could not be told."""
+        for rest, event in lessons:
+            if rest.site:
+                self._fresh.setdefault((rest.source, rest.site), event)
+
+    def _rest(
+        self, place: tuple[str, str], pair: _Pair, now: float, seconds: float, provider: str, reason: str, sample: str
+    ) -> None:
+        pair.until = now + seconds
+        pair.troubled = now
+        pair.width, pair.calm = 1, 0
+        self._fresh[place] = PairRested(
+            at=now, source=place[0], provider=provider, site=place[1], until=pair.until, strikes=pair.strikes,
+            reason=reason, sample=sample[:300],
+        )  # fmt: skip
 
     def _pair(self, source: str, site: str) -> _Pair:
         key = (source, site)

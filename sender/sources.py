@@ -12,9 +12,12 @@ event, written by `tell` before the loop's next look; an event that cannot be wr
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from core.classify import Group
 from core.events import SourceRested, SourceReturned, SourceTrouble
 from core.ports import EventLog
+from core.reaction import Rest
 from core.reply import Stage
 from core.state import AttemptResult
 
@@ -32,6 +35,8 @@ class Sources:
         self._until: dict[str, float] = {}
         self._strikes: dict[str, int] = {}
         self._news: list[SourceRested | SourceReturned] = []
+        self._troubled: dict[str, float] = {}
+        self._fresh: set[str] = set()  # sources of which others do not know the newest yet
 
     def learn(self, source: str, provider: str, result: AttemptResult, group: Group, now: float) -> bool:
         """Take in the outcome of an opening or a message.  True when the source rests from now on."""
@@ -68,6 +73,33 @@ class Sources:
             self._news = news + self._news
             raise
 
+    def hear(self, rest: Rest) -> None:
+        """What another process learned, or an earlier life of this one; `strikes` 0: it got an answer again."""
+        known = self._troubled.get(rest.source, 0.0)
+        if rest.troubled < known or (rest.troubled == known and rest.strikes):
+            return
+        self._troubled[rest.source] = rest.troubled
+        if rest.strikes:
+            self._strikes[rest.source], self._until[rest.source] = rest.strikes, rest.until
+        else:
+            self._strikes.pop(rest.source, None)
+            self._until.pop(rest.source, None)
+
+    def take_lessons(self) -> list[Rest]:
+        """What others do not know yet; it counts as told."""
+        fresh, self._fresh = self._fresh, set()
+        return [
+            Rest(
+                source=source, site="", troubled=self._troubled[source], until=self._until.get(source, 0.0),
+                strikes=self._strikes.get(source, 0), width=1,
+            )
+            for source in sorted(fresh)
+        ]  # fmt: skip
+
+    def give_back(self, lessons: Iterable[Rest]) -> None:
+        """These could not be told."""
+        self._fresh.update(rest.source for rest in lessons if not rest.site)
+
     def _count(self, source: str, provider: str, trouble: SourceTrouble, detail: str, now: float) -> bool:
         if provider.startswith(("other:", "relay:")) or now < self.until(source):
             return False
@@ -82,6 +114,8 @@ class Sources:
         self._strikes[source] = strikes + 1
         until = now + min(LONGEST_SECONDS, FIRST_SECONDS * 2 ** min(strikes, 10))
         self._until[source] = until
+        self._troubled[source] = now
+        self._fresh.add(source)
         self._news.append(SourceRested(at=now, source=source, trouble=trouble, until=until, detail=detail[:300]))
         return True
 
@@ -90,4 +124,5 @@ class Sources:
             self._failed.pop((source, trouble), None)
         if self._strikes.pop(source, 0):
             self._until.pop(source, None)
+            self._fresh.add(source)
             self._news.append(SourceReturned(at=now, source=source))

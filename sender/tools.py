@@ -19,6 +19,7 @@ from sender.board import Board
 from sender.compose import Composer
 from sender.holds import Holds
 from sender.limiting.book import LimitBook
+from sender.replies.reactor import Reactor
 from sender.route import Router
 from sender.schedule import LaneRest, RetrySchedule
 from sender.settler import Settler
@@ -81,4 +82,5 @@ class Tools:
     rest: LaneRest
     sources: Sources
     limits: LimitBook
+    reactor: Reactor
     spent: Spent = not_told

@@ -16,8 +16,8 @@ from core.errors import PenstockError
 
 # modules of `service.commands`, in the order of the help
 GROUPS = (
-    "running", "setup", "dkim", "mail", "templates", "control", "warmup", "feedback", "replies", "reports", "simulate",
-    "backtest", "suppressions", "audience", "signals", "placement",
+    "running", "setup", "dkim", "mail", "templates", "control", "warmup", "feedback", "replies", "rules",
+    "reports", "simulate", "backtest", "suppressions", "audience", "signals", "placement",
 )  # fmt: skip
 # commands that run in a pipe, over many files, on small machines: only what they need is loaded
 LIGHT = {"parse": "feedback", "classify": "feedback"}

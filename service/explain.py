@@ -32,9 +32,12 @@ from core.events import (
     OptInConfirmed,
     OptInRequested,
     OutageChanged,
+    PairRested,
     PlacementStarted,
     PlacementTested,
     RecordChanged,
+    ReplyRuleActed,
+    ReplyRuleEnded,
     ReportUnverified,
     RuleChanged,
     SeedBlind,
@@ -51,6 +54,8 @@ from core.events import (
 from core.lane import Attribution, Lane
 from core.ports import EventLog
 from core.tokens import MessageId
+
+_LANE_EVENTS = ("StepChanged", "GateChanged", "RuleChanged", "Held", "ReplyRuleActed", "ReplyRuleEnded", "PairRested")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,12 +81,16 @@ async def explain_message(log: EventLog, message_id: MessageId) -> list[StoryLin
     accepted = next((e.event for e in events if isinstance(e.event, Accepted)), None)
     last = max(begun)
     still_waiting = not any(isinstance(e.event, Delivered | Bounced | Dropped) for e in events)
-    for logged in await log.recent(["Held", "GateChanged"], 500):
+    for logged in await log.recent(["Held", "GateChanged", "ReplyRuleActed", "ReplyRuleEnded"], 500):
         event = logged.event
         if event.at < begun[0] or (event.at > last and not still_waiting):
             continue
         held = isinstance(event, Held) and accepted is not None and _may_concern(event, accepted, traffic)
-        gated = isinstance(event, GateChanged) and traffic is not None and event.scope.covers(traffic)
+        gated = (
+            isinstance(event, GateChanged | ReplyRuleActed | ReplyRuleEnded)
+            and traffic is not None
+            and event.scope.covers(traffic)
+        )
         if held or gated:
             lines.append(line_of(event))
     lines.sort(key=lambda line: line.at)
@@ -112,9 +121,9 @@ async def explain_pause(log: EventLog, pause_id: str) -> list[StoryLine]:
 
 
 async def explain_lane(log: EventLog, lane: Lane, limit: int = 60) -> list[StoryLine]:
-    """A lane's warm-up moves, gates and holds, oldest first."""
+    """A lane's warm-up moves, gates, holds, reply rules and rests, oldest first."""
     lines = []
-    for logged in await log.recent(["StepChanged", "GateChanged", "RuleChanged", "Held"], limit * 20):
+    for logged in await log.recent(_LANE_EVENTS, limit * 20):
         if _of_lane(logged, lane):
             lines.append(line_of(logged.event))
     return sorted(lines, key=lambda line: line.at)[-limit:]
@@ -126,7 +135,9 @@ def _of_lane(logged: Logged, lane: Lane) -> bool:
         return event.lane == lane
     if isinstance(event, Held):
         return event.traffic.lane == lane
-    if isinstance(event, GateChanged | RuleChanged):
+    if isinstance(event, PairRested):
+        return event.source == lane.source and event.provider == lane.provider
+    if isinstance(event, GateChanged | RuleChanged | ReplyRuleActed | ReplyRuleEnded):
         scope = event.scope
         return (
             scope.source in ("", lane.source)
@@ -257,8 +268,32 @@ def _text(event: Event) -> str:  # one arm an event: a table of words
             )
             word = "nobody is suppressed there as unknown" if event.began else "addresses are judged again"
             return f"outage at {event.place}: {event.reason} ({shares}); {event.lifted:,} suppressions lifted; {word}"
+        case ReplyRuleActed():
+            return acted_text(event)
+        case ReplyRuleEnded():
+            return f"reply rule {event.rule}: {event.action} over {_about(event)} ended by {event.by}: {event.detail}"
+        case PairRested():
+            return (
+                f"mail from {event.source} to {event.site} rests until {iso(event.until)} ({event.reason}, "
+                f"{event.strikes} in a row), then goes over one connection: {event.sample}"
+            )
         case _:
             assert_never(event)
+
+
+def acted_text(event: ReplyRuleActed) -> str:
+    """What a reply rule does, why and until when."""
+    limits = f" ({event.limits})" if event.limits else ""
+    probe = f", then a probe of {event.probe} messages" if event.probe else ""
+    again = f", for the {event.strikes}. time" if event.strikes > 1 else ""
+    return (
+        f"reply rule {event.rule}: {event.action}{limits} over {_about(event)} until {iso(event.until)}{probe}{again}: "
+        f"{event.hits:,} of {event.answers:,} answers in {event.window / 60:,.3g} min: {event.sample}"
+    )
+
+
+def _about(event: ReplyRuleActed | ReplyRuleEnded) -> str:
+    return event.scope.key + (f",site={event.site}" if event.site else "")
 
 
 def _campaign(campaign: str) -> str:

@@ -11,16 +11,19 @@ from dataclasses import dataclass
 
 from config.load import load_rulebook
 from config.model import Settings
+from config.reactions import load_reaction_rules, load_retries
 from config.replies import load_reply_rules
 from config.tables import Plan, ProviderRow
 from core.classify import Classifier
 from core.clock import SystemClock
 from core.messages import Node
 from core.ports import Resolver
+from core.replyrules import RuleBook
 from core.tokens import TokenSigner
 from sender.compose import Composer
 from sender.dispatch import Dispatcher
 from sender.dkim import DkimSigner
+from sender.replies.exchange import Replies
 from sender.route import Router
 from sender.schedule import RetrySchedule
 from sender.sts_cache import StsPolicies
@@ -70,6 +73,7 @@ def build_sending(
     terms = canary_terms(settings, load_rulebook(settings).rules)
     canaries = {stream: one.messages for stream, one in terms.items()}
     router = Router(resolver, providers, relays=settings.relays, policies=policies)
+    rules = RuleBook(load_reaction_rules(settings), [row.name for row in providers])
     dispatcher = Dispatcher(
         node=node, settings=settings, queue=stores.queue, spool=stores.spool, log=stores.log, clock=clock,
         router=router,
@@ -79,7 +83,9 @@ def build_sending(
         ),
         admission=StartingAdmission(GateAdmission(plans, settings, canaries), control),
         composer=Composer(signer, settings, DkimSigner(settings.sending_domains)),
-        classifier=Classifier(load_reply_rules()), schedule=RetrySchedule(settings.delivery), providers=providers,
+        classifier=Classifier(load_reply_rules()),
+        schedule=RetrySchedule(settings.delivery, rows=load_retries(settings)), providers=providers,
         snapshot=control.snapshot, spent=control.spent, share=share, rates=stores.rates,
+        replies=Replies(rules, stores.lore, node, share=share),
     )  # fmt: skip
     return Sending(dispatcher=dispatcher, router=router, book=book, fetcher=fetcher)

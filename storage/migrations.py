@@ -19,6 +19,7 @@ from storage.dmarc import take_over
 from storage.engagements import create_engagements
 from storage.feedback import create_feedback
 from storage.frequency import create_frequency
+from storage.lore import create_lore
 from storage.notices import create_notices
 from storage.observations import create_observations
 from storage.optins import create_optins
@@ -64,6 +65,7 @@ MIGRATIONS: tuple[Callable[[Connection], None], ...] = (
     add_pools,
     create_rates,
     create_tlsrpt,
+    create_lore,
 )
 
 

@@ -22,6 +22,7 @@ from storage.frequency import SqlFrequency
 from storage.idempotency import SqlIdempotency
 from storage.lateness import SqlLateness
 from storage.leases import SqlLeases
+from storage.lore import SqlLore
 from storage.meta import SqlMeta
 from storage.migrations import migrate
 from storage.notices import SqlNotices
@@ -59,6 +60,7 @@ class Stores:
     engagements: SqlEngagements
     consents: SqlConsents
     choices: SqlFrequencies
+    lore: SqlLore
     lateness: SqlLateness
     notices: SqlNotices
     rates: SqlRates
@@ -90,7 +92,7 @@ async def open_stores(url: str, *, inline: bool = False) -> Stores:
         observations=SqlObservations(db), frequency=SqlFrequency(db), feedback=SqlFeedback(db),
         engagements=SqlEngagements(db), consents=SqlConsents(db), choices=SqlFrequencies(db),
         notices=SqlNotices(db), tls_sessions=SqlTlsSessions(db), rates=SqlRates(db),
-        other_reports=SqlOtherReports(db), sent=SqlSentBook(db), lateness=SqlLateness(db),
+        other_reports=SqlOtherReports(db), sent=SqlSentBook(db), lateness=SqlLateness(db), lore=SqlLore(db),
     )  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from collectors.dns.sheets import Standing
 from collectors.dns.sheets import render as render_sheets
 from config.load import load_plans, load_providers, load_rulebook, load_settings, read_settings
+from config.reactions import load_reaction_rules, load_retries
 from config.replies import load_reply_rules
 from config.schema import settings_schema
 from config.template import starter
@@ -115,10 +116,11 @@ async def run_config(arguments: argparse.Namespace) -> int:
         return 0
     settings = load_settings(arguments.config, check=True)
     plans, book = load_plans(settings), load_rulebook(settings)
-    replies, providers = load_reply_rules(), load_providers()
+    classes, providers = load_reply_rules(), load_providers()
+    replies, retries = load_reaction_rules(settings), load_retries(settings)
     print(
         f"{arguments.config}: good; {len(plans)} plans, {len(book.rules)} rules, {len(replies)} reply rules, "
-        f"{len(providers)} providers"
+        f"{len(retries)} retry schedules, {len(classes)} reply classes, {len(providers)} providers"
     )
     print(
         f"false alarms, all rules together: one action in {book.budget.action_days:g} days, one alert in "

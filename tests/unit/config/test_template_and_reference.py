@@ -14,6 +14,7 @@ from pydantic.fields import FieldInfo
 from config.load import ConfigError, load_settings
 from config.model import Settings
 from config.problems import parts_in, tables_of
+from config.reaction_tables import ReactionRow, RetryRow
 from config.rules import Budget
 from config.schema import settings_schema
 from config.tables import BlocklistZone, Plan, ProviderRow, Rule
@@ -102,7 +103,7 @@ def expected() -> Iterator[tuple[str, dict[str, str]]]:
     roots: list[tuple[str, type[BaseModel]]] = [
         ("", Settings), ("providers.toml", ProviderRow), ("plan files", Plan), ("rules.toml", Rule),
         ("rules.toml [budget]", Budget),
-        ("blocklists.toml", BlocklistZone),
+        ("blocklists.toml", BlocklistZone), ("reply-rules.toml", ReactionRow), ("retries.toml", RetryRow),
     ]  # fmt: skip
     for root, model in roots:
         for head, part in tables_of(model):

@@ -8,8 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from config.model import Delivery
+from config.model import Delivery, Settings
+from config.reaction_tables import RetryRow
+from config.reactions import load_retries
 from core.classify import GROUP_OF, BounceClass, Diagnosis, Group
+from core.reaction import Rest
 from core.reply import Reply, Stage
 from sender.schedule import LaneRest, RetrySchedule
 from sender.trouble import Outcome, Stops, judge
@@ -27,10 +30,40 @@ def test_waits_double_with_jitter_up_to_the_longest() -> None:
         assert 0.9 * minutes * 60 <= schedule.wait(attempts, BounceClass.REMOTE_ERROR) <= 1.1 * minutes * 60
 
 
-def test_greylisting_is_answered_in_minutes_three_times() -> None:
-    schedule = _schedule()
-    assert all(schedule.wait(n, BounceClass.GREYLISTED) <= 330 for n in (1, 2, 3))
-    assert schedule.wait(4, BounceClass.GREYLISTED) > 4000
+def test_a_class_and_a_provider_have_waits_of_their_own_and_the_first_row_that_fits_counts() -> None:
+    rows = [
+        RetryRow(name="grey", classes=[BounceClass.GREYLISTED], minutes=[1.5, 5], growth=2, max_hours=0.25),
+        RetryRow(name="gmail", providers=["gmail"], classes=[BounceClass.RATE_LIMITED], minutes=[15]),
+    ]
+    schedule = RetrySchedule(Delivery(first_retry_minutes=10), random.Random(1), rows)
+    for attempts, minutes in ((1, 1.5), (2, 5), (3, 10), (4, 15), (400, 15)):
+        assert 0.9 * minutes * 60 <= schedule.wait(attempts, BounceClass.GREYLISTED, "other:x") <= 1.1 * minutes * 60
+    assert schedule.wait(1, BounceClass.RATE_LIMITED, "gmail") >= 0.9 * 900
+    assert schedule.wait(1, BounceClass.RATE_LIMITED, "yahoo") <= 1.1 * 600
+
+
+def test_a_row_may_give_up_before_the_message_is_old() -> None:
+    row = RetryRow(name="full", classes=[BounceClass.MAILBOX_FULL], minutes=[60], give_up_hours=3)
+    schedule = RetrySchedule(Delivery(), random.Random(1), [row])
+    end = START + 3 * 3600
+    at = schedule.retry_at(
+        3, BounceClass.MAILBOX_FULL, START + 2.5 * 3600, START + 9e5, provider="gmail", first_at=START
+    )
+    assert at is not None
+    assert START + 2.5 * 3600 < at < end
+    assert schedule.retry_at(4, BounceClass.MAILBOX_FULL, end, START + 9e5, provider="gmail", first_at=START) is None
+    assert schedule.retry_at(4, BounceClass.NETWORK, end, START + 9e5, provider="gmail", first_at=START) is not None
+
+
+def test_the_shipped_schedules_answer_greylisting_within_minutes() -> None:
+    rows = load_retries(Settings.model_validate({
+        "sending_domains": [{"name": "e.com", "return_path": "b.e.com"}], "sources": [{"name": "a", "ehlo": "x.e.com"}],
+    }))  # fmt: skip
+    schedule = RetrySchedule(Delivery(), random.Random(1), rows)
+    waits = [schedule.wait(n, BounceClass.GREYLISTED, "other:mx.example") for n in (1, 2)]
+    assert waits[0] <= 100, "many let go after a minute"
+    assert 300 < sum(waits) < 500, "Postgrey lets go after five"
+    assert schedule.wait(1, BounceClass.MAILBOX_FULL) >= 3000
 
 
 @given(
@@ -90,6 +123,39 @@ def test_one_refused_message_among_many_is_an_exception_and_a_series_is_not() ->
     assert rest.until("a", "site") == 0
     rest.repeated("a", "site", Group.REPUTATION, START)
     assert rest.until("a", "site") == START + 1800
+
+
+def test_a_rest_that_one_process_learned_holds_in_the_others_and_widths_are_divided() -> None:
+    first, second = LaneRest((0, 2)), LaneRest((1, 2))
+    first.trouble("a", "site", Group.RATE, START, provider="gmail", sample="421 slow down")
+    ((rest, event),) = first.take_lessons()
+    assert event is not None
+    assert (event.provider, event.until, event.sample) == ("gmail", START + 600, "421 slow down")
+    second.hear(rest)
+    assert second.until("a", "site") == START + 600
+    assert (first.width("a", "site", 5), second.width("a", "site", 5)) == (1, 0), "one connection, not one each"
+    second.trouble("a", "site", Group.RATE, START + 1)
+    assert second.take_lessons() == [], "it was under way"
+    first.success("a", "site")
+    ((rest, event),) = first.take_lessons()
+    assert event is None
+    second.hear(rest)
+    assert (first.width("a", "site", 5), second.width("a", "site", 5)) == (1, 1)
+    assert not second.troubled("a", "site")
+
+
+@given(order=st.permutations(range(4)))
+def test_what_is_heard_in_any_order_ends_in_the_same_knowledge(order: list[int]) -> None:
+    told = [
+        Rest(source="a", site="s", troubled=START, until=START + 600, strikes=1, width=1),
+        Rest(source="a", site="s", troubled=START, until=START + 600, strikes=0, width=3),
+        Rest(source="a", site="s", troubled=START + 900, until=START + 2100, strikes=2, width=1),
+        Rest(source="a", site="s", troubled=START + 900, until=START + 2100, strikes=0, width=2),
+    ]
+    rest = LaneRest()
+    for index in order:
+        rest.hear(told[index])
+    assert (rest.until("a", "s"), rest.width("a", "s", 9), rest.troubled("a", "s")) == (START + 2100, 2, False)
 
 
 def test_the_memory_of_pairs_is_bounded() -> None:

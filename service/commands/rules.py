@@ -1,0 +1,171 @@
+"""`penstock rules list | test | end`: the reply rules, what they would do with replies, and the end of a reaction."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
+from pathlib import Path
+from typing import TextIO
+
+from config.load import load_providers, load_settings
+from config.model import Settings
+from config.reactions import load_reaction_rules, rule_rows
+from config.replies import load_reply_rules
+from core.classify import Classifier
+from core.clock import iso
+from core.errors import InvalidInput
+from core.reaction import Lessons, Reaction, ReplyRuleEnded
+from core.replyrules import ReactionRule, RuleBook
+from service.commands.common import DEFAULT_CONFIG, Subparsers, add_config, desk, who
+from service.rulebench import Heard, read_lines, try_replies
+
+_NOBODY = {
+    "sending_domains": [{"name": "example.com", "return_path": "bounces.example.com"}],
+    "sources": [{"name": "source", "ehlo": "mail.example.com"}],
+}
+
+
+def add_commands(commands: Subparsers[argparse.ArgumentParser]) -> None:
+    """Register the commands."""
+    rules = commands.add_parser("rules", help="reply rules: what replies of providers make senders do")
+    actions = rules.add_subparsers(title="actions", metavar="ACTION", required=True)
+    listing = actions.add_parser("list", help="every rule, and what is in force now")
+    add_config(listing)
+    listing.add_argument("--provider", default="", help="only rules that this provider's replies can meet")
+    listing.add_argument("--json", action="store_true", help="one JSON object a line")
+    listing.set_defaults(run=run_list)
+    test = actions.add_parser("test", help="run a file of replies through the rules: what takes each, what acts")
+    add_config(test)
+    test.add_argument("file", metavar="FILE", help="lines 'PROVIDER 421 …' or JSON objects; '-' for standard input")
+    test.add_argument("--provider", default="", help="of lines that name none")
+    test.add_argument("--json", action="store_true", help="one JSON object a line")
+    test.set_defaults(run=run_test)
+    end = actions.add_parser("end", help="end a reaction that is in force")
+    add_config(end)
+    end.add_argument("key", metavar="KEY", help="as `penstock rules list` shows it")
+    end.set_defaults(run=run_end)
+
+
+async def run_list(arguments: argparse.Namespace) -> int:
+    """Print the rules; with a store also what is in force."""
+    settings = _settings(arguments.config)
+    rows, rules = rule_rows(settings), load_reaction_rules(settings)
+    if arguments.provider:
+        wanted = RuleBook(rules, [row.name for row in load_providers()]).of_provider(arguments.provider)
+        rules = [rule for rule in rules if rule in wanted]
+    notes = {row.name: row.note for row in rows}
+    for rule in rules:
+        print(json.dumps(rule_json(rule, notes.get(rule.name, "")), ensure_ascii=False) if arguments.json
+              else f"{rule.name:<30} {words(rule)}")  # fmt: skip
+    if not arguments.json and arguments.config.exists():
+        async with desk(arguments.config) as here:
+            found = await here.stores.lore.in_force()
+            now = here.clock.now()
+        print(f"\n{len(found)} in force" + (":" if found else ""))
+        for one in found:
+            state = f"probe, {one.passed} of {one.probe} through" if one.probing(now) else f"until {iso(one.until)}"
+            print(f"  {one.key}\n    {one.action} since {iso(one.since)}, {state}: {one.reason}")
+    return 0
+
+
+async def run_test(arguments: argparse.Namespace) -> int:
+    """Print what becomes of each reply; 1 when no rule took any."""
+    book = RuleBook(load_reaction_rules(_settings(arguments.config)), [row.name for row in load_providers()])
+    with _lines(arguments.file) as lines:
+        return _try(read_lines(lines, provider=arguments.provider), book, as_json=arguments.json)
+
+
+def _try(heard: Iterable[Heard], book: RuleBook, *, as_json: bool) -> int:
+    taken = acted = refused = 0
+    for tried in try_replies(heard, book, Classifier(load_reply_rules())):
+        print(json.dumps(tried.to_json(), ensure_ascii=False) if as_json else tried)
+        refused += not tried.heard.reply.is_success
+        taken += bool(tried.rules)
+        acted += len(tried.began)
+    if not as_json:
+        print(f"\n{refused} refusals: {taken} taken by a rule; {acted} reactions would have begun")
+    return 0 if taken else 1
+
+
+def _lines(name: str) -> AbstractContextManager[TextIO]:
+    if name == "-":
+        return nullcontext(sys.stdin)
+    path = Path(name)
+    if not path.is_file():
+        raise InvalidInput("FILE", f"{path} cannot be read", "Name a file of replies, or - for standard input")
+    return path.open(encoding="utf-8", errors="replace")
+
+
+async def run_end(arguments: argparse.Namespace) -> int:
+    """End a reaction by the operator's word."""
+    async with desk(arguments.config) as here:
+        found = {one.key: one for one in await here.stores.lore.in_force()}
+        if arguments.key not in found:
+            raise InvalidInput("KEY", f"{arguments.key!r} is not in force", "`penstock rules list` shows what is")
+        now = here.clock.now()
+        await here.stores.lore.tell(Lessons(ended=[end_of(found[arguments.key], who(), now)]), now)
+    print(f"ended: {arguments.key}")
+    return 0
+
+
+def end_of(reaction: Reaction, by: str, now: float) -> tuple[Reaction, ReplyRuleEnded]:
+    """A person's end of a reaction."""
+    event = ReplyRuleEnded(
+        at=now, key=reaction.key, rule=reaction.rule, action=reaction.action, scope=reaction.scope, site=reaction.site,
+        by=by, detail="ended by hand",
+    )  # fmt: skip
+    return replace(reaction, ended=now), event
+
+
+def words(rule: ReactionRule) -> str:
+    """A rule in a line."""
+    who_for = "/".join(sorted(rule.providers)) or "every provider"
+    what = " · ".join(
+        part
+        for part in (
+            "/".join(sorted(rule.classes)), " ".join(rule.codes), "/".join(sorted(rule.stages)),
+            f"/{rule.pattern.pattern}/" if rule.pattern else "",
+        )
+        if part
+    )  # fmt: skip
+    trigger = rule.trigger
+    when = f"{trigger.count} replies" if trigger.count else f"{trigger.rate:.1%} of at least {trigger.minimum} answers"
+    limits = ", ".join(
+        f"{value:g} {name}"
+        for value, name in (
+            (rule.connections, "connections"), (rule.messages_per_connection, "messages a connection"),
+            (rule.per_minute, "a minute"),
+        )
+        if value
+    )  # fmt: skip
+    probe = f", probe {rule.probe}" if rule.probe else ""
+    return (
+        f"{who_for}: {what}; {when} in {trigger.window / 60:g} min → {rule.action}"
+        f"{f' ({limits})' if limits else ''} by {', '.join(rule.by)} for {rule.seconds / 60:g} min{probe}"
+    )
+
+
+def rule_json(rule: ReactionRule, note: str) -> dict[str, object]:
+    """A rule for machines: API and `--json`."""
+    trigger = rule.trigger
+    return {
+        "name": rule.name, "note": note, "providers": sorted(rule.providers),
+        "pattern": rule.pattern.pattern if rule.pattern else "", "classes": sorted(rule.classes),
+        "codes": list(rule.codes), "stages": sorted(rule.stages), "count": trigger.count or None,
+        "rate": trigger.rate or None, "minimum": trigger.minimum if trigger.rate else None,
+        "window_minutes": trigger.window / 60, "by": list(rule.by), "action": str(rule.action),
+        "minutes": rule.seconds / 60, "max_minutes": rule.longest / 60, "probe": rule.probe,
+        "connections": rule.connections, "messages_per_connection": rule.messages_per_connection,
+        "per_minute": rule.per_minute, "alert": rule.alert, "spares": list(rule.spare), "go_on": rule.go_on,
+    }  # fmt: skip
+
+
+def _settings(path: Path) -> Settings:
+    """The config's; without a file of the default name, the shipped rules can be tried all the same."""
+    if path == DEFAULT_CONFIG and not path.exists():
+        return Settings.model_validate(_NOBODY)
+    return load_settings(path)
