@@ -16,6 +16,8 @@ from config.egress import Limit as Limit
 from config.egress import Pool as Pool
 from config.egress import Relay as Relay
 from config.egress import Source as Source
+from config.monitoring import Engagement as Engagement
+from config.monitoring import Monitor as Monitor
 from config.parts import Host as Host
 from config.parts import Name as Name
 from config.parts import Part as Part
@@ -196,11 +198,6 @@ class Warmup(Part):
     )
 
 
-class Monitor(Part):
-    rules: Path | None = Field(None, description="Rules file; the shipped rules when absent")
-    max_lag_seconds: float = Field(60, gt=0, description="Ramping lanes hold when the monitor is further behind")
-
-
 class IntakeLimits(Part):
     """Beyond these, callers are put off (429, 451) instead of the service falling over."""
 
@@ -317,6 +314,7 @@ class Settings(Part):
     tokens: Tokens = Tokens()
     warmup: Warmup = Warmup()
     monitor: Monitor = Monitor()
+    engagement: Engagement = Engagement()
     alerts: Alerts = Alerts()
     webhooks: list[EventHook] = Field(default_factory=list)
     seeds: Seeds = Seeds()

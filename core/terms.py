@@ -24,6 +24,7 @@ class SuppressionReason(StrEnum):
     COMPLAINT = "complaint"
     UNSUBSCRIBE = "unsubscribe"
     MANUAL = "manual"
+    SUNSET = "sunset"  # no sign of life for long: the policy of [engagement]
 
 
 class DropReason(StrEnum):

@@ -31,11 +31,12 @@ from sender.intake import Intake
 from sender.route import Router
 from sender.routebook import RouteBook
 from service.alerting import Alerting
+from service.audience import Audience
 from service.canaries import canary_terms
 from service.clockstore import note_clock
 from service.control import Control
 from service.feedback import FeedbackDesk
-from service.feeds import build_feeds
+from service.feeds import Job, build_feeds
 from service.inbound import InboundServer
 from service.lateness import Delays
 from service.library import TemplateLibrary
@@ -57,6 +58,7 @@ from service.tasks import Supervisor
 from service.timetable import Timetable
 from service.tlsrpt import TlsReporting
 from service.warming import Warming
+from service.watch import Watch
 from service.web.server import WebServer
 from service.webhooks import Webhooks
 from storage.stores import Stores, open_stores
@@ -140,7 +142,8 @@ class Service:
         parts = Parts(
             settings=settings, clock=clock, stores=stores, intake=intake, signer=signer, projector=projector,
             desk=RecipientDesk.build(settings=settings, signer=signer, stores=stores, intake=intake, clock=clock),
-            control=control, supervisor=supervisor, plans=tuple(plans), rules=tuple(rules), budget=book.budget,
+            control=control, supervisor=supervisor, plans=tuple(plans), rules=tuple(rules),
+            budget=book.budget, audience=Audience(settings, stores, clock),
             providers=tuple(providers), sandbox=sandbox,
             library=TemplateLibrary(settings.templates), pressure=pressure,
             reporting=TlsReporting(settings, stores, intake, resolver, clock),
@@ -165,6 +168,10 @@ class Service:
             settings, signer, log=stores.log, leases=stores.leases, clock=clock, session=service._http,
             placement=placement,
         )  # fmt: skip
+        watch = Watch(
+            settings=settings, rules=rules, counters=stores.counters, log=stores.log, audience=parts.audience,
+            readers=stores.audience, findings=lambda: projector.findings, clock=clock,
+        )  # fmt: skip
         feeds = build_feeds(
             settings, resolver=resolver, stores=stores, clock=clock, session=service._http, sandbox=sandbox
         )
@@ -178,7 +185,11 @@ class Service:
             *([SubmissionServer(settings, intake, notices, parts.library)] if settings.submission.enabled else []),
             WebServer(parts, alerting.keeper, feeds, reports, placement),
         ]  # fmt: skip
-        jobs = [*feeds.jobs, *reports.jobs, *feedback.jobs, *notices.jobs, *parts.reporting.jobs, *placement.jobs]
+        jobs = [
+            *feeds.jobs, *reports.jobs, *feedback.jobs, *notices.jobs, *parts.reporting.jobs, *placement.jobs,
+            Job(name="slow rules", seconds=max(5.0, 600 / clock.rate), work=watch.look),
+            Job(name="sunset", seconds=max(5.0, 3600 / clock.rate), work=parts.audience.sunset),
+        ]  # fmt: skip
         service._timetable = Timetable(parts, steps, alerting, Metering(parts), jobs)
         service._sending, service._senders, service._seeds, service._routes = sending, senders, seeds, routes
         service.placement = placement
@@ -190,6 +201,7 @@ class Service:
         await parts.projector.start()
         await parts.control.refresh()
         delays = Delays(parts.stores.lateness, parts.projector, parts.clock)
+        parts.supervisor.keep("audience", parts.audience.run)
         parts.supervisor.keep("reporting delays", delays.run)
         parts.supervisor.keep("monitor", parts.projector.run)
         parts.supervisor.keep("control", parts.control.run)

@@ -11,6 +11,7 @@ from core.ports import Clock
 from core.tokens import TokenSigner
 from monitor.projector import Projector
 from sender.intake import Intake
+from service.audience import Audience
 from service.control import Control
 from service.library import TemplateLibrary
 from service.operator import Operator
@@ -41,6 +42,7 @@ class Parts:
     plans: tuple[Plan, ...]
     rules: tuple[Rule, ...]
     budget: Budget
+    audience: Audience
     providers: tuple[ProviderRow, ...]
     webhooks: Webhooks
     pressure: Pressure

@@ -57,10 +57,7 @@ class SqlCounters:
         events: Sequence[Event] = (),
     ) -> None:
         def write(connection: Connection) -> None:
-            if before == 0:
-                connection.execute(_BEGIN, {"name": name, "seq": 0})
-            moved = connection.execute(_MOVE, {"which": name, "before": before, "after": after})
-            if moved.rowcount != 1:
+            if not move_cursor(connection, name, before, after):
                 raise StorageConflict(f"The cursor {name} is no longer {before}; read it again")
             rows = [_row(key, n) for key, n in deltas.items() if n]
             if rows:
@@ -71,6 +68,13 @@ class SqlCounters:
                 append_events(connection, events)
 
         await self._db.transact(write)
+
+
+def move_cursor(connection: Connection, name: str, before: int, after: int) -> bool:
+    """Inside a transaction of the caller's.  False when it was no longer `before`."""
+    if before == 0:
+        connection.execute(_BEGIN, {"name": name, "seq": 0})
+    return connection.execute(_MOVE, {"which": name, "before": before, "after": after}).rowcount == 1
 
 
 def _row(key: CounterKey, n: int) -> dict[str, object]:

@@ -13,6 +13,7 @@ from sqlalchemy.exc import DBAPIError
 
 from core.errors import Unavailable
 from storage import tables
+from storage.audience import create_audience
 from storage.choices import create_choices
 from storage.database import public_text
 from storage.dmarc import take_over
@@ -66,6 +67,7 @@ MIGRATIONS: tuple[Callable[[Connection], None], ...] = (
     create_rates,
     create_tlsrpt,
     create_lore,
+    create_audience,
 )
 
 

@@ -10,6 +10,7 @@ from sqlalchemy.engine import make_url
 
 from core.errors import Unavailable
 from storage.allowances import SqlAllowances
+from storage.audience import SqlAudience
 from storage.choices import SqlFrequencies
 from storage.controls import SqlControls
 from storage.counters import SqlCounters
@@ -62,6 +63,7 @@ class Stores:
     choices: SqlFrequencies
     lore: SqlLore
     lateness: SqlLateness
+    audience: SqlAudience
     notices: SqlNotices
     rates: SqlRates
     tls_sessions: SqlTlsSessions
@@ -93,6 +95,7 @@ async def open_stores(url: str, *, inline: bool = False) -> Stores:
         engagements=SqlEngagements(db), consents=SqlConsents(db), choices=SqlFrequencies(db),
         notices=SqlNotices(db), tls_sessions=SqlTlsSessions(db), rates=SqlRates(db),
         other_reports=SqlOtherReports(db), sent=SqlSentBook(db), lateness=SqlLateness(db), lore=SqlLore(db),
+        audience=SqlAudience(db),
     )  # fmt: skip
 
 
