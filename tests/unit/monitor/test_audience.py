@@ -34,7 +34,7 @@ def one(events: list[Event], known: dict[tuple[str, str], Reader] | None = None)
 
 def opened(at: float, actor: Actor = Actor.HUMAN) -> Opened:
     return Opened(
-        at=at, message_id=MessageId("m"), recipient="r@X.example", attribution=under(NOON), actor=actor, reason=""
+        at=at, message_id=MessageId("m"), recipient="r@x.example", attribution=under(NOON), actor=actor, reason=""
     )
 
 
