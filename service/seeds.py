@@ -26,7 +26,7 @@ from service.placement import PlacementDesk
 logger = logging.getLogger("penstock.seeds")
 _LEASE, _RENEW = 60.0, 15.0  # real seconds
 _LISTEN = 2.0
-_MISSING = 600.0  # seconds between two searches for what never came
+_MISSING = 300.0  # seconds between two searches for what never came
 
 
 class SeedWatch:

@@ -29,9 +29,15 @@ class Taken:
 
 
 class Sink:
-    """Listens on address:port until `stop()`."""
+    """Listens on address:port until `stop()`; `keep` gets each message before it is answered for."""
 
-    def __init__(self, address: str, port: int, judge: Callable[[str, int], str]) -> None:
+    def __init__(
+        self,
+        address: str,
+        port: int,
+        judge: Callable[[str, int], str],
+        keep: Callable[[Taken], None] = lambda taken: None,
+    ) -> None:
         self.taken: list[Taken] = []
         self.rcpts: list[tuple[str, float]] = []
         visits: Counter[str] = Counter()
@@ -79,13 +85,12 @@ class Sink:
                             content += part
                         found = _TOKEN.search(content)
                         message_id = found[1].decode() if found else ""
+                        taken = Taken(
+                            message_id=message_id, recipient=recipient, rcpt_at=rcpt_at, sender=sender, content=content
+                        )
                         with lock:
-                            sink.taken.append(
-                                Taken(
-                                    message_id=message_id, recipient=recipient, rcpt_at=rcpt_at, sender=sender,
-                                    content=content,
-                                )
-                            )  # fmt: skip
+                            sink.taken.append(taken)
+                            keep(taken)
                         self.say("250 2.0.0 Ok: taken")
                     elif verb == b"QUIT":
                         self.say("221 2.0.0 Bye")
