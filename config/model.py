@@ -201,7 +201,7 @@ class Warmup(Part):
 class IntakeLimits(Part):
     """Beyond these, callers are put off (429, 451) instead of the service falling over."""
 
-    max_queued: int = Field(5_000_000, ge=1, description="Queued recipients")
+    max_queued: int = Field(5_000_000, ge=1, description="Queued recipients; a tenth more for transactional mail")
     max_inflight_bytes: int = Field(100_000_000, ge=1_000_000, description="Bodies of HTTP calls in work")
 
 

@@ -124,7 +124,7 @@ class Load:
             [str(Path(sys.executable).with_name("penstock")), "run", "--config", str(self.folder / "penstock.toml")],
             self.folder / "penstock.log",
         )
-        self.penstock.await_that(lambda: self.call("GET", "/healthz") is not None, "Penstock", 20)
+        self.penstock.await_that(lambda: self.call("GET", "/healthz") is not None, "Penstock", 60)
 
     def call(self, method: str, path: str, body: object = None) -> Any:
         """The JSON answer, None when there was none (the process was down)."""

@@ -231,6 +231,13 @@ async def test_a_full_queue_puts_callers_off() -> None:
     assert caught.value.retry_after > 0
 
 
+async def test_a_full_queue_has_room_for_receipts() -> None:
+    """A campaign that fills the queue must not keep transactional mail out."""
+    assert _statuses(await Entrance(backlog=5_000_000).give("ann@x.test", stream="receipts")) == ["accepted"]
+    with pytest.raises(Overloaded):
+        await Entrance(backlog=5_500_000).give("ann@x.test", stream="receipts")
+
+
 async def test_a_large_batch_lets_others_work_between() -> None:
     door = Entrance()
     turns = 0
