@@ -1,4 +1,4 @@
-"""`penstock signals`: every signal by the scopes asked for, with interval and maturity; never 0 for what is unknown."""
+"""`penstock signals | burnout`: signals of any scope with interval and maturity, and the state of the base."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ import json
 from collections.abc import Sequence
 
 from alerts.words import percent
+from core.audience import Engagement
 from monitor.figures import Figure
+from service.audience import Audience, census_json, tracked_streams
 from service.commands.common import Subparsers, add_config, desk
 from service.lateness import fitted
 from service.signals import SignalDesk, figure_json, question
@@ -25,6 +27,10 @@ def add_commands(commands: Subparsers[argparse.ArgumentParser]) -> None:
     command.add_argument("--json", action="store_true", help="print them as JSON")
     add_config(command)
     command.set_defaults(run=run_signals)
+    burnout = commands.add_parser("burnout", help="how many recipients of each list are active, sleeping, gone")
+    burnout.add_argument("--json", action="store_true", help="print them as JSON")
+    add_config(burnout)
+    burnout.set_defaults(run=run_burnout)
 
 
 async def run_signals(arguments: argparse.Namespace) -> int:
@@ -38,6 +44,22 @@ async def run_signals(arguments: argparse.Namespace) -> int:
         print(json.dumps({"days": asked.days, "signals": [figure_json(f) for f in found]}, ensure_ascii=False))
     else:
         print(shown(found))
+    return 0
+
+
+async def run_burnout(arguments: argparse.Namespace) -> int:
+    """Print the burnout map."""
+    async with desk(arguments.config) as here:
+        tracked = tracked_streams(here.settings)
+        found = await Audience(here.settings, here.stores, here.clock).census()
+    if arguments.json:
+        print(json.dumps([census_json(one) for one in found], ensure_ascii=False))
+    elif not found:
+        print("unknown: " + ("no mail of a tracked stream yet" if tracked else "no stream tracks opens or clicks"))
+    for one in [] if arguments.json else sorted(found, key=lambda one: -one.asleep):
+        counts = ", ".join(f"{state.replace('_', ' ')} {one.counts.get(state, 0):,}" for state in Engagement)
+        share = percent(one.asleep / one.base, "en") if one.base else "unknown"
+        print(f"{one.stream} / {one.list_source or '(no list source)'}: {share} asleep; {counts}, left {one.left:,}")
     return 0
 
 

@@ -27,7 +27,7 @@ from service.web.keys import PARTS
 from service.web.placement_api import PLACEMENT_ROUTES
 from service.web.reports_api import VIEWS, post_reports
 from service.web.sheets_api import get_listings, get_observations, get_requirements
-from service.web.signals_page import get_signals
+from service.web.signals_page import get_audience, get_signals
 from service.web.templates_api import LintBody, TemplateBody, post_lint, post_preview
 from service.web.tlsrpt_api import get_tls_report, get_tls_reports
 from service.web.warmup_api import WARMUP_ROUTES
@@ -224,6 +224,8 @@ ROUTES: tuple[RouteDoc, ...] = (
              summary="Opens and clicks of people and machines, by stream and campaign (days=7)"),
     RouteDoc(method="GET", path="/v1/signals", handler=get_signals,
              summary="Signals with interval and maturity (by=provider,stream; days=7; signal=...), what rules find"),
+    RouteDoc(method="GET", path="/v1/audience", handler=get_audience,
+             summary="The burnout map: recipients by stream, list source and engagement state"),
     RouteDoc(method="GET", path="/v1/suppressions", handler=get_suppressions, summary="The suppression list, by page"),
     RouteDoc(method="POST", path="/v1/suppressions", handler=post_suppressions, body=SuppressBody, success=201,
              summary="Never mail these addresses again"),

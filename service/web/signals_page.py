@@ -1,4 +1,4 @@
-"""GET /signals and GET /v1/signals: every signal by the scopes asked for, and what rules without a gate find now.
+"""GET /signals, /v1/signals and /v1/audience: signals by the scopes asked for, what rules find, the burnout map.
 
 Contract: read only, no script, no inline style; a signal without data is told as unknown with the reason, never as 0.
 The page shows the scopes with most mail first, `MAX_ROWS` at most; the API shows all.
@@ -6,17 +6,20 @@ The page shows the scopes with most mail first, `MAX_ROWS` at most; the API show
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from aiohttp import web
 
 from alerts.rules import SIGNAL
 from alerts.words import Language, percent, scope_words
+from core.audience import Engagement
 from core.clock import iso
 from core.events import RuleChanged
 from monitor.delays import median_hours
 from monitor.figures import Figure
 from monitor.signals import SIGNALS
+from service.audience import census_json, terms_of, tracked_streams
 from service.signals import SignalDesk, figure_json, question, table
 from service.web.budget import fleet
 from service.web.dashboard import template_of
@@ -37,6 +40,11 @@ EN = {
     "findings_none": "Nothing.", "since": "Since", "rule": "Rule", "why": "Why",
     "open_rate": "open rate", "click_rate": "click rate", "delivery_share": "delivered",
     "missing_seeds": "seeds missing",
+    "audience": "Burnout map", "audience_hint": "Recipients by list, by the last human open or click.",
+    "audience_none": "Unknown: no mail of a tracked stream yet.",
+    "untracked": "Unknown: no stream tracks opens or clicks.",
+    "list": "List", "no_list": "no list source", "asleep": "Asleep", "left": "Left", "new": "New", "active": "Active",
+    "sleeping": "Sleeping", "at_risk": "At risk", "gone": "Gone", "no_base": "unknown",
     "provider,stream": "provider and stream", "stream,campaign": "campaign", "lane": "lane", "provider": "provider",
     "sending_domain": "sending domain", "source": "source", "stream": "stream",
 }  # fmt: skip
@@ -49,7 +57,14 @@ RU = {
     "not_tracked": "неизвестно: не отслеживается", "no_seeds": "неизвестно: нет контрольных",
     "findings": "Что правила находят сейчас", "findings_none": "Ничего.", "since": "С", "rule": "Правило",
     "why": "Почему", "open_rate": "открытия", "click_rate": "переходы", "delivery_share": "доставлено",
-    "missing_seeds": "контрольных нет", "provider,stream": "провайдер и поток", "stream,campaign": "рассылка",
+    "missing_seeds": "контрольных нет",
+    "audience": "Карта выгорания",
+    "audience_hint": "Получатели по источникам базы и последнему признаку жизни.",
+    "audience_none": "Неизвестно: писем с отслеживанием ещё не было.",
+    "untracked": "Неизвестно: ни один поток не отслеживает открытия и переходы.",
+    "list": "База", "no_list": "без источника", "asleep": "Спит", "left": "Выбыли", "new": "Новые",
+    "active": "Активные", "sleeping": "Спящие", "at_risk": "Под угрозой", "gone": "Ушедшие",
+    "no_base": "неизвестно", "provider,stream": "провайдер и поток", "stream,campaign": "рассылка",
     "lane": "линия", "provider": "провайдер", "sending_domain": "домен отправителя", "source": "адрес отправки",
     "stream": "поток",
 }  # fmt: skip
@@ -97,6 +112,19 @@ def finding_json(found: RuleChanged) -> dict[str, Any]:
     }  # fmt: skip
 
 
+async def get_audience(request: web.Request) -> web.Response:
+    """GET /v1/audience."""
+    parts = request.app[PARTS]
+    terms, policy = terms_of(parts.settings), parts.settings.engagement
+    return web.json_response(
+        {
+            "now": iso(parts.clock.now()), "terms": asdict(terms), "sunset": policy.sunset,
+            "tracked_streams": sorted(tracked_streams(parts.settings)),
+            "audience": [census_json(one) for one in await parts.audience.census()],
+        }
+    )  # fmt: skip
+
+
 async def signals_page(request: web.Request) -> web.Response:
     """GET /signals."""
     parts = request.app[PARTS]
@@ -115,7 +143,10 @@ async def signals_page(request: web.Request) -> web.Response:
             (provider, words["half"].format(hours=f"{median_hours(one):g}"))
             for provider, one in sorted(parts.projector.envelopes.items())
         ],
-        fleet=fleet(parts.budget, language),
+        fleet=fleet(parts.budget, language), states=[(state, words[state]) for state in Engagement],
+        audience=sorted(await parts.audience.census(), key=lambda one: -one.asleep)[:MAX_ROWS],
+        share=lambda one: percent(one.asleep / one.base, language) if one.base else words["no_base"],
+        tracked=bool(tracked_streams(parts.settings)),
     )  # fmt: skip
     return web.Response(text=html, content_type="text/html", headers={"Cache-Control": "no-store"})
 
