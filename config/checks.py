@@ -34,6 +34,7 @@ def check_settings(settings: Settings, file: str, providers: frozenset[str]) -> 
         *_references(settings),
         *check_seeds(settings, providers),
         *_relays(settings),
+        *_tls_reports(settings),
         *check_pools(settings),
         *check_limits(settings, providers),
         *_recipients(settings),
@@ -146,6 +147,16 @@ def _references(settings: Settings) -> _Found:
         if user.sending_domain is not None and user.sending_domain.lower() not in ours:
             key = f"submission.users[{index}].sending_domain"
             yield key, "is none of the sending domains", f"Use one of: {', '.join(sorted(ours))}"
+
+
+def _tls_reports(settings: Settings) -> _Found:
+    given = settings.tls_reports
+    if given.sending_domain is not None and settings.domain(given.sending_domain) is None:
+        yield "tls_reports.sending_domain", "is no sending domain", "Name one of [[sending_domains]]"
+    if given.stream and settings.stream(given.stream) is None:
+        yield "tls_reports.stream", "is no stream", "Name one of [[streams]], or leave it out"
+    if given.contact and "@" in given.contact:
+        yield from _tried("tls_reports.contact", parse_address, given.contact)
 
 
 def _relays(settings: Settings) -> _Found:

@@ -31,8 +31,11 @@ class WishingEnvelope(Envelope):
 class Dialogue(SMTP):
     """See the module."""
 
-    def __init__(self, handler: Any, *, offer_notices: bool, **options: Any) -> None:
+    def __init__(self, handler: Any, *, offer_notices: bool, within_tls: bool = False, **options: Any) -> None:
         super().__init__(handler, **options)
+        if within_tls:
+            # TLS from the first byte, of which the library knows nothing: AUTH is offered without asking for more
+            self._auth_require_tls = False
         self._offer_notices = offer_notices
         self._failures = 0
 

@@ -154,11 +154,8 @@ class SubmissionServer:
             "enable_SMTPUTF8": True, "auth_required": True, "authenticator": _Authenticator(passwords),
             "timeout": 300, "auth_exclude_mechanism": ["CRAM-MD5"], "offer_notices": self._listener.notices != "off",
         }  # fmt: skip
-        self._make = lambda: Dialogue(
-            handler, auth_require_tls=self._listener.require_tls, tls_context=self._tls, **options
-        )
-        # behind TLS from the first byte the library sees plain text: it must not ask for more
-        self._make_within_tls = lambda: Dialogue(handler, auth_require_tls=False, tls_context=None, **options)
+        self._handler, self._options = handler, options
+        self._stamp = _stamp(self._listener)
         self._servers: list[asyncio.Server] = []
 
     async def start(self) -> None:
@@ -169,6 +166,32 @@ class SubmissionServer:
             self._servers.append(
                 await loop.create_server(self._make_within_tls, listener.host, listener.tls_port, ssl=self._tls)
             )
+
+    def _make(self) -> Dialogue:
+        self._renew()
+        require = self._listener.require_tls
+        return Dialogue(self._handler, auth_require_tls=require, tls_context=self._tls, **self._options)
+
+    def _make_within_tls(self) -> Dialogue:
+        self._renew()
+        return Dialogue(self._handler, within_tls=True, auth_require_tls=True, tls_context=None, **self._options)
+
+    def _renew(self) -> None:
+        """A certificate that was renewed serves from the next connection on; a broken one leaves the old in place."""
+        stamp = _stamp(self._listener)
+        if self._tls is None or stamp == self._stamp:
+            return
+        self._stamp = stamp
+        try:
+            fresh = _tls(self._listener)
+        except InvalidInput as error:
+            logger.error("submission: the old certificate stays: %s", error)
+            return
+        assert fresh is not None
+        assert self._listener.tls_cert is not None
+        # the pair fits; into the same context, which the listening sockets hold
+        self._tls.load_cert_chain(self._listener.tls_cert, self._listener.tls_key)
+        logger.info("submission: the certificate was read anew")
 
     async def stop(self) -> None:
         """Close the listening sockets; transactions that run are cut by the loop's end, before any 250."""
@@ -191,6 +214,17 @@ class _Authenticator:
         if not good:
             logger.warning("submission: refused credentials for user %r", name[:64])
         return AuthResult(success=good, handled=False, auth_data=name if good else None)
+
+
+def _stamp(listener: SubmissionListener) -> tuple[int, ...]:
+    """Changes when the certificate or its key was written again."""
+    found = []
+    for path in (listener.tls_cert, listener.tls_key):
+        try:
+            found.append(path.stat().st_mtime_ns if path is not None else 0)
+        except OSError:  # between removing and writing: looked at again at the next connection
+            found.append(-1)
+    return tuple(found)
 
 
 def _tls(listener: SubmissionListener) -> ssl.SSLContext | None:

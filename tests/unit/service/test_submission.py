@@ -10,7 +10,8 @@ import ssl
 
 import pytest
 
-from tests.unit.service.submission_world import NOW, Door, door, message
+from tests.daemons.certificate import make_certificate
+from tests.unit.service.submission_world import NOW, PASSWORD, Door, door, message
 
 __all__ = ["door"]  # a fixture
 
@@ -136,3 +137,45 @@ async def test_what_was_sent_before_tls_counts_for_nothing_after_it(door: Door) 
 
     codes = await asyncio.to_thread(run)
     assert len(codes) == 1, "one command was sent inside TLS, so one answer comes"
+
+
+async def test_a_renewed_certificate_serves_from_the_next_connection_on(door: Door) -> None:
+    def shown() -> bytes:
+        with smtplib.SMTP_SSL("127.0.0.1", door.tls_port, timeout=10, context=trusting()) as client:
+            assert isinstance(client.sock, ssl.SSLSocket)
+            client.login("crm", PASSWORD)
+            return client.sock.getpeercert(binary_form=True) or b""
+
+    def trusting() -> ssl.SSLContext:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        return context
+
+    first = await asyncio.to_thread(shown)
+    key = door.certificate.with_name("key.pem")
+    good = key.read_bytes()
+    key.write_text("half written")
+    assert await asyncio.to_thread(shown) == first, "what cannot be used changes nothing"
+    key.write_bytes(good)
+    await asyncio.to_thread(make_certificate, door.certificate.parent, "renewed.test")
+    second = await asyncio.to_thread(shown)
+    assert second != first
+    assert b"renewed.test" in second
+
+
+async def test_who_guesses_passwords_is_sent_away(door: Door) -> None:
+    def talk(client: smtplib.SMTP) -> list[str]:
+        client.starttls(context=ssl.create_default_context(cafile=str(door.certificate)))
+        fates: list[str] = []
+        while len(fates) < 20:
+            try:
+                client.login("crm", PASSWORD + "x")
+            except smtplib.SMTPServerDisconnected:
+                return fates
+            except smtplib.SMTPException as error:
+                fates.append(type(error).__name__)
+        return fates
+
+    fates = await door.with_client(talk, login=False)
+    assert 0 < len(fates) <= 5
+    assert await door.accepted() == []
