@@ -240,6 +240,8 @@ def read_mail(content: bytes) -> Part:
     root = _part(buffer, start, len(buffer), 0, counter)
     if not root.headers:
         raise Refused(Refusal.NO_HEADER, "the text begins without a single header field")
+    if root.start - start > MAX_HEADER_BYTES + 2:
+        raise Refused(Refusal.HEADER_TOO_LARGE, f"a header of more than {MAX_HEADER_BYTES} bytes")
     return root
 
 
@@ -250,8 +252,6 @@ def _part(buffer: bytes, start: int, end: int, depth: int, counter: list[int]) -
     blank = start if buffer.startswith(b"\n", start) else buffer.find(b"\n\n", start, end)
     if blank < 0:
         blank = end
-    if depth == 0 and blank - start > MAX_HEADER_BYTES:
-        raise Refused(Refusal.HEADER_TOO_LARGE, f"a header of more than {MAX_HEADER_BYTES} bytes")
     headers = Headers(buffer[start : min(blank, start + MAX_HEADER_BYTES)])
     body = min(blank + (1 if blank == start else 2), end)
     found = _TYPE.match(headers.get("content-type"))

@@ -97,7 +97,7 @@ class ParsedMail:
     def to_json(self, file: str = "") -> dict[str, Any]:
         """One line of `penstock parse`."""
         out: dict[str, Any] = {"file": file, "kind": str(self.kind)}
-        if self.reason:
+        if self.kind is Kind.REFUSED:
             out["reason"] = self.reason
         out["recipients"] = [recipient.to_json() for recipient in self.recipients]
         out["feedback_type"] = self.feedback_type

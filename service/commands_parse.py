@@ -51,10 +51,19 @@ def run_classify(paths: Sequence[str], out: TextIO | None = None) -> int:
             code = 2
             continue
         with stream:
+            number = 0
             while raw := stream.readline(_MAX_LINE):
+                number += 1
                 line = raw.decode("utf-8", "replace").strip()
-                if line:
-                    print(json.dumps(classify_line(line), ensure_ascii=False), file=out)
+                if not line:
+                    continue
+                try:
+                    told = classify_line(line)
+                except InvalidInput as error:
+                    print(f"penstock: {name}, {error.field} {number}: {error.problem}. {error.remedy}", file=sys.stderr)
+                    code = 2
+                    continue
+                print(json.dumps(told, ensure_ascii=False), file=out)
     return code
 
 

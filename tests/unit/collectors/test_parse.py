@@ -41,7 +41,7 @@ def _recipients(count: int) -> bytes:
         (HEAD + b"\n" + b"\n" * 10_000_000, Kind.NOT_RECOGNISED, ""),
         (b"x" * (MAX_BYTES + 1), Kind.REFUSED, "too_large"),
         (b"a" * 131_072, Kind.REFUSED, "no_header"),
-        (b"Subject: " + b"a" * 131_072 + b"\n\nx", Kind.NOT_RECOGNISED, ""),
+        (b"Subject: " + b"a" * 131_072 + b"\n\nx", Kind.REFUSED, "header_too_large"),
         (HEAD + b"\n" + b"a" * 131_072, Kind.NOT_RECOGNISED, ""),
         (HEAD + b"\n" + b"ann@shop.example " * 8_000, Kind.BOUNCE, ""),
         (_recipients(1_500), Kind.BOUNCE, ""),
@@ -49,7 +49,7 @@ def _recipients(count: int) -> bytes:
         (MIXED + b"--b\n\nx\n" * (MAX_PARTS + 1), Kind.REFUSED, "too_many_parts"),
         (MIXED + (b"--b\n" + MIXED) * 50, Kind.NOT_RECOGNISED, ""),
         (b"".join(b'Content-Type: multipart/mixed; boundary="%d"\n\n--%d\n' % (i, i) for i in range(500)),
-         Kind.NOT_RECOGNISED, ""),
+         Kind.REFUSED, "too_deep"),
     ],
     ids=lambda value: "" if isinstance(value, bytes) else str(value),
 )  # fmt: skip
@@ -146,6 +146,19 @@ def test_classify_reads_text_and_json(tmp_path: Path) -> None:
     }  # fmt: skip
     assert (told[1]["class"], told[1]["action"]) == ("rate_limited", "slow_lane")
     assert classify_line("connection lost")["suppress"] is False
+
+
+def test_a_line_that_is_no_reply_is_named_and_the_others_are_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = tmp_path / "replies"
+    lines.write_text('{"reply": "550 x", "stage": "nonsense"}\n550 5.1.1 User unknown\n{"text": 1}\n')
+    out = io.StringIO()
+    assert run_classify([str(lines)], out) == 2
+    assert [json.loads(line)["class"] for line in out.getvalue().splitlines()] == ["unknown_user"]
+    told = capsys.readouterr().err
+    assert f"{lines}, line 1: " in told
+    assert f"{lines}, line 3: " in told
 
 
 @pytest.mark.parametrize("path", sorted(SAMPLES.glob("*-arf-*.eml")), ids=lambda path: path.stem)
