@@ -37,6 +37,10 @@ class Plan(Part):
     )
     start: int = Field(50, ge=1, description="First day's cap when there is no table")
     growth: float = Field(1.4, gt=1, le=4)
+    controller: Literal["table", "adaptive"] = Field(
+        "table", description="adaptive: the cap follows what the provider takes"
+    )
+    max_growth: float = Field(3.0, gt=1, le=10, description="adaptive: the most that a cap grows in a day")
     target: int = Field(100_000, ge=1, description="Messages a lane and day at which the ramp is finished")
     providers: dict[str, ProviderRamp] = Field(
         default_factory=dict, description="Other start, growth, target for one provider"

@@ -16,6 +16,7 @@ class Metric(StrEnum):
     ATTEMPTED = "attempted"  # first attempt that ended: Delivered, Deferred or Bounced with attempt 1
     DELIVERED = "delivered"  # Delivered
     DEFERRED = "deferred"  # first attempt that ended Deferred
+    GREYLISTED = "greylisted"  # of these, put off as the first mail of a stranger (RFC 6647): no word about volume
     DEFERRALS = "deferrals"  # every Deferred
     HARD_BOUNCED = "hard_bounced"  # Bounced, or terminal BounceReceived, whose class is of the recipient group
     SOFT_BOUNCED = "soft_bounced"  # Bounced, or terminal BounceReceived, of any other group

@@ -103,6 +103,20 @@ class Gate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Control:
+    """What the adaptive controller remembers of a lane (warmup.adaptive).
+
+    `growth`: factor of the next clean day; `good`: most that was taken without trouble; `shut`: a block was met;
+    `braked`: the day's cap before new mail was stopped for the day, 0 while it goes on.
+    """
+
+    growth: float = 0.0
+    good: int = 0
+    shut: bool = False
+    braked: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StepState:
     """A lane's place in its warm-up plan.  `cap` holds for `day` (days since the epoch, by the plan's time zone).
 
@@ -121,6 +135,7 @@ class StepState:
     held_by: str = ""
     held_until: float = 0.0
     held_reason: str = ""
+    control: Control = Control()
     imported: str = ""  # digest of the history that it was warmed by elsewhere
 
     def is_held(self, now: float) -> bool:

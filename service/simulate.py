@@ -209,7 +209,7 @@ class _Simulation:
     async def _start_day(self, day: int) -> None:
         now = self._clock.now()
         for model in self._request.models:
-            await self._steps.ensure(_lane(model.provider), now)
+            await self._steps.ensure(lane_of(model.provider), now)
         caps = {state.lane.provider: state.cap for state in await self._stores.allowances.steps()}
         finished = {state.lane.provider for state in await self._stores.allowances.steps() if state.finished}
         queued = await self._stores.queue.depth()
@@ -243,6 +243,7 @@ class _Simulation:
     async def _look(self) -> None:
         assert self._control is not None
         while True:
+            await self._steps.brake(self._clock.now())
             await self._control.refresh()
             await self._tell_seeds()
             await self._clock.sleep(LOOK)
@@ -285,7 +286,8 @@ class _Simulation:
         await self._returns.receive(mail.mail_from, [mail.rcpt_to], mail.content)
 
 
-def _lane(provider: str) -> Lane:
+def lane_of(provider: str) -> Lane:
+    """The simulated lane to a provider."""
     return Lane(source=Source(SOURCE), sending_domain=SendingDomain(DOMAIN), provider=Provider(provider))
 
 

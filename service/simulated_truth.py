@@ -19,7 +19,7 @@ from core.lane import DAY, HOUR, Scope, cohort_of
 from sandbox.behaviour import Behaviour
 from sandbox.host import Judged
 from sandbox.model import Complaint, Situation
-from sandbox.simulated import SimulationModel, day_of_address, expected
+from sandbox.simulated import Expected, SimulationModel, day_of_address, expected
 
 HOURS_A_DAY = int(DAY // HOUR)
 _CLOSED = (GateState.PAUSED, GateState.HARD_STOPPED)
@@ -111,6 +111,7 @@ class Truth:
         self._behaviours = behaviours
         self._start = start
         self._days: dict[tuple[int, str], Counter[str]] = {}
+        self._expected: dict[tuple[str, int], Expected] = {}
         self._cells: dict[tuple[str, str, int], Cell] = {}
 
     def judged(self, seen: Judged) -> None:
@@ -126,12 +127,31 @@ class Truth:
             return
         key = (provider, f"day-{drawn:03d}", cohort_of(seen.at))
         cell = self._cells.setdefault(key, Cell())
-        odds = expected(self._models[provider], self._behaviours[provider], drawn)
+        odds = self._odds(provider, drawn)
         cell.mail += 1
         cell.dead += odds.dead
         if verdict.accepted:
             cell.taken += 1
             cell.complaints += 0.0 if verdict.junk else odds.complaint
+
+    def counted(self, provider: str, at: float, drawn: int, **columns: int) -> None:
+        """Many verdicts at once: the columns of DayRow, about mail that was drawn for day `drawn`."""
+        self._days.setdefault((self._day(at), provider), Counter()).update(columns)
+        ended = columns["sent"] + columns["bounced"]
+        if not ended:
+            return
+        cell = self._cells.setdefault((provider, f"day-{drawn:03d}", cohort_of(at)), Cell())
+        odds = self._odds(provider, drawn)
+        cell.mail += ended
+        cell.dead += ended * odds.dead
+        cell.taken += columns["sent"]
+        cell.complaints += columns["inboxed"] * odds.complaint
+
+    def _odds(self, provider: str, drawn: int) -> Expected:
+        key = (provider, drawn)
+        if key not in self._expected:
+            self._expected[key] = expected(self._models[provider], self._behaviours[provider], drawn)
+        return self._expected[key]
 
     def result(
         self, moves: Sequence[GateChanged | StepChanged], rules: Mapping[str, Rule], *, days: int, daily: int

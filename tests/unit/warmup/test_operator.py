@@ -10,8 +10,9 @@ from core.errors import InvalidInput
 from core.events import StepMove as M
 from core.lane import DAY, day_of
 from tests.unit.warmup.world import NOON, lane, plan, state
+from warmup.figures import DayFigures
+from warmup.judge import next_step
 from warmup.operator import hold, resume, start, step_back
-from warmup.steps import DayFigures, next_step
 
 TOMORROW = NOON + DAY
 GOOD = DayFigures(attempted=100, peak=100, last_sent_day=day_of(NOON))

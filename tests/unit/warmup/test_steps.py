@@ -16,8 +16,10 @@ from core.lane import Attribution, Scope, cohort_of, day_of
 from core.metrics import Metric
 from core.state import CounterKey
 from tests.unit.warmup.world import DAY, MIDNIGHT, NOON, Memory, closing, lane, plan, state, traffic
+from warmup.figures import DayFigures
+from warmup.judge import first_step, next_step
 from warmup.ramp import ramp_of
-from warmup.steps import DayFigures, Steps, first_step, next_step
+from warmup.steps import Steps
 from warmup.words import Closing
 
 TOMORROW = MIDNIGHT + DAY + 60

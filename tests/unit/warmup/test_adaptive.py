@@ -1,0 +1,126 @@
+"""The adaptive controller, day by day and within a day: raise, hold, step back, stop, come back."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.events import StepMove as M
+from core.lane import DAY, day_of
+from core.state import Control, StepState
+from tests.unit.warmup.world import NOON, lane, plan, state
+from warmup.figures import DayFigures
+from warmup.judge import brake, first_step, next_step
+from warmup.words import Closing
+
+TODAY = day_of(NOON)
+PLAN = plan(controller="adaptive", start=500, growth=2, max_growth=3, target=100_000, max_deferral_rate=0.05)
+
+
+def adaptive(cap: int = 1000, good: int = 500, growth: float = 2.0, **changes: Any) -> StepState:
+    return state(cap=cap, control=Control(growth=growth, good=good), **changes)
+
+
+def day(attempted: int, **changes: Any) -> DayFigures:
+    return DayFigures(attempted=attempted, peak=attempted, last_sent_day=TODAY, **changes)
+
+
+def turn(before: StepState, figures: DayFigures) -> StepState:
+    return next_step(before, PLAN, figures, NOON + DAY)[0]
+
+
+def test_it_begins_at_the_plans_start_and_grows_faster_with_each_clean_day() -> None:
+    begun, _ = first_step(lane(), PLAN, NOON)
+    assert (begun.cap, begun.control.growth) == (500, 2.0)
+    caps = [begun.cap]
+    current = begun
+    for n in range(1, 5):
+        figures = replace(day(current.cap), last_sent_day=TODAY + n - 1)
+        current, _ = next_step(current, PLAN, figures, NOON + n * DAY)
+        caps.append(current.cap)
+    assert caps == [500, 1000, 2500, 7500, 22_500]  # ×2, ×2.5, then ×3 and never more
+
+
+def test_a_day_that_was_put_off_shows_what_the_provider_takes_and_makes_it_cautious() -> None:
+    after = turn(adaptive(cap=1000, good=500), day(900, deferred=100))
+    assert after.cap == 800
+    assert after.control.good == 800
+    assert after.control.growth == pytest.approx(0.95 * 800 / 500)
+
+
+def test_a_provider_that_puts_off_far_less_than_it_took_before_is_waited_for_at_the_old_level() -> None:
+    after = turn(adaptive(cap=8000, good=6000), day(50, deferred=40))
+    assert (after.cap, after.control.good) == (6000, 6000)
+    assert "held until it is over" in after.reason
+
+
+def test_greylisting_is_no_word_about_volume() -> None:
+    after = turn(adaptive(), day(1000, deferred=0))  # figures come without greylisted mail
+    assert after.cap > 1000
+
+
+@pytest.mark.parametrize(
+    "figures",
+    [
+        day(1000, blocked=50),
+        day(1000, closings=(Closing(scope="provider=gmail", own=True),)),
+    ],
+)
+def test_reputation_replies_and_alarms_halve_what_was_taken(figures: DayFigures) -> None:
+    after = turn(adaptive(), figures)
+    assert after.cap == pytest.approx(500, abs=30)
+    assert after.control.growth == pytest.approx(1.3)
+
+
+def test_a_blocked_lane_trickles_and_comes_back_to_half_when_the_block_is_over() -> None:
+    shut = turn(adaptive(cap=20_000, good=18_000), day(30, blocked=30))
+    assert (shut.cap, shut.control.shut) == (20, True)
+    open_again, event = next_step(shut, PLAN, replace(day(20), last_sent_day=TODAY + 1), NOON + 2 * DAY)
+    assert (open_again.cap, event.move) == (9000, M.ADVANCED)
+
+
+def test_a_day_is_stopped_at_the_third_deferral_and_only_once() -> None:
+    assert brake(adaptive(), PLAN, day(60, deferred=2), 62, NOON) is None
+    stopped = brake(adaptive(), PLAN, day(60, deferred=3), 63, NOON)
+    assert stopped is not None
+    after, event = stopped
+    assert (after.cap, event.move, after.control.braked) == (63, M.HELD, 1000)
+    assert "no more new mail today" in event.reason
+    assert brake(after, PLAN, day(60, deferred=5), 63, NOON) is None
+    assert brake(adaptive(), plan(), day(60, deferred=30), 63, NOON) is None, "a table has no brake"
+
+
+def test_a_few_deferrals_among_thousands_stop_nothing() -> None:
+    assert brake(adaptive(cap=10_000), PLAN, day(5000, deferred=9), 5009, NOON) is None
+
+
+def test_what_was_not_used_up_is_no_reason_to_rise() -> None:
+    assert turn(adaptive(), day(300)).cap == 1000
+
+
+def test_the_target_that_was_sent_makes_the_lane_warm() -> None:
+    after, event = next_step(adaptive(cap=100_000, good=90_000), PLAN, day(99_000), NOON + DAY)
+    assert (after.finished, event.move) == (True, M.FINISHED)
+
+
+@given(
+    cap=st.integers(1, 100_000), good=st.integers(0, 100_000), growth=st.floats(1.3, 3), share=st.floats(0, 1),
+    deferred=st.floats(0, 1), blocked=st.floats(0, 1), spam=st.integers(0, 4), own=st.booleans(),
+)  # fmt: skip
+def test_a_cap_stays_between_one_and_the_target_and_never_more_than_triples(
+    cap: int, good: int, growth: float, share: float, deferred: float, blocked: float, spam: int, own: bool
+) -> None:
+    sent = int(cap * share)
+    figures = day(
+        sent, deferred=int(sent * deferred), blocked=int(sent * blocked), seeds_inbox=4 - spam, seeds_spam=spam,
+        closings=(Closing(scope="provider=gmail", own=True),) if own else (),
+    )  # fmt: skip
+    after = turn(adaptive(cap=cap, good=min(good, cap), growth=growth), figures)
+    assert 1 <= after.cap <= 100_000
+    assert after.cap <= 3 * cap + 1
+    trouble = figures.blocked > 0.02 * sent and figures.blocked >= 2
+    assert after.cap <= cap or not (trouble or own)
