@@ -6,8 +6,9 @@ a plan with `controller = "adaptive"` the cap is the controller's (warmup.adapti
 
 In this order: long silence re-warms or decays · a block (half of the attempts refused for reputation) starts over ·
 reputation replies or complaints beyond the plan's rates, or a gate that the monitor closed over this lane, halve the
-cap (rules may say otherwise: warmup.words) · bounces, any other closing, deferrals beyond the plan's rate, seeds in the spam folder, or too little mail hold
-it.  A person's hold (warmup.operator) keeps a lane from rising while it lasts, and never from falling.
+cap (rules may say otherwise: warmup.words) · bounces, any other closing, deferrals beyond the plan's rate, seeds in the
+spam folder, or too little mail hold it.  A person's hold (warmup.operator) keeps a lane from rising while it lasts, and
+never from falling.
 """
 
 from __future__ import annotations
