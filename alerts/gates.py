@@ -48,7 +48,7 @@ def gate_alert(gate: Gate, rules: Mapping[str, Rule], *, language: Language, lin
     rule = rules.get(gate.rule)
     parts = {
         key: value
-        for key in ("source", "sending_domain", "provider", "stream", "campaign")
+        for key in ("source", "sending_domain", "provider", "stream", "campaign", "list_source")
         if (value := getattr(gate.scope, key))
     }
     labels = {

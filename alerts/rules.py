@@ -64,7 +64,7 @@ def rule_alert(found: RuleChanged, rules: Mapping[str, Rule], *, language: Langu
     rule = rules.get(found.rule)
     parts = {
         key: value
-        for key in ("source", "sending_domain", "provider", "stream", "campaign")
+        for key in ("source", "sending_domain", "provider", "stream", "campaign", "list_source")
         if (value := getattr(found.scope, key))
     }
     labels = {

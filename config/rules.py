@@ -13,7 +13,7 @@ from pydantic import Field
 
 from config.parts import Name, Part
 
-Dimension = Literal["source", "sending_domain", "provider", "stream", "campaign"]
+Dimension = Literal["source", "sending_domain", "provider", "stream", "campaign", "list_source"]
 SignalName = Literal[
     "complaint_rate", "hard_bounce_rate", "soft_bounce_rate", "deferral_rate", "block_rate", "auth_failure_rate",
     "unsubscribe_rate", "undelivered_rate", "spam_placement", "open_rate_drop", "sleeping_share", "over_frequency",

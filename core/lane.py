@@ -52,6 +52,7 @@ class Traffic:
     lane: Lane
     stream: Stream
     campaign: Campaign = NO_CAMPAIGN
+    list_source: str = ""  # how the address came to be on the caller's list
 
 
 @dataclass(frozen=True, slots=True, order=True, kw_only=True)
@@ -81,6 +82,7 @@ class Scope:
     spare: tuple[str, ...] = ()
     site: str = ""
     pool: str = ""
+    list_source: str = ""
 
     @property
     def is_narrow(self) -> bool:
@@ -99,6 +101,7 @@ class Scope:
             and self.provider in ("", traffic.lane.provider)
             and self.stream in ("", traffic.stream)
             and self.campaign in ("", traffic.campaign)
+            and self.list_source in ("", traffic.list_source)
         )
 
     @property
@@ -118,14 +121,15 @@ def _key_of(scope: Scope) -> str:
 def parse_scope(text: str, *, spare: tuple[str, ...] = ()) -> Scope:
     """Read `provider=gmail,stream=bulk`, `lane=SOURCE|DOMAIN|PROVIDER` or `all`.  Raises ValueError naming the part.
 
-    The commas of a site (`site=mx1.example.net,mx2.example.net`, `provider=other:…`) belong to its name."""
+    The commas of a site (`site=mx1.example.net,mx2.example.net`, `provider=other:…`) or a list source belong to its
+    name."""
     known = {f.name for f in fields(Scope)} - {"spare"}
     values: dict[str, str] = {}
     last = ""
     for part in [] if text == "all" else text.split(","):
         name, equals, value = part.strip().partition("=")
-        if not equals and name and (last == "site" or values.get("provider", "").startswith("other:")):
-            values[last] += f",{name}"
+        if not equals and name and (last in ("site", "list_source") or values.get("provider", "").startswith("other:")):
+            values[last] += f",{part if last == 'list_source' else name}"
             continue
         if name == "lane" and value.count("|") == 2:
             values |= dict(zip(("source", "sending_domain", "provider"), value.split("|"), strict=True))

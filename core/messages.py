@@ -47,6 +47,7 @@ class Submission:
     deadline: float = 0.0
     topic: str = ""  # of the stream, '' for none
     pool: Pool = NO_POOL
+    list_source: str = ""  # how the address came to be on the caller's list
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +95,7 @@ class QueueGroup:
     retries: int
     oldest: float
     pool: Pool = NO_POOL
+    list_source: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -95,7 +95,9 @@ def counted(event: Event) -> list[tuple[Attribution, Metric]]:
 def _before_routing(event: Accepted) -> Attribution:
     """A lane without source and provider: neither is known when mail is accepted."""
     lane = Lane(source=Source(""), sending_domain=SendingDomain(event.sending_domain), provider=UNROUTED)
-    traffic = Traffic(lane=lane, stream=Stream(event.stream), campaign=Campaign(event.campaign))
+    traffic = Traffic(
+        lane=lane, stream=Stream(event.stream), campaign=Campaign(event.campaign), list_source=event.list_source
+    )
     return Attribution(traffic=traffic, cohort=cohort_of(event.at))
 
 

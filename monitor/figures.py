@@ -21,7 +21,7 @@ from core.state import CounterKey
 from monitor.evidence import DelayEnvelope
 from monitor.signals import SIGNALS, Signal
 
-DIMENSIONS = ("source", "sending_domain", "provider", "stream", "campaign")
+DIMENSIONS = ("source", "sending_domain", "provider", "stream", "campaign", "list_source")
 LANE = ("source", "sending_domain", "provider")
 OTHER = "other"
 MATURE = 0.9  # from here on a rate is called mature
@@ -126,7 +126,7 @@ def scope_of(traffic: Traffic, by: Sequence[str]) -> Scope:
     values = {
         "source": str(traffic.lane.source), "sending_domain": str(traffic.lane.sending_domain),
         "provider": OTHER if provider.startswith("other:") else provider, "stream": str(traffic.stream),
-        "campaign": str(traffic.campaign),
+        "campaign": str(traffic.campaign), "list_source": traffic.list_source,
     }  # fmt: skip
     named: dict[str, Any] = {name: values[name] for name in by}
     return Scope(**named)

@@ -21,7 +21,7 @@ from itertools import combinations
 from core.lane import Scope, Traffic
 from monitor.evidence import log_e_rate
 
-DIMENSIONS = ("campaign", "provider", "source", "sending_domain", "stream")
+DIMENSIONS = ("list_source", "campaign", "provider", "source", "sending_domain", "stream")
 MAX_DIMENSIONS = 2  # a part is narrower by one dimension or by two
 MAX_CULPRITS = 3
 MAX_PARTS = 20_000
@@ -130,6 +130,7 @@ def _values(traffic: Traffic, names: Sequence[str]) -> tuple[str, ...]:
         "provider": traffic.lane.provider,
         "stream": traffic.stream,
         "campaign": traffic.campaign,
+        "list_source": traffic.list_source,
     }
     return tuple(str(told[name]) for name in names)
 

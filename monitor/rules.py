@@ -354,6 +354,7 @@ class RuleTally:
             "provider": str(traffic.lane.provider),
             "stream": str(traffic.stream),
             "campaign": str(traffic.campaign),
+            "list_source": traffic.list_source,
         }
         named = {name: values[name] for name in self.rule.by}
         if not all(named.values()):  # an empty part would widen the scope to all traffic

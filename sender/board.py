@@ -16,13 +16,21 @@ from core.lane import Campaign, Lane, Pool, Provider, SendingDomain, Site, Sourc
 from core.messages import QueueGroup
 
 Place: TypeAlias = tuple[SendingDomain, Site]
-Kind: TypeAlias = tuple[SendingDomain, Provider, Site, Stream, Campaign, Pool]
+Kind: TypeAlias = tuple[SendingDomain, Provider, Site, Stream, Campaign, Pool, str]
 _LONGEST_QUIET_DOUBLINGS = 6  # 2**6 × the first wait
 
 
 def kind_of(group: QueueGroup) -> Kind:
     """The identity of a group, without its counts."""
-    return (group.sending_domain, group.provider, group.site, group.stream, group.campaign, group.pool)
+    return (
+        group.sending_domain,
+        group.provider,
+        group.site,
+        group.stream,
+        group.campaign,
+        group.pool,
+        group.list_source,
+    )
 
 
 @dataclass(slots=True)
@@ -49,7 +57,7 @@ class Pile:
         """What this mail is when it goes by `source`."""
         group = self.group
         lane = Lane(source=source, sending_domain=group.sending_domain, provider=group.provider)
-        return Traffic(lane=lane, stream=group.stream, campaign=group.campaign)
+        return Traffic(lane=lane, stream=group.stream, campaign=group.campaign, list_source=group.list_source)
 
 
 class Board:

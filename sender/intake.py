@@ -344,6 +344,7 @@ class Intake:
             topic=injection.topic,
             deadline=injection.deadline or 0.0,
             pool=Pool(injection.pool),
+            list_source=injection.list_source,
         )
 
 

@@ -83,6 +83,7 @@ def _row(key: CounterKey, n: int) -> dict[str, object]:
         "source": traffic.lane.source, "sending_domain": traffic.lane.sending_domain,
         "provider": traffic.lane.provider, "stream": traffic.stream, "campaign": traffic.campaign,
         "cohort": key.attribution.cohort, "metric": str(key.metric), "value": n,
+        "list_source": traffic.list_source,
     }  # fmt: skip
 
 
@@ -90,5 +91,7 @@ def _key(row: Any) -> CounterKey:
     lane = Lane(
         source=Source(row.source), sending_domain=SendingDomain(row.sending_domain), provider=Provider(row.provider)
     )
-    traffic = Traffic(lane=lane, stream=Stream(row.stream), campaign=Campaign(row.campaign))
+    traffic = Traffic(
+        lane=lane, stream=Stream(row.stream), campaign=Campaign(row.campaign), list_source=row.list_source
+    )
     return CounterKey(attribution=Attribution(traffic=traffic, cohort=row.cohort), metric=row.metric)

@@ -24,6 +24,7 @@ from storage.lore import create_lore
 from storage.notices import create_notices
 from storage.observations import create_observations
 from storage.optins import create_optins
+from storage.queue.lists import add_list_sources
 from storage.queue.pools import add_pools
 from storage.queue.upkeep import add_deadlines
 from storage.rates import create_rates
@@ -68,6 +69,7 @@ MIGRATIONS: tuple[Callable[[Connection], None], ...] = (
     create_tlsrpt,
     create_lore,
     create_audience,
+    add_list_sources,
 )
 
 

@@ -78,8 +78,17 @@ queue_groups = Table(
     Column("waited", Double, nullable=False),  # seconds of our own waiting, added to every row's expiry
     Column("created", Double, nullable=False),
     Column("pool", Text, nullable=False, server_default=""),  # that the messages name; '' for none
+    Column("list_source", Text, nullable=False, server_default=""),
     UniqueConstraint(
-        "priority", "sending_domain", "provider", "site", "stream", "campaign", "pool", name="queue_groups_key"
+        "priority",
+        "sending_domain",
+        "provider",
+        "site",
+        "stream",
+        "campaign",
+        "pool",
+        "list_source",
+        name="queue_groups_key",
     ),
     postgresql_with=_HOT,
 )
@@ -106,6 +115,7 @@ queue = Table(
     Column("topic", Text, nullable=False, server_default=""),  # its suppression scope, 'stream/topic'; '' for none
     Column("deadline", Double, nullable=False, server_default="0"),  # 0: none; no wait of ours puts it off
     Column("pool", Text, nullable=False, server_default=""),
+    Column("list_source", Text, nullable=False, server_default=""),
     Column("attempts", Integer, nullable=False),
     Column("first_sent_at", Double, nullable=False),
     Column("source", Text, nullable=False),
@@ -176,7 +186,10 @@ counters = Table(
     Column("cohort", Integer, nullable=False),
     Column("metric", Text, nullable=False),
     Column("value", BigInteger, nullable=False),
-    PrimaryKeyConstraint("cohort", "source", "sending_domain", "provider", "stream", "campaign", "metric"),
+    Column("list_source", Text, nullable=False, server_default=""),
+    PrimaryKeyConstraint(
+        "cohort", "source", "sending_domain", "provider", "stream", "campaign", "metric", "list_source"
+    ),
 )
 
 cursors = Table(

@@ -28,7 +28,16 @@ from service.web.public import language_of
 
 DESK = web.AppKey("signals", SignalDesk)
 MAX_ROWS = 200
-VIEWS = ("provider,stream", "stream,campaign", "lane", "provider", "sending_domain", "source", "stream")
+VIEWS = (
+    "provider,stream",
+    "stream,campaign",
+    "stream,list_source",
+    "lane",
+    "provider",
+    "sending_domain",
+    "source",
+    "stream",
+)
 
 EN = {
     "heading": "Signals", "hint": "Mail of the last {days} days, counted by the hour in which it was sent.",
@@ -45,7 +54,8 @@ EN = {
     "untracked": "Unknown: no stream tracks opens or clicks.",
     "list": "List", "no_list": "no list source", "asleep": "Asleep", "left": "Left", "new": "New", "active": "Active",
     "sleeping": "Sleeping", "at_risk": "At risk", "gone": "Gone", "no_base": "unknown",
-    "provider,stream": "provider and stream", "stream,campaign": "campaign", "lane": "lane", "provider": "provider",
+    "provider,stream": "provider and stream", "stream,campaign": "campaign",
+    "stream,list_source": "list source", "lane": "lane", "provider": "provider",
     "sending_domain": "sending domain", "source": "source", "stream": "stream",
 }  # fmt: skip
 RU = {
@@ -65,6 +75,7 @@ RU = {
     "list": "База", "no_list": "без источника", "asleep": "Спит", "left": "Выбыли", "new": "Новые",
     "active": "Активные", "sleeping": "Спящие", "at_risk": "Под угрозой", "gone": "Ушедшие",
     "no_base": "неизвестно", "provider,stream": "провайдер и поток", "stream,campaign": "рассылка",
+    "stream,list_source": "источник базы",
     "lane": "линия", "provider": "провайдер", "sending_domain": "домен отправителя", "source": "адрес отправки",
     "stream": "поток",
 }  # fmt: skip

@@ -46,7 +46,7 @@ _DOMAINS = text(
 _WAITING = (
     select(
         queue.c.message_id, queue.c.sending_domain, queue.c.stream, queue.c.campaign, queue.c.priority,
-        queue.c.accepted_at, queue.c.pool,
+        queue.c.accepted_at, queue.c.pool, queue.c.list_source,
     )
     .where(_IS_UNROUTED, queue.c.priority == bindparam("which"), queue.c.domain == bindparam("of"))
     .limit(PORTION)
@@ -137,7 +137,16 @@ def route_portion(connection: Connection, domain: str, provider: Provider, site:
             continue
         by_key: defaultdict[GroupKey, list[str]] = defaultdict(list)
         for row in rows:
-            key = (row.sending_domain, str(provider), str(site), row.stream, row.campaign, row.priority, row.pool)
+            key = (
+                row.sending_domain,
+                str(provider),
+                str(site),
+                row.stream,
+                row.campaign,
+                row.priority,
+                row.pool,
+                row.list_source,
+            )
             by_key[key].append(row.message_id)
         groups = ensure_groups(connection, by_key, max(row.accepted_at for row in rows))
         notes = pending(connection)
@@ -167,6 +176,7 @@ def _key(s: Submission) -> GroupKey:
         str(s.campaign),
         s.priority,
         str(s.pool),
+        s.list_source,
     )
 
 

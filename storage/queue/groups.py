@@ -21,8 +21,8 @@ from storage.tables import queue, queue_groups
 
 COUNTED = 1000  # due rows that are counted; a longer line is told as so many
 _T = queue_groups.c
-GroupKey: TypeAlias = tuple[str, str, str, str, str, int, str]
-_KEY = (_T.sending_domain, _T.provider, _T.site, _T.stream, _T.campaign, _T.priority, _T.pool)
+GroupKey: TypeAlias = tuple[str, str, str, str, str, int, str, str]
+_KEY = (_T.sending_domain, _T.provider, _T.site, _T.stream, _T.campaign, _T.priority, _T.pool, _T.list_source)
 _FIND = select(_T.id, _T.waited, _T.queued).where(and_(*(column == bindparam(f"k_{column.name}") for column in _KEY)))
 _ADD = insert_or_ignore(queue_groups)
 _DEPTH = select(_T.provider, func.sum(_T.queued)).where(_T.queued > 0).group_by(_T.provider)
@@ -71,7 +71,16 @@ _DUE = select(
 
 def key_of(group: QueueGroup) -> GroupKey:
     """The columns that name a group."""
-    return (group.sending_domain, group.provider, group.site, group.stream, group.campaign, group.priority, group.pool)
+    return (
+        group.sending_domain,
+        group.provider,
+        group.site,
+        group.stream,
+        group.campaign,
+        group.priority,
+        group.pool,
+        group.list_source,
+    )
 
 
 def find_group(connection: Connection, key: GroupKey) -> Group | None:
@@ -100,7 +109,7 @@ def due_groups(connection: Connection, now: float) -> list[QueueGroup]:
         QueueGroup(
             sending_domain=SendingDomain(row.sending_domain), provider=Provider(row.provider), site=Site(row.site),
             stream=Stream(row.stream), campaign=Campaign(row.campaign), priority=row.priority,
-            fresh=row.fresh, retries=row.retries, pool=Pool(row.pool),
+            fresh=row.fresh, retries=row.retries, pool=Pool(row.pool), list_source=row.list_source,
             oldest=min(at for at in (row.oldest_fresh, row.oldest_retry) if at is not None),
         )
         for row in connection.execute(_DUE, {"now": now})

@@ -69,7 +69,7 @@ def new_row(s: Submission, group: int) -> dict[str, object]:
         "stream": s.stream, "campaign": s.campaign, "sending_domain": s.sending_domain, "body_id": s.body_id,
         "accepted_at": s.accepted_at, "not_before": s.not_before, "priority": s.priority,
         "variables": json.dumps(s.variables) if s.variables else "", "attempts": 0, "first_sent_at": 0.0, "source": "",
-        "topic": topic_scope(s.stream, s.topic), "deadline": s.deadline, "pool": s.pool,
+        "topic": topic_scope(s.stream, s.topic), "deadline": s.deadline, "pool": s.pool, "list_source": s.list_source,
         "reserved": "", "last_reply": "", "lease_node": "", "lease_life": "", "lease_until": 0.0, "leased_at": 0.0,
     }  # fmt: skip
 
@@ -82,7 +82,7 @@ def submission_of(row: Any, provider: Provider, site: Site, waited: float) -> Su
         not_before=row.not_before, expires_at=row.expiry + waited, priority=row.priority,
         campaign=Campaign(row.campaign), provider=provider, site=site,
         variables=json.loads(row.variables) if row.variables else {}, topic=row.topic.partition("/")[2],
-        deadline=row.deadline, pool=Pool(row.pool),
+        deadline=row.deadline, pool=Pool(row.pool), list_source=row.list_source,
     )  # fmt: skip
 
 

@@ -136,7 +136,9 @@ def _expired(row: Any, provider: str, now: float) -> Bounced:
     lane = Lane(
         source=Source(row.source), sending_domain=SendingDomain(row.sending_domain), provider=Provider(provider)
     )
-    traffic = Traffic(lane=lane, stream=Stream(row.stream), campaign=Campaign(row.campaign))
+    traffic = Traffic(
+        lane=lane, stream=Stream(row.stream), campaign=Campaign(row.campaign), list_source=row.list_source
+    )
     return Bounced(
         at=now, message_id=MessageId(row.message_id), recipient=row.recipient,
         attribution=Attribution(traffic=traffic, cohort=cohort_of(row.first_sent_at or now)), site="", remote="",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from core.clock import FixedClock
 from core.events import Event, RuleChanged
-from core.lane import DAY, HOUR, Scope
+from core.lane import DAY, HOUR, Attribution, Scope, cohort_of, parse_scope
 from monitor.findings import Findings
 from monitor.projector import Projector
-from tests.unit.monitor.world import NOON, Memory, bounced, deferred, delivered, rule
+from tests.unit.monitor.world import NOON, Memory, bounced, deferred, delivered, rule, traffic
 
 
 class World:
@@ -139,3 +141,19 @@ def test_the_last_word_on_a_scope_holds() -> None:
     ]
     assert Findings(events).firing == ()
     assert Findings(events[:3]).firing == (events[2],)
+
+
+async def test_a_list_is_judged_for_itself_and_its_gate_holds_only_its_mail() -> None:
+    world = World(action="pause", by=["stream", "list_source"])
+    good, bad = (traffic(), "shop"), (traffic(), "fair")
+    events: list[Event] = []
+    for (base, name), deads in ((good, 0), (bad, 12)):
+        under = Attribution(traffic=replace(base, list_source=name), cohort=cohort_of(NOON))
+        events += [replace(delivered(), attribution=under) for _ in range(60)]
+        events += [replace(bounced(), attribution=under) for _ in range(deads)]
+    await world.take(*events)
+    (gate,) = world.projector.gates
+    assert gate.scope.key == "stream=bulk,list_source=fair"
+    assert gate.scope.covers(replace(traffic(), list_source="fair"))
+    assert not gate.scope.covers(replace(traffic(), list_source="shop"))
+    assert parse_scope("stream=bulk,list_source=fair, 2026") == Scope(stream="bulk", list_source="fair, 2026")

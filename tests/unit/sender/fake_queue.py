@@ -202,15 +202,15 @@ class FakeQueue:
         for row in self.rows.values():
             if row.site and not row.node and row.due_at <= now:
                 s = row.submission
-                found.setdefault((s.sending_domain, row.provider, row.site, s.stream, s.campaign, s.pool), []).append(
-                    row
-                )
+                found.setdefault(
+                    (s.sending_domain, row.provider, row.site, s.stream, s.campaign, s.pool, s.list_source), []
+                ).append(row)
         groups = [
             QueueGroup(
                 sending_domain=Domain(key[0]), provider=Provider(key[1]), site=Site(key[2]), stream=Stream(key[3]),
                 campaign=Campaign(key[4]), priority=min(r.submission.priority for r in rows),
                 fresh=sum(not r.attempts for r in rows), retries=sum(bool(r.attempts) for r in rows),
-                oldest=min(r.due_at for r in rows), pool=Pool(key[5]),
+                oldest=min(r.due_at for r in rows), pool=Pool(key[5]), list_source=key[6],
             )
             for key, rows in found.items()
         ]  # fmt: skip
@@ -322,7 +322,15 @@ class FakeQueue:
         return sum(bool(row.node) for row in self.rows.values())
 
     def _of(self, group: QueueGroup) -> list[Row]:
-        wanted = (group.sending_domain, group.provider, group.site, group.stream, group.campaign, group.pool)
+        wanted = (
+            group.sending_domain,
+            group.provider,
+            group.site,
+            group.stream,
+            group.campaign,
+            group.pool,
+            group.list_source,
+        )
         return [row for row in self.rows.values() if _kind(row) == wanted]
 
     def _leased(self, row: Row, lane: Lane) -> Leased:
@@ -343,4 +351,4 @@ def _domain(row: Row) -> str:
 
 def _kind(row: Row) -> tuple[str, ...]:
     s = row.submission
-    return (s.sending_domain, row.provider, row.site, s.stream, s.campaign, s.pool)
+    return (s.sending_domain, row.provider, row.site, s.stream, s.campaign, s.pool, s.list_source)
