@@ -170,7 +170,7 @@ class Service:
         )  # fmt: skip
         watch = Watch(
             settings=settings, rules=rules, counters=stores.counters, log=stores.log, audience=parts.audience,
-            readers=stores.audience, findings=lambda: projector.findings, clock=clock,
+            findings=lambda: projector.findings, clock=clock,
         )  # fmt: skip
         feeds = build_feeds(
             settings, resolver=resolver, stores=stores, clock=clock, session=service._http, sandbox=sandbox

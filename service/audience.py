@@ -13,7 +13,7 @@ import asyncio
 from collections.abc import Sequence
 
 from config.model import Settings
-from core.audience import Census, Engagement, Terms
+from core.audience import WEEK_DAYS, Census, Engagement, Terms
 from core.errors import StorageConflict
 from core.events import Clicked, Event, Opened, SuppressionReason
 from core.lane import DAY
@@ -84,6 +84,11 @@ class Audience:
         tracked = tracked_streams(self._settings)
         found = await self._stores.audience.census(terms_of(self._settings), self._clock.now())
         return [one for one in found if one.stream in tracked]
+
+    async def often(self) -> dict[str, tuple[int, int]]:
+        """Stream → (recipients mailed more than `weekly_limit` times in the last whole week, recipients mailed)."""
+        week = int(self._clock.now() // (WEEK_DAYS * DAY)) - 1
+        return await self._stores.audience.often(week, self._settings.engagement.weekly_limit)
 
     async def sunset(self) -> int:
         """Apply the policy.  How many were suppressed."""

@@ -20,7 +20,6 @@ from core.ports import Clock, Counters, EventLog
 from monitor.findings import Findings, over
 from monitor.openrate import LOOK_BACK_DAYS, MATURE_DAYS, Drop, Special, drops, fell, is_well, weekday
 from service.audience import Audience
-from storage.audience import SqlAudience
 
 _LONGEST = 400  # days back for exceptional days
 _EPOCH = 719163  # date.toordinal of 1970-01-01
@@ -50,7 +49,6 @@ class Watch:
         counters: Counters,
         log: EventLog,
         audience: Audience,
-        readers: SqlAudience,
         findings: Callable[[], Findings],
         clock: Clock,
     ) -> None:
@@ -59,7 +57,6 @@ class Watch:
         self._counters = counters
         self._log = log
         self._audience = audience
-        self._readers = readers
         self._findings = findings
         self._clock = clock
 
@@ -108,8 +105,7 @@ class Watch:
         ]
 
     async def _often(self, rule: Rule, now: float) -> list[_Seen]:
-        limit, week = self._settings.engagement.weekly_limit, int(now // (7 * DAY)) - 1
-        found = await self._readers.often(week, limit)
+        limit, found = self._settings.engagement.weekly_limit, await self._audience.often()
         return [
             _counted(rule, stream, often, mailed, f"{often:,} of {mailed:,} got more than {limit} mails a week", now)
             for stream, (often, mailed) in found.items()

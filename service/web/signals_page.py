@@ -25,6 +25,7 @@ from service.web.budget import fleet
 from service.web.dashboard import template_of
 from service.web.keys import PARTS
 from service.web.public import language_of
+from service.web.sheets_api import FEEDS
 
 DESK = web.AppKey("signals", SignalDesk)
 MAX_ROWS = 200
@@ -94,6 +95,11 @@ async def get_signals(request: web.Request) -> web.Response:
             "now": iso(parts.clock.now()), "by": list(asked.by), "days": asked.days,
             "signals": [figure_json(figure) for figure in found],
             "findings": [finding_json(found) for found in parts.projector.findings.firing],
+            "listings": [
+                {"kind": mark.kind, "name": mark.name, "subject": mark.subject, "zone": mark.zone,
+                 "since": iso(mark.since), "weight": mark.weight}
+                for mark in (await request.app[FEEDS].ledger()).listings
+            ],
             "reporting_delays": {
                 provider: {"median_hours": median_hours(one), "points": one.points}
                 for provider, one in envelopes.items()
@@ -132,6 +138,11 @@ async def get_audience(request: web.Request) -> web.Response:
             "now": iso(parts.clock.now()), "terms": asdict(terms), "sunset": policy.sunset,
             "tracked_streams": sorted(tracked_streams(parts.settings)),
             "audience": [census_json(one) for one in await parts.audience.census()],
+            "over_frequency": {
+                stream: {"weekly_limit": policy.weekly_limit, "often": often, "mailed": mailed,
+                         "rate": often / mailed if mailed else None}
+                for stream, (often, mailed) in (await parts.audience.often()).items()
+            },
         }
     )  # fmt: skip
 

@@ -53,7 +53,7 @@ class World:
         self.findings = Findings()
         self.watch = Watch(
             settings=self.settings, rules=[SLEEPING, OFTEN, RULE], counters=stores.counters, log=stores.log,
-            audience=self.audience, readers=stores.audience, findings=lambda: self.findings, clock=self.clock,
+            audience=self.audience, findings=lambda: self.findings, clock=self.clock,
         )  # fmt: skip
 
     async def told(self) -> list[RuleChanged]:
