@@ -54,6 +54,15 @@ async def metrics(request: web.Request) -> web.Response:
                 f'penstock_gate_closed{{scope="{_label(gate.scope.key)}",rule="{_label(gate.rule)}",'
                 f'state="{gate.state}"}} {int(gate.state is not GateState.OPEN)}'
             )
+    lines += [
+        "# HELP penstock_rule_firing 1 while a rule that holds no mail finds something.",
+        "# TYPE penstock_rule_firing gauge",
+        *(
+            f'penstock_rule_firing{{rule="{_label(found.rule)}",scope="{_label(found.scope.key)}",'
+            f'action="{found.action}"}} 1'
+            for found in parts.projector.findings.firing
+        ),
+    ]
     lines += await _doors(parts)
     counters = await parts.stores.counters.load(today(now))
     figures = lane_figures(counters, parts.control.snapshot(), parts.plans, now)
