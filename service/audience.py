@@ -59,7 +59,9 @@ class Audience:
     async def run(self) -> None:
         """Follow the log for ever."""
         while True:
-            if not await self.step():
+            if await self.step():
+                await asyncio.sleep(0.05)  # a long log is read beside the service's own work
+            else:
                 await self._stores.log.changed(POLL)
                 await asyncio.sleep(POLL / 10)  # many short batches cost more than a few long ones
 
