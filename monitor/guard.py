@@ -29,6 +29,7 @@ SLOW_STEP_HOURS = 1.0  # how long one hourly limit of a slowed scope is held bef
 SLOW_GROWTH = 4
 SLOW_STEPS = 3  # limits ×1, ×4, ×16, then open
 PATIENCE = 4  # a probe short of outcomes is judged by what came after so many times its waiting time
+CAMPAIGN_OVER_DAYS = 2
 SILENCE_HOURS = 24.0  # nothing but deferrals for so long is an answer too
 
 
@@ -205,7 +206,9 @@ def _judge_probe(gate: Gate, verdict: Verdict, now: float) -> Input | None:
         return ProbeBad() if bad >= 2 and rate > rule.threshold else ProbeGood()
     if now < gate.until:
         return None
-    if verdict.attempted == 0 and waited >= rule.window_days * DAY:
+    # campaigns end: one that sends nothing for so long is over
+    patience_days = min(rule.window_days, CAMPAIGN_OVER_DAYS) if gate.scope.campaign else rule.window_days
+    if verdict.attempted == 0 and waited >= patience_days * DAY:
         return Lapsed()
     if verdict.attempted > 0 and total == 0 and waited >= SILENCE_HOURS * HOUR:
         return ProbeBad()
@@ -292,6 +295,6 @@ def _reason(given: Input, verdict: Verdict) -> str:
         case Calm():
             return f"{counts}: calm, open again"
         case Lapsed():
-            return f"{rule.name}: no mail for {rule.window_days} days, nothing left to judge"
+            return f"{rule.name}: no mail for days, nothing left to judge"
         case OperatorPause() | OperatorResume():
             raise IllegalMove("an operator's word is made in monitor.operator")

@@ -59,10 +59,8 @@ def culprits(whole: Scope, counts: Counts, threshold: float) -> tuple[Part, ...]
     left = dict(counts)
     for _ in range(MAX_CULPRITS):
         likely = _likely(whole, left, threshold)
-        explaining = [part for part in likely if part.explains(threshold)]
-        if explaining:
-            # least mail held; of equals the one that says less, then by name so that a replay gives the same
-            best = min(explaining, key=lambda part: (part.total, part.scope.key.count(","), part.scope.key))
+        best = _best(whole, left, likely, threshold)
+        if best is not None:
             return _told(counts, [*found, best])
         if not likely:
             return ()
@@ -70,6 +68,28 @@ def culprits(whole: Scope, counts: Counts, threshold: float) -> tuple[Part, ...]
         found.append(worst)
         left = {traffic: told for traffic, told in left.items() if not worst.scope.covers(traffic)}
     return ()
+
+
+def _best(whole: Scope, counts: Counts, likely: Sequence[Part], threshold: float) -> Part | None:
+    """Of the parts that explain the excess: named by as little as will do, and by more only where that is clear."""
+    explaining = [part for part in likely if part.explains(threshold)]
+    named = _parts_named(whole) + 1
+    simple = [part for part in explaining if _parts_named(part.scope) == named]
+    # least mail held; then by name, so that a replay gives the same
+    best = min(simple or explaining, key=lambda part: (part.total, part.scope.key), default=None)
+    if best is None or best not in simple:
+        return best
+    inside = {traffic: told for traffic, told in counts.items() if best.scope.covers(traffic)}
+    narrower = [
+        part
+        for part in _likely(best.scope, inside, threshold)
+        if part.explains(threshold) and _parts_named(part.scope) == named + 1
+    ]
+    return min(narrower, key=lambda part: (part.total, part.scope.key), default=best)
+
+
+def _parts_named(scope: Scope) -> int:
+    return sum(bool(getattr(scope, name)) for name in DIMENSIONS)
 
 
 def _likely(whole: Scope, counts: Counts, threshold: float) -> list[Part]:

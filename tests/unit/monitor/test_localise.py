@@ -38,6 +38,19 @@ def test_a_bad_campaign_at_one_provider_is_named_by_both() -> None:
     assert part.why(WHOLE) == "the rest of stream=bulk is fine: 22 of 110,000 (0.02%)"
 
 
+def test_a_part_is_not_named_by_more_than_is_clear() -> None:
+    counts = {
+        cell("spring", "mailru", "river"): (8, 16),
+        cell("spring", "mailru", "lake"): (0, 1),
+        cell("letter", "mailru", "river"): (1, 40),
+        cell("letter", "mailru", "lake"): (0, 21),
+    }
+    whole = Scope(provider="mailru", stream="bulk")
+    part = narrowest(whole, counts, 0.02)
+    assert part is not None
+    assert part.scope.key == "provider=mailru,stream=bulk,campaign=spring"
+
+
 def test_a_campaign_that_is_bad_everywhere_is_named_alone() -> None:
     part = narrowest(WHOLE, mail({("spring", p): 60 for p in PROVIDERS}), 0.001)
     assert part is not None
