@@ -8,10 +8,12 @@ from __future__ import annotations
 import argparse
 import sys
 
+from alerts import ledger
+from alerts.keeper import META_NAME
 from core.clock import iso
 from core.errors import InvalidInput
 from core.lane import DAY, Lane
-from core.state import Gate
+from core.state import Alert, Gate
 from core.tokens import MessageId
 from monitor import operator as word
 from service.commands.common import Desk, add_config, desk, who
@@ -21,7 +23,7 @@ from service.figures import by_lane, rate_of, today
 
 def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Register the commands."""
-    status = commands.add_parser("status", help="queue, lanes and closed gates")
+    status = commands.add_parser("status", help="queue, lanes, closed gates and firing alerts")
     add_config(status)
     status.set_defaults(run=run_status)
 
@@ -80,7 +82,19 @@ async def run_status(arguments: argparse.Namespace) -> int:
         print("\nevery gate is open" if not closed else "\ngates that are not open:")
         for gate in closed:
             print(_gate_text(gate))
+        firing = [entry.alert for entry in ledger.read(await d.stores.meta.get(META_NAME)).values() if entry.firing]
+        print("\nno alert is firing" if not firing else "\nalerts that are firing:")
+        for alert in sorted(firing, key=lambda one: (one.labels.get("severity", ""), one.starts_at)):
+            print(_alert_text(alert))
     return 0
+
+
+def _alert_text(alert: Alert) -> str:
+    samples = "".join(f"\n      {line}" for line in alert.annotations.get("samples", "").splitlines()[:5])
+    return (
+        f"  {alert.labels.get('severity', '')} {alert.labels.get('alertname', '')} since {iso(alert.starts_at)}\n"
+        f"      {alert.annotations.get('summary', '')}{samples}"
+    )
 
 
 def _gate_text(gate: Gate) -> str:

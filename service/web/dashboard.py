@@ -32,6 +32,7 @@ __all__ = ["DashboardView", "render_dashboard"]
 
 TEMPLATES = Path(__file__).parent / "templates"
 MAX_LANES, MAX_DECISIONS, MAX_ALERTS, MAX_ROWS = 60, 14, 8, 12
+MAX_ALERTS_FOLDED = 100  # with those that are shown only when asked for
 _CLOSED = (GateState.HARD_STOPPED, GateState.PAUSED)
 _ORDER = (GateState.HARD_STOPPED, GateState.PAUSED, GateState.PROBING, GateState.SLOWED, GateState.OPEN)
 
@@ -129,7 +130,7 @@ def _context(view: DashboardView, language: Language) -> dict[str, Any]:
         "cap_label": lambda row: _cap_label(row, language),
         "decisions": list(itertools.islice(_decisions(view.decisions, language), MAX_DECISIONS)),
         "alerts": view.alerts[:MAX_ALERTS],
-        "alerts_more": max(0, len(view.alerts) - MAX_ALERTS),
+        "alerts_rest": view.alerts[MAX_ALERTS:MAX_ALERTS_FOLDED],
         "placement": [(row, _placed(row.inbox, row.total)) for row in view.placement[:MAX_ROWS]],
         "queue": _largest(view.queue),
         "suppressions": sorted((view.suppressions or {}).items(), key=lambda item: -item[1]),

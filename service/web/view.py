@@ -152,7 +152,7 @@ class DashboardView:
 
 
 def alert_rows(entries: Mapping[str, Entry], recent: tuple[AlertChanged, ...] = ()) -> tuple[AlertRow, ...]:
-    """Rows of what the keeper knows, firing first; then ended ones that only the log (`recent`) still knows."""
+    """Rows of what the keeper knows: firing first, of these the critical; then ended ones that only the log knows."""
     rows = [
         AlertRow(
             name=entry.alert.labels.get("alertname", ""), severity=entry.alert.labels.get("severity", ""),
@@ -172,7 +172,7 @@ def alert_rows(entries: Mapping[str, Entry], recent: tuple[AlertChanged, ...] = 
                     since=event.at, ended=event.at,
                 )
             )  # fmt: skip
-    return tuple(sorted(rows, key=lambda row: (row.ended > 0, -row.since)))
+    return tuple(sorted(rows, key=lambda row: (row.ended > 0, row.severity != "critical", -row.since)))
 
 
 def bands_of(changes: tuple[GateChanged, ...]) -> tuple[Band, ...]:

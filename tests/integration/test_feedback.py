@@ -24,7 +24,7 @@ from storage.stores import open_stores
 from tests.daemons.dovecot import IMAP, LMTP
 from tests.daemons.process import wait_until
 from tests.integration.conftest import World
-from tests.integration.settings import MAILBOX, TOKEN
+from tests.integration.settings import INBOUND, MAILBOX, TOKEN
 
 pytestmark = [pytest.mark.daemons, pytest.mark.timeout(120)]
 EVE = "eve@gamma.test"
@@ -182,10 +182,39 @@ def test_reports_in_a_mailbox_take_effect_and_are_moved_not_deleted(world: World
     world.call("DELETE", f"/v1/suppressions/{EVE}")
 
 
-def test_unknown_replies_can_be_listed(world: World) -> None:
-    done = subprocess.run(
-        [str(Path(sys.executable).with_name("penstock")), "replies", "unknown", "--config",
-         str(world.folder / "penstock.toml")], capture_output=True, text=True, timeout=60, check=False,
+def fetched(path: str, language: str) -> str:
+    headers = {"Authorization": f"Bearer {TOKEN}", "Accept-Language": language}
+    with urllib.request.urlopen(urllib.request.Request(f"http://127.0.0.1:8025{path}", headers=headers)) as reply:
+        page: str = reply.read().decode()
+    return page
+
+
+def test_forged_reports_change_nothing_and_their_rise_is_told_everywhere(world: World) -> None:
+    message_id = send(world, EVE, "Delivered")
+    forged = returned(message_id).replace(b"Message-ID: <", b"Message-ID: <m")
+    with smtplib.SMTP(INBOUND, 25, timeout=30) as client:
+        for _ in range(30):
+            client.sendmail("loop@provider.test", ["fbl@rp.sender.test"], forged)
+
+    def told() -> list[dict[str, Any]]:
+        return [a for a in world.hook.alerts("firing") if a["labels"]["alertname"] == "UnverifiedReports"]
+
+    wait_until(told, "the webhook of Alertmanager", 60)
+    assert entry(world, EVE) == {}
+    assert "carried no valid token" in told()[-1]["annotations"]["summary"]
+    assert "carried no valid token" in fetched("/", "en")
+    assert "без действительного токена" in fetched("/", "ru") or "UnverifiedReports" in fetched("/", "ru")
+    assert "UnverifiedReports" in command(world, "status").stdout
+
+
+def command(world: World, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [str(Path(sys.executable).with_name("penstock")), *words, "--config", str(world.folder / "penstock.toml")],
+        capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
+
+
+def test_unknown_replies_can_be_listed(world: World) -> None:
+    done = command(world, "replies", "unknown")
     assert done.returncode == 1, done.stdout + done.stderr
     assert done.stdout == "", "every refusal of Postfix and Dovecot is known"

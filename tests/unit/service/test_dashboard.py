@@ -18,7 +18,7 @@ from core.reply import Reply
 from service.web.charts import nice_top, sparkline, volume_chart
 from service.web.dashboard import render_dashboard
 from service.web.phrases import EN, RU, compact, plural
-from service.web.view import Band, DashboardView, DayVolume, LaneRow, Share, bands_of
+from service.web.view import AlertRow, Band, DashboardView, DayVolume, LaneRow, Share, bands_of
 from tests.unit.service.dashboard_sample import HOSTILE, NOW, PAUSED, SAMPLE, TODAY, gate_change, lane
 
 STATIC = Path(__file__).resolve().parents[3] / "service/web/static"
@@ -262,3 +262,14 @@ def test_a_reply_is_shown_as_one_bounded_line() -> None:
     evidence = replace(PAUSED.evidence, samples=(long,)) if PAUSED.evidence else None
     page = Page(render_dashboard(replace(EMPTY, gates=(replace(PAUSED, evidence=evidence),)), "en"))
     assert max(len(word) for word in page.text.split()) <= 300
+
+
+@pytest.mark.parametrize("language", ["en", "ru"])
+def test_no_firing_alert_is_hidden_by_others(language: str) -> None:
+    rows = tuple(
+        AlertRow(name=f"Alert{n}", severity="warning", scope="", summary="", since=NOW - n, told={}) for n in range(20)
+    )
+    page = Page(render_dashboard(replace(EMPTY, alerts=rows), language))
+    text = " ".join(page.words)
+    assert [row.name for row in rows if f"{row.name} " not in text] == []
+    assert "details" in [tag for tag, _ in page.tags]
