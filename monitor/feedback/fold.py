@@ -33,6 +33,7 @@ from monitor.feedback.clusters import UnknownReply, clusters
 from monitor.feedback.outage import Place
 
 OTHER = "other"
+_SAYS_LITTLE = (".0", ".7.1")  # ends of statuses (RFC 3463) that stand for "other" or for any refusal
 _UNKNOWN = BounceClass.UNKNOWN_USER
 _Key = tuple[str, BounceClass]
 
@@ -145,7 +146,8 @@ class Fold:
         if event.reply.code == 0 and not event.reply.status:
             return  # no host said anything
         known = self._classifier.classify(event.reply, provider)
-        if event.bounce_class is BounceClass.UNDETERMINED or known.rule == "code":
+        by_number = known.rule == "code" or (known.rule == "status" and event.reply.status.endswith(_SAYS_LITTLE))
+        if event.bounce_class is BounceClass.UNDETERMINED or by_number:
             self._count(Tally.UNMATCHED, provider, event.at)
             self._unknown.append(UnknownReply(at=event.at, provider=provider, reply=event.reply))
 

@@ -11,7 +11,7 @@ from collectors.returnmail import ReturnMail
 from config.model import InboundListener, SendingDomain, Settings, Source
 from core.clock import FixedClock
 from core.events import Accepted, Delivered, Door, Event
-from core.lane import Attribution, Lane, Provider, Stream, Traffic, cohort_of
+from core.lane import Attribution, Campaign, Lane, Provider, Stream, Traffic, cohort_of
 from core.lane import SendingDomain as Domain
 from core.lane import Source as SourceName
 from core.reply import Reply
@@ -68,6 +68,7 @@ class World:
             traffic=Traffic(
                 lane=Lane(source=SourceName("s1"), sending_domain=Domain("news.example"), provider=Provider("other:x")),
                 stream=Stream("bulk"),
+                campaign=Campaign("april"),
             ),
             cohort=cohort_of(START),
         )

@@ -9,6 +9,7 @@ from core.errors import Unavailable
 from core.events import (
     BounceReceived,
     ComplaintReceived,
+    Delivered,
     ReportUnverified,
     SuppressionAdded,
     SuppressionRemoved,
@@ -44,7 +45,12 @@ async def test_a_hard_bounce_suppresses_the_address_that_we_sent_to_once() -> No
             True,
             here.message_id,
         )
-        assert bounce.attribution.traffic.stream == "bulk"
+        (delivered,) = await here.events(Delivered)
+        assert isinstance(delivered, Delivered)
+        assert bounce.attribution == delivered.attribution, (
+            "hour, lane, stream and campaign of the mail that it answers"
+        )
+        assert bounce.attribution.cohort == int(delivered.at // 3600)
         assert await here.suppressed() == {ADDRESS: ("hard_bounce", "")}
         assert len(await here.events(SuppressionAdded)) == 1
 

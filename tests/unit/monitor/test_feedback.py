@@ -226,8 +226,10 @@ async def test_unknown_texts_are_clustered_by_what_they_say() -> None:
         assert one.shape == "550 frobnication of <<address>> failed at <ip> (id <id>)"
         assert "user6@shop.example" in one.sample
         assert sum((await here.stores.feedback.days(Tally.UNMATCHED, 0)).values()) == 7
+        await here.log(here.refused(ANN, "550 5.7.1 Frobnication of the frame failed"))
+        assert len(await here.stores.feedback.clusters(0)) == 2, "a status that says little explains nothing"
         await here.log(here.refused(ANN, FULL))
-        assert len(await here.stores.feedback.clusters(0)) == 1, "known texts are not kept"
+        assert len(await here.stores.feedback.clusters(0)) == 2, "known texts are not kept"
 
 
 @given(st.text(max_size=400))
