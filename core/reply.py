@@ -65,8 +65,7 @@ def parse_reply(lines: list[str] | str, stage: Stage = Stage.FINAL) -> Reply:
     """
     if isinstance(lines, str):
         if lines.isprintable():  # hence one line, as nearly all are: by itself it takes half the time
-            code, status, text = _parts(lines)
-            return Reply(code=code, status=status, text=text[:MAX_REPLY_TEXT], stage=stage)
+            return _made(*_parts(lines), stage)
         lines = lines.splitlines()
     code, status, texts = 0, "", []
     for row in lines[:100]:
@@ -75,7 +74,23 @@ def parse_reply(lines: list[str] | str, stage: Stage = Stage.FINAL) -> Reply:
         code, status = code or own_code, status or own_status
         if text:
             texts.append(text)
-    return Reply(code=code, status=status, text=" ".join(texts)[:MAX_REPLY_TEXT], stage=stage)
+    return _made(code, status, " ".join(texts), stage)
+
+
+_new = object.__new__
+_set_code, _set_text, _set_status, _set_stage = (
+    Reply.__dict__[name].__set__ for name in ("code", "text", "status", "stage")
+)
+
+
+def _made(code: int, status: str, text: str, stage: Stage) -> Reply:
+    """A Reply in half the time that the constructor of a frozen class takes; every answer of every host is one."""
+    reply = _new(Reply)
+    _set_code(reply, code)
+    _set_status(reply, status)
+    _set_text(reply, text[:MAX_REPLY_TEXT])
+    _set_stage(reply, stage)
+    return reply
 
 
 def _parts(row: str) -> tuple[int, str, str]:
