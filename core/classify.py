@@ -219,6 +219,7 @@ class Classifier:
 
     def __init__(self, rules: Sequence[ReplyRule]) -> None:
         self._language = Language(sentence for rule in rules for sentence in (*rule.sentences, *rule.unless))
+        self._encode = self._language.encode
         self._rules = tuple(self._ready(rule) for rule in rules)
         self._remembers = all(rule.pattern is None for rule in rules)
         self._memory: dict[tuple[str, int, str, Stage, str], Diagnosis] = {}
@@ -231,7 +232,7 @@ class Classifier:
         code = reply.code
         if 200 <= code < 400:
             return _DELIVERED
-        key = (self._language.encode(reply.text), code, reply.status, reply.stage, provider)
+        key = (self._encode(reply.text), code, reply.status, reply.stage, provider)
         found = self._memory.get(key)
         if found is None:
             found = self._judge(reply, key[0], provider)
