@@ -65,7 +65,7 @@ def parse_reply(lines: list[str] | str, stage: Stage = Stage.FINAL) -> Reply:
     """
     if isinstance(lines, str):
         if lines.isprintable():  # hence one line, as nearly all are: by itself it takes half the time
-            return _made(*_parts(lines), stage)
+            return _made(*_usual(lines), stage)
         lines = lines.splitlines()
     code, status, texts = 0, "", []
     for row in lines[:100]:
@@ -91,6 +91,27 @@ def _made(code: int, status: str, text: str, stage: Stage) -> Reply:
     _set_text(reply, text[:MAX_REPLY_TEXT])
     _set_stage(reply, stage)
     return reply
+
+
+_CODES = {str(code): code for code in range(200, 600)}
+_SEEN: dict[str, str] = {}  # statuses that stood alone in a line's second place, as they are written
+_MAX_SEEN = 2_000
+
+
+def _usual(row: str) -> tuple[int, str, str]:
+    """What `_parts` says, in half the time for a code, a status that was seen before, and a text."""
+    head, _, rest = row.partition(" ")
+    code = _CODES.get(head)
+    word, _, text = rest.partition(" ")
+    status = _SEEN.get(word)
+    if code is not None and status is not None:
+        return code, status, text.lstrip(" :-").rstrip()
+    if code is not None and word[:1].isalpha():
+        return code, "", rest.strip()
+    parts = _parts(row)
+    if parts[1] and parts[1] == word and len(_SEEN) < _MAX_SEEN:
+        _SEEN[word] = word
+    return parts
 
 
 def _parts(row: str) -> tuple[int, str, str]:

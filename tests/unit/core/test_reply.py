@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.classify import GROUP_OF, SUPPRESS_AT_ONCE, Action, BounceClass, Classifier, Diagnosis, Group, ReplyRule
-from core.reply import MAX_REPLY_TEXT, Stage, parse_reply
+from core.reply import MAX_REPLY_TEXT, Stage, _parts, _usual, parse_reply
 
 
 @pytest.mark.parametrize(
@@ -69,3 +69,14 @@ def test_only_recipient_classes_suppress() -> None:
             assert diagnosis.group is Group.RECIPIENT
             assert (diagnosis.action is Action.SUPPRESS) == diagnosis.at_once
     assert BounceClass.UNKNOWN_USER in SUPPRESS_AT_ONCE
+
+
+@given(
+    st.sampled_from(["550", "550 ", "550-", "250", "200", "199", "600", "5500", "", " 550", "550  "]),
+    st.sampled_from(["", "5.1.1", "5.1.1:", "4.01.001", "5.1.1x", "550", "x", "5.1.1-", "(5.1.1)"]),
+    st.text(alphabet="ab5. :-<(", max_size=8),
+)
+def test_the_short_way_through_a_line_says_what_the_long_one_does(code: str, status: str, text: str) -> None:
+    line = " ".join([code, status, text])
+    for _ in range(2):  # the second time the status is known
+        assert _usual(line) == _parts(line)
