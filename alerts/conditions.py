@@ -11,6 +11,7 @@ Besides gates that are not open (`alerts.gates`) these conditions are told:
 - `UnmatchedReplies`: refusals that no reply rule knows: texts changed, and the classes may be wrong;
 - `UnverifiedReports`: many reports that prove nothing: a forger, or a forwarder that strips our tokens;
 - what feedback over time tells (`alerts.feedback`);
+- reply rules that act (`alerts.replies`);
 - what the watches of DNS, blocklists and postmaster feeds know (`alerts.watching`).
 """
 
@@ -24,6 +25,7 @@ from alerts.feedback import NO_FEEDBACK, FeedbackSeen, feedback_alerts
 from alerts.form import form_alert
 from alerts.gates import gate_alert
 from alerts.hooks import DeadHook, hook_alert
+from alerts.replies import Acting, acting_alerts
 from alerts.reports import ReportTrouble, report_alerts
 from alerts.rules import rule_alert
 from alerts.sources import source_alert
@@ -87,6 +89,7 @@ class Observed:
     dead_hooks: tuple[DeadHook, ...] = ()
     feedback: FeedbackSeen = NO_FEEDBACK
     reports: tuple[ReportTrouble, ...] = ()
+    acting: tuple[Acting, ...] = ()
 
 
 def find_alerts(
@@ -127,6 +130,7 @@ def find_alerts(
     alerts += [_unmatched(found, language, dashboard) for found in seen.unmatched]
     alerts += [_unverified(found, language, dashboard) for found in seen.unverified]
     alerts += feedback_alerts(seen.feedback, now=now, language=language, dashboard=dashboard)
+    alerts += acting_alerts(seen.acting, now=now, language=language, dashboard=dashboard)
     alerts += report_alerts(seen.reports, language=language, dashboard=dashboard)
     alerts += watch_alerts(
         seen.listings, seen.blind_zones, seen.records, seen.stale_feeds, now=now, language=language, dashboard=dashboard

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import aiohttp
 
 from alerts.alertmanager import AlertmanagerSink
 from alerts.conditions import Observed, StuckQueue, Unverified, blind_now, find_alerts
 from alerts.keeper import AlertKeeper
 from alerts.mail import MailSink
+from alerts.replies import Acting
 from alerts.sources import sources_out
 from alerts.webhook import WebhookSink
+from config.reactions import load_reaction_rules
 from config.secrets import read_secret
 from core.clock import SystemClock
 from core.errors import InvalidInput
@@ -39,6 +43,7 @@ class Alerting:
         self._feeds = feeds
         self._feedback = feedback
         self._reports = reports
+        self._reply_rules = {rule.name: rule for rule in load_reaction_rules(parts.settings)}
         settings = parts.settings.alerts
         sinks: list[AlertSink] = []
         if settings.alertmanagers:
@@ -71,12 +76,17 @@ class Alerting:
         """Look, compare, tell."""
         parts = self._parts
         now = parts.clock.now()
+        acting = tuple(
+            Acting(reaction=one, remedy_en=rule.remedy_en if rule else "", remedy_ru=rule.remedy_ru if rule else "")
+            for one in await parts.stores.lore.in_force()
+            for rule in [self._reply_rules.get(one.rule)]
+        )
         seen = Observed(
             gates=parts.control.snapshot().gates, findings=parts.projector.findings.firing,
             blind=await self._blind(), monitor_lag=parts.projector.lag(),
-            max_lag=parts.settings.monitor.max_lag_seconds, stuck=await self._stuck(now),
+            max_lag=parts.settings.monitor.max_lag_seconds, stuck=await self._stuck(now, acting),
             unverified=await self._unverified(now), sources_out=await sources_now(parts.stores.log, now),
-            dead_hooks=await parts.webhooks.dead(), reports=await self._reports.seen(),
+            dead_hooks=await parts.webhooks.dead(), reports=await self._reports.seen(), acting=acting,
         )  # fmt: skip
         seen = await self._feedback.complete(await self._feeds.complete(seen, now), now)
         alerts = find_alerts(
@@ -90,7 +100,7 @@ class Alerting:
         ours = {seed.mailbox for seed in self._parts.settings.seeds.mailboxes}
         return tuple(one for one in blind_now(reversed(events)) if one.mailbox in ours)
 
-    async def _stuck(self, now: float) -> tuple[StuckQueue, ...]:
+    async def _stuck(self, now: float, acting: Sequence[Acting]) -> tuple[StuckQueue, ...]:
         """Due mail that nothing of ours holds and that no attempt reached for long."""
         held = self._parts.control.snapshot()
         found: dict[str, StuckQueue] = {}
@@ -99,7 +109,7 @@ class Alerting:
                 gate.scope.provider in ("", group.provider) and gate.scope.stream in ("", group.stream)
                 for gate in held.gates
                 if gate.state != "open"
-            )
+            ) or any(one.reaction.scope.provider in ("", group.provider) for one in acting)
             plan = OTHER if is_other(group.provider) else group.provider
             ramping = any(s.lane.provider == plan and not s.finished for s in held.steps.values())
             if waits_by_choice or ramping or now - group.oldest < _STUCK_AFTER:

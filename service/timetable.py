@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from apscheduler.executors.asyncio import AsyncIOExecutor
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
-from core.lane import DAY, day_of
+from core.lane import DAY, HOUR, day_of
 from core.messages import Node
 from service.alerting import Alerting
 from service.feeds import Job
@@ -49,6 +49,7 @@ class Timetable:
         self._every("alerts", 1.0, alerting.tick)
         self._every("metrics", 10.0, metering.tick)
         self._every("old opens and clicks", 3600.0, lambda: parts.desk.forget(clock.now()))
+        self._every("old lessons of replies", 3600.0, lambda: parts.stores.lore.forget(clock.now() - 25 * HOUR))
         self._every("suppressions", max(1.0, 30 / hurry), lambda: parts.stores.suppressions.end_expired(clock.now()))
         self._every("rates", 3600.0, lambda: parts.stores.rates.prune(clock.now() - DAY))
         self._every("frequency", 600.0, lambda: parts.stores.frequency.prune(day_of(clock.now())))

@@ -8,6 +8,7 @@ import json
 from core.clock import iso
 from core.lane import DAY
 from service.commands.common import Subparsers, add_config, desk
+from service.reactions import cluster_json
 
 
 def add_commands(commands: Subparsers[argparse.ArgumentParser]) -> None:
@@ -29,10 +30,7 @@ async def run_unknown(arguments: argparse.Namespace) -> int:
         found = await here.stores.feedback.clusters(since, max(1, arguments.limit))
     for one in found:
         if arguments.json:
-            print(json.dumps({
-                "provider": one.provider, "shape": one.shape, "count": one.count, "first": iso(one.first_at),
-                "last": iso(one.last_at), "sample": one.sample,
-            }, ensure_ascii=False))  # fmt: skip
+            print(json.dumps(cluster_json(one), ensure_ascii=False))
         else:
             print(f"{one.count:>7} {one.provider:<12} {one.shape}")
             print(f"{'':>7} {'':<12} first {iso(one.first_at)}, last {iso(one.last_at)}; e.g. {one.sample}")

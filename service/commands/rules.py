@@ -7,7 +7,6 @@ import json
 import sys
 from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import replace
 from pathlib import Path
 from typing import TextIO
 
@@ -18,9 +17,9 @@ from config.replies import load_reply_rules
 from core.classify import Classifier
 from core.clock import iso
 from core.errors import InvalidInput
-from core.reaction import Lessons, Reaction, ReplyRuleEnded
-from core.replyrules import ReactionRule, RuleBook
+from core.replyrules import RuleBook
 from service.commands.common import DEFAULT_CONFIG, Subparsers, add_config, desk, who
+from service.reactions import end_reaction, rule_json, rule_words
 from service.rulebench import Heard, read_lines, try_replies
 
 _NOBODY = {
@@ -60,7 +59,7 @@ async def run_list(arguments: argparse.Namespace) -> int:
     notes = {row.name: row.note for row in rows}
     for rule in rules:
         print(json.dumps(rule_json(rule, notes.get(rule.name, "")), ensure_ascii=False) if arguments.json
-              else f"{rule.name:<30} {words(rule)}")  # fmt: skip
+              else f"{rule.name:<30} {rule_words(rule)}")  # fmt: skip
     if not arguments.json and arguments.config.exists():
         async with desk(arguments.config) as here:
             found = await here.stores.lore.in_force()
@@ -103,65 +102,9 @@ def _lines(name: str) -> AbstractContextManager[TextIO]:
 async def run_end(arguments: argparse.Namespace) -> int:
     """End a reaction by the operator's word."""
     async with desk(arguments.config) as here:
-        found = {one.key: one for one in await here.stores.lore.in_force()}
-        if arguments.key not in found:
-            raise InvalidInput("KEY", f"{arguments.key!r} is not in force", "`penstock rules list` shows what is")
-        now = here.clock.now()
-        await here.stores.lore.tell(Lessons(ended=[end_of(found[arguments.key], who(), now)]), now)
-    print(f"ended: {arguments.key}")
+        ended = await end_reaction(here.stores.lore, arguments.key, by=who(), now=here.clock.now())
+    print(f"ended: {ended.key}")
     return 0
-
-
-def end_of(reaction: Reaction, by: str, now: float) -> tuple[Reaction, ReplyRuleEnded]:
-    """A person's end of a reaction."""
-    event = ReplyRuleEnded(
-        at=now, key=reaction.key, rule=reaction.rule, action=reaction.action, scope=reaction.scope, site=reaction.site,
-        by=by, detail="ended by hand",
-    )  # fmt: skip
-    return replace(reaction, ended=now), event
-
-
-def words(rule: ReactionRule) -> str:
-    """A rule in a line."""
-    who_for = "/".join(sorted(rule.providers)) or "every provider"
-    what = " · ".join(
-        part
-        for part in (
-            "/".join(sorted(rule.classes)), " ".join(rule.codes), "/".join(sorted(rule.stages)),
-            f"/{rule.pattern.pattern}/" if rule.pattern else "",
-        )
-        if part
-    )  # fmt: skip
-    trigger = rule.trigger
-    when = f"{trigger.count} replies" if trigger.count else f"{trigger.rate:.1%} of at least {trigger.minimum} answers"
-    limits = ", ".join(
-        f"{value:g} {name}"
-        for value, name in (
-            (rule.connections, "connections"), (rule.messages_per_connection, "messages a connection"),
-            (rule.per_minute, "a minute"),
-        )
-        if value
-    )  # fmt: skip
-    probe = f", probe {rule.probe}" if rule.probe else ""
-    return (
-        f"{who_for}: {what}; {when} in {trigger.window / 60:g} min → {rule.action}"
-        f"{f' ({limits})' if limits else ''} by {', '.join(rule.by)} for {rule.seconds / 60:g} min{probe}"
-    )
-
-
-def rule_json(rule: ReactionRule, note: str) -> dict[str, object]:
-    """A rule for machines: API and `--json`."""
-    trigger = rule.trigger
-    return {
-        "name": rule.name, "note": note, "providers": sorted(rule.providers),
-        "pattern": rule.pattern.pattern if rule.pattern else "", "classes": sorted(rule.classes),
-        "codes": list(rule.codes), "stages": sorted(rule.stages), "count": trigger.count or None,
-        "rate": trigger.rate or None, "minimum": trigger.minimum if trigger.rate else None,
-        "window_minutes": trigger.window / 60, "by": list(rule.by), "action": str(rule.action),
-        "minutes": rule.seconds / 60, "max_minutes": rule.longest / 60, "probe": rule.probe,
-        "connections": rule.connections, "messages_per_connection": rule.messages_per_connection,
-        "per_minute": rule.per_minute, "alert": rule.alert, "spares": list(rule.spare), "go_on": rule.go_on,
-    }  # fmt: skip
 
 
 def _settings(path: Path) -> Settings:

@@ -19,12 +19,14 @@ from sender.intake import AnswerStatus
 from service.explain import StoryLine, explain_lane, explain_message, explain_pause
 from service.figures import LaneFigures, lane_figures, today
 from service.instants import instant
+from service.reactions import reaction_json, rest_json
 from service.web.auth import caller_of, problem
 from service.web.bodies import BodyModel, MessageBody, PauseBody, ResumeBody, SuppressBody, read_message
 from service.web.consent import OptInBody, get_consents, post_optins
 from service.web.engagement_api import get_engagement
 from service.web.keys import PARTS
 from service.web.placement_api import PLACEMENT_ROUTES
+from service.web.replies_api import REPLY_ROUTES
 from service.web.reports_api import VIEWS, post_reports
 from service.web.sheets_api import get_listings, get_observations, get_requirements
 from service.web.signals_page import get_audience, get_signals
@@ -72,6 +74,8 @@ async def get_status(request: web.Request) -> web.Response:
                 "hard_bounced": sum(f.hard_bounced for f in figures), "complained": sum(f.complained for f in figures),
             },
             "gates": [gate_json(g) for g in parts.control.snapshot().gates if word.is_closed(g)],
+            "reply_rules": [reaction_json(one, now) for one in await parts.stores.lore.in_force()],
+            "rests": [rest_json(one) for one in await parts.stores.lore.resting(now, 50)],
             "suppressions": await parts.stores.suppressions.count(),
             "monitor": {"lag_seconds": round(parts.projector.lag(), 3)},
             "webhooks": [
@@ -213,7 +217,7 @@ ROUTES: tuple[RouteDoc, ...] = (
     RouteDoc(method="POST", path="/v1/pauses/resume", handler=post_resume, body=ResumeBody,
              summary="Open every gate over exactly this scope"),
     *(RouteDoc(method=method, path=path, handler=handler, summary=summary, body=body)
-      for method, path, handler, summary, body in WARMUP_ROUTES),
+      for method, path, handler, summary, body in (*WARMUP_ROUTES, *REPLY_ROUTES)),
     *(RouteDoc(method=method, path=path, handler=handler, summary=summary, body=body, success=success)
       for method, path, handler, summary, body, success in PLACEMENT_ROUTES),
     RouteDoc(method="POST", path="/v1/optins", handler=post_optins, body=OptInBody, success=202,

@@ -19,9 +19,11 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 
+from alerts.replies import action_words
 from alerts.words import Language, number, percent, sample, scope_words, span
 from core.clock import iso
 from core.events import GateChanged, GateState, StepChanged, StepMove
+from core.reaction import Reaction
 from core.state import Gate
 from service.web import charts
 from service.web.budget import fleet, promise, signal_word
@@ -136,6 +138,9 @@ def _context(view: DashboardView, language: Language) -> dict[str, Any]:
         "suppressions": sorted((view.suppressions or {}).items(), key=lambda item: -item[1]),
         "aligned": None if view.dmarc is None else _placed(view.dmarc.aligned, view.dmarc.messages),
         "budget": [(rule, signal_word(rule, language), promise(rule, language)) for rule in view.rules],
+        "reactions": [_reaction(one, view.now, language) for one in view.reactions[:MAX_ROWS]],
+        "reactions_more": max(0, len(view.reactions) - MAX_ROWS),
+        "resting": plural(view.resting, "resting", language) if view.resting else "",
         "findings": [
             (scope_words(f.scope, language), signal_word(rules.get(f.rule), language), f)
             for f in sorted(view.findings, key=lambda f: -f.at)[:MAX_ROWS]
@@ -189,6 +194,28 @@ def _card(gate: Gate, view: DashboardView, language: Language) -> GateCard:
         left=left,
         budget=promise(rule, language) if rule else "",
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReactionRow:
+    """A reply rule that acts, ready to be shown."""
+
+    reaction: Reaction
+    scope: str
+    done: str
+    left: str
+    undo: str
+
+
+def _reaction(one: Reaction, now: float, language: Language) -> ReactionRow:
+    if one.probing(now):
+        left = phrase("reply_probe", language).format(n=number(one.passed, language), of=number(one.probe, language))
+    else:
+        left = phrase("in", language).format(span=span(max(0.0, one.until - now), language))
+    return ReactionRow(
+        reaction=one, scope=scope_words(one.scope, language) + (f", {one.site}" if one.site else ""),
+        done=action_words(one.action, language), left=left, undo=f"penstock rules end {shlex.quote(one.key)}",
+    )  # fmt: skip
 
 
 def _cap_label(row: LaneRow, language: Language) -> str:

@@ -97,7 +97,9 @@ class Gatherer:
             ),
             placement=await self._placement(now), suppressions=await stores.suppressions.by_reason(),
             dmarc=await self._dmarc(now), rules=parts.rules, budget=parts.budget,
-            findings=parts.projector.findings.firing,
+            findings=parts.projector.findings.firing, reactions=tuple(await stores.lore.in_force()),
+            resting=len(await stores.lore.resting(now, 1000)),
+            unknown=tuple(await stores.feedback.clusters(now - 7 * DAY, 8)),
         )  # fmt: skip
 
     async def _past(self, now: float) -> dict[CounterKey, int]:

@@ -12,8 +12,10 @@ from dataclasses import dataclass, field
 from alerts.ledger import Entry
 from config.rules import Budget, Rule
 from core.events import AlertChanged, GateChanged, GateState, RuleChanged, StepChanged
+from core.feedback import ReplyCluster
 from core.lane import Lane
 from core.rates import wilson
+from core.reaction import Reaction
 from core.state import Gate
 
 
@@ -148,6 +150,9 @@ class DashboardView:
     dmarc: DmarcSummary | None = None
     rules: tuple[Rule, ...] = ()
     budget: Budget | None = None
+    reactions: tuple[Reaction, ...] = ()  # of reply rules, in force
+    resting: int = 0  # pairs of source and site
+    unknown: tuple[ReplyCluster, ...] = ()  # replies of the last week that no rule knows, most frequent first
     findings: tuple[RuleChanged, ...] = ()  # what rules without a gate say now
 
 
