@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -53,15 +53,19 @@ enabled = false
 """
 
 
+def _takes_all(_recipient: str, _visit: int) -> str:
+    return "250 2.1.5 Ok"
+
+
 class Pair:
     """Penstock with two sender processes, and a sink."""
 
-    def __init__(self, folder: Path, url: str) -> None:
+    def __init__(self, folder: Path, url: str, judge: Callable[[str, int], str] = _takes_all, extra: str = "") -> None:
         (folder / "knot").mkdir(mode=0o755)
         records = "".join(f"s{n}.test. MX 10 mx.s{n}.test.\nmx.s{n}.test. A {SINK}\n" for n in range(SITES))
         self.knot = Knot(folder / "knot", records, port=DNS_PORT)
-        self.sink = Sink(SINK, 2526, lambda _recipient, _visit: "250 2.1.5 Ok")
-        (folder / "penstock.toml").write_text(CONFIG.format(url=url or f"sqlite:///{folder}/var/penstock.db"))
+        self.sink = Sink(SINK, 2526, judge)
+        (folder / "penstock.toml").write_text(CONFIG.format(url=url or f"sqlite:///{folder}/var/penstock.db") + extra)
         self.folder = folder
         self.serial = 0
         self.start()
@@ -93,9 +97,9 @@ class Pair:
         with urllib.request.urlopen(request, timeout=20) as reply:
             return json.load(reply)
 
-    def inject(self, count: int, stream: str = "bulk") -> None:
+    def inject(self, count: int, stream: str = "bulk", site: int = -1) -> None:
         first, self.serial = self.serial, self.serial + count
-        recipients = [f"u{n}@s{n % SITES}.test" for n in range(first, first + count)]
+        recipients = [f"u{n}@s{n % SITES if site < 0 else site}.test" for n in range(first, first + count)]
         self.post(
             "/v1/messages",
             {"stream": stream, "from": "a@sender.test", "subject": "s", "text": "t", "recipients": recipients},
