@@ -38,6 +38,11 @@ def load_retries(settings: Settings) -> list[RetryRow]:
     return [row for _, _, row in rows if not row.off]
 
 
+def load_noted_rules(settings: Settings) -> list[tuple[ReactionRule, str]]:
+    """As `load_reaction_rules`, each with the note where it comes from."""
+    return [(row.built(settings.transactional), row.note) for _, _, row in _reactions(settings) if not row.off]
+
+
 def rule_rows(settings: Settings) -> list[ReactionRow]:
     """The rows behind `load_reaction_rules`, those that are off as well."""
     return [row for _, _, row in _reactions(settings)]

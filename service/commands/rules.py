@@ -12,7 +12,7 @@ from typing import TextIO
 
 from config.load import load_providers, load_settings
 from config.model import Settings
-from config.reactions import load_reaction_rules, rule_rows
+from config.reactions import load_noted_rules, load_reaction_rules
 from config.replies import load_reply_rules
 from core.classify import Classifier
 from core.clock import iso
@@ -52,13 +52,13 @@ def add_commands(commands: Subparsers[argparse.ArgumentParser]) -> None:
 async def run_list(arguments: argparse.Namespace) -> int:
     """Print the rules; with a store also what is in force."""
     settings = _settings(arguments.config)
-    rows, rules = rule_rows(settings), load_reaction_rules(settings)
+    notes = dict(load_noted_rules(settings))
+    rules = list(notes)
     if arguments.provider:
         wanted = RuleBook(rules, [row.name for row in load_providers()]).of_provider(arguments.provider)
         rules = [rule for rule in rules if rule in wanted]
-    notes = {row.name: row.note for row in rows}
     for rule in rules:
-        print(json.dumps(rule_json(rule, notes.get(rule.name, "")), ensure_ascii=False) if arguments.json
+        print(json.dumps(rule_json(rule, notes[rule]), ensure_ascii=False) if arguments.json
               else f"{rule.name:<30} {rule_words(rule)}")  # fmt: skip
     if not arguments.json and arguments.config.exists():
         async with desk(arguments.config) as here:

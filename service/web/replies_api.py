@@ -7,14 +7,17 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 from pydantic import Field
 
-from config.reactions import load_reaction_rules, rule_rows
 from core.clock import iso
 from core.errors import InvalidInput
 from core.lane import DAY
+from core.replyrules import ReactionRule
 from service.reactions import cluster_json, end_reaction, reaction_json, rest_json, rule_json
 from service.web.auth import caller_of
 from service.web.bodies import BodyModel
 from service.web.keys import PARTS
+
+# read and checked once, at start: that takes a quarter of a second
+REPLY_RULES = web.AppKey("reply_rules", list[tuple[ReactionRule, str]])
 
 
 class EndBody(BodyModel):
@@ -27,11 +30,10 @@ async def get_rules(request: web.Request) -> web.Response:
     """Every rule in its order, the reactions in force, the pairs that rest."""
     parts = request.app[PARTS]
     now, lore = parts.clock.now(), parts.stores.lore
-    notes = {row.name: row.note for row in rule_rows(parts.settings)}
     return web.json_response(
         {
             "now": iso(now),
-            "rules": [rule_json(one, notes.get(one.name, "")) for one in load_reaction_rules(parts.settings)],
+            "rules": [rule_json(rule, note) for rule, note in request.app[REPLY_RULES]],
             "in_force": [reaction_json(one, now) for one in await lore.in_force()],
             "rests": [rest_json(one) for one in await lore.resting(now)],
         }

@@ -8,6 +8,7 @@ from pathlib import Path
 from aiohttp import web
 
 from alerts.keeper import AlertKeeper
+from config.reactions import load_noted_rules
 from service.feeds import Feeds
 from service.parts import Parts
 from service.placement import PlacementDesk
@@ -26,6 +27,7 @@ from service.web.placement_page import add_placement_page
 from service.web.preferences import preferences_page, preferences_save
 from service.web.public import LIMITS, Limits
 from service.web.recipient import unsubscribe_now, unsubscribe_page
+from service.web.replies_api import REPLY_RULES
 from service.web.reports_api import REPORTS
 from service.web.sheets_api import FEEDS
 from service.web.signals_page import DESK, signals_page
@@ -48,6 +50,7 @@ def build_web(
     app[FEEDS] = feeds
     app[REPORTS] = reports
     app[PLACEMENT] = placement
+    app[REPLY_RULES] = load_noted_rules(parts.settings)
     for route in ROUTES:
         app.router.add_route(route.method, route.path, route.handler)
     app.router.add_get("/healthz", healthz)

@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -47,6 +48,17 @@ class World(Pair):
     def visits(self, domain: str) -> int:
         return sum(to.endswith(domain) for to, _ in self.sink.rcpts)
 
+    def rules(self) -> Any:
+        """What the API says of them, when it has time."""
+        answers: list[Any] = []
+
+        def answered() -> bool:
+            answers.append(self.get("/v1/rules"))
+            return answers[-1] is not None
+
+        wait_until(answered, "an answer", 60)
+        return answers[-1]
+
     def quiet(self, domain: str, seconds: float = 3.0) -> bool:
         """No visit after one second, although fresh mail waits."""
         self.inject(400, site=int(domain[1]))
@@ -79,22 +91,22 @@ def test_a_rest_holds_in_every_process_and_over_a_restart(world: World) -> None:
     world.inject(400, site=0)
     wait_until(lambda: world.visits("s0.test") > 0, f"a visit: {world.penstock.tail()}", 30)
     assert world.quiet("s0.test")
-    (rest,) = world.get("/v1/rules")["rests"]
+    (rest,) = world.rules()["rests"]
     assert (rest["source"], rest["site"]) == ("mta1", "mx.s0.test")
     world.penstock.stop(seconds=40)
     before = world.visits("s0.test")
     world.start()
     assert world.quiet("s0.test")
     assert world.visits("s0.test") == before
-    assert [one["until"] for one in world.get("/v1/rules")["rests"]] == [rest["until"]]
+    assert [one["until"] for one in world.rules()["rests"]] == [rest["until"]]
 
 
 def test_replies_of_both_processes_make_a_rule_act_in_both_until_it_is_ended(world: World) -> None:
     world.answers["s1.test"] = ZEBRA
     world.inject(400, site=1)
-    wait_until(lambda: len(world.get("/v1/rules")["in_force"]) == 1, f"the rule: {world.penstock.tail()}", 30)
+    wait_until(lambda: len(world.rules()["in_force"]) == 1, f"the rule: {world.penstock.tail()}", 30)
     assert world.quiet("s1.test")
-    (found,) = world.get("/v1/rules")["in_force"]
+    (found,) = world.rules()["in_force"]
     assert found["key"] == "zebra/source=mta1/mx.s1.test"
     assert found["evidence"]["hits"] >= 6
     assert "zebra" in found["evidence"]["sample"]
