@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, replace
@@ -21,15 +22,17 @@ from typing import ParamSpec, TypeVar
 from collectors.dmarc.intake import DmarcIntake
 from collectors.returnmail import ReturnMail
 from config.model import Settings
+from config.reactions import load_reaction_rules, load_retries
 from config.replies import load_reply_rules
 from config.tables import Plan, ProviderRow, Rule
 from core.classify import Classifier
 from core.clock import VirtualClock, VirtualTimeLoop
 from core.decision import Decision, Defer
-from core.events import Accepted, Delivered, Door, GateChanged, Placement, SeedPlaced, StepChanged
+from core.events import Accepted, Delivered, Door, GateChanged, Placement, ReplyRuleActed, SeedPlaced, StepChanged
 from core.lane import DAY, HOUR, Campaign, Lane, Provider, SendingDomain, Source, Stream, Traffic
 from core.messages import Body, BodyId, Node, Submission
 from core.ports import Admission
+from core.replyrules import RuleBook
 from core.state import Snapshot
 from core.tokens import Token, TokenSigner, new_message_id
 from monitor.projector import Projector
@@ -41,6 +44,7 @@ from sandbox.outbox import Outbox, ReturnedMail
 from sandbox.simulated import SimulatedProvider, SimulationModel, address_of, person
 from sender.compose import Composer
 from sender.dispatch import Dispatcher
+from sender.replies.exchange import Replies
 from sender.route import Router
 from sender.schedule import RetrySchedule
 from service.control import Control, StartingAdmission
@@ -172,8 +176,11 @@ class _Simulation:
             router=Router(zone, providers, rng), transport=MemoryTransport(hosts_by_name(hosts), clock, rng),
             admission=_InTicks(StartingAdmission(GateAdmission([self._plan], SETTINGS), self._control)),
             composer=Composer(self._signer, SETTINGS, _Unsigned()), classifier=classifier,
-            schedule=RetrySchedule(SETTINGS.delivery, rng), providers=providers, snapshot=self._control.snapshot,
-            spent=self._control.spent, poll_seconds=LOOK, rng=rng,
+            schedule=RetrySchedule(SETTINGS.delivery, rng, load_retries(SETTINGS)), providers=providers,
+            snapshot=self._control.snapshot, spent=self._control.spent, poll_seconds=LOOK, rng=rng,
+            replies=Replies(
+                RuleBook(load_reaction_rules(SETTINGS), [p.name for p in providers]), stores.lore, "sim", every=LOOK
+            ),
         )  # fmt: skip
         self._returns = ReturnMail(
             settings=SETTINGS, signer=self._signer, classifier=classifier, log=stores.log,
@@ -199,12 +206,14 @@ class _Simulation:
                 continue
             tasks[0].cancel()
         moves: list[GateChanged | StepChanged] = []
-        after = 0
+        after, acted = 0, Counter[str]()
         while batch := await self._stores.log.read(after, 2000):
             moves += [x.event for x in batch if isinstance(x.event, GateChanged | StepChanged)]
+            acted.update(x.event.rule for x in batch if isinstance(x.event, ReplyRuleActed))
             after = batch[-1].seq
         rules = {rule.name: rule for rule in self._request.rules}
-        return self._truth.result(moves, rules, days=self._request.days, daily=self._request.daily)
+        told = self._truth.result(moves, rules, days=self._request.days, daily=self._request.daily)
+        return replace(told, reply_rules=dict(sorted(acted.items())))
 
     async def _start_day(self, day: int) -> None:
         now = self._clock.now()

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from config.tables import Rule
@@ -84,6 +84,7 @@ class Result:
     missed: tuple[str, ...]
     days_to_target: dict[str, int]
     steps_back: dict[str, int]
+    reply_rules: dict[str, int] = field(default_factory=dict)  # how often each acted
 
     def to_json(self) -> dict[str, Any]:
         """As documented."""
@@ -99,6 +100,7 @@ class Result:
             "missed": list(self.missed),
             "days_to_target": self.days_to_target,
             "steps_back": self.steps_back,
+            "reply_rules": self.reply_rules,
             "total": sums,
         }
 

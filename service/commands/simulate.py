@@ -92,6 +92,7 @@ def shown(result: Result) -> str:
         *(f"missed: {text}" for text in result.missed),
         *(f"{p}: whole volume from day {d} on" if d > 0 else f"{p}: never reached" for p, d in
           result.days_to_target.items()),
+        *(f"reply rule {rule} acted {n} times" for rule, n in result.reply_rules.items()),
         ", ".join(f"{name} {n:,}" for name, n in result.to_json()["total"].items()),
     ]  # fmt: skip
     return "\n".join(lines)

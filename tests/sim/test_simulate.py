@@ -55,3 +55,18 @@ def test_a_blocklisting_is_seen_in_the_counts_and_sends_the_ramp_back() -> None:
 
 def test_shipped_plans_are_found_by_name() -> None:
     assert read_plan("moderate").name == "moderate"
+
+
+def test_reply_rules_stop_for_a_provider_that_blocks_and_leave_a_healthy_one_alone() -> None:
+    def yahoo(*incidents: Incident) -> Result:
+        model = SimulationModel(name="yahoo", provider="yahoo", like="yahoo", incidents=list(incidents))
+        return simulate(Request(plan=PLAN, rules=read_rules(None), models=[model], days=5, daily=120, seed=1))
+
+    assert yahoo().reply_rules == {}
+    blocked = yahoo(Incident(day=3, kind="blocklisted"))
+    assert blocked.reply_rules["yahoo-permanently-deferred"] >= 2, "a probe that is refused begins it anew"
+    day = {row.day: row for row in blocked.days}
+    assert 0 < day[3].blocked < 10, "a stop of hours, then one message at a time"
+    assert (day[4].blocked, day[4].sent) == (0, day[4].cap), "the probe found that it was over"
+    assert "reply rule yahoo-permanently-deferred acted" in shown(blocked)
+    assert blocked.to_json()["reply_rules"] == blocked.reply_rules
