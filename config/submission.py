@@ -26,6 +26,8 @@ class SubmissionListener(Part):
     require_tls: bool = Field(True, description="AUTH only after STARTTLS; may be false on loopback only")
     users: list[SmtpUser] = Field(default_factory=list)
     max_size: int = Field(25_000_000, ge=1024)
+    connections_per_client: int = Field(200, ge=1, description="Open at once from one client address")
+    failed_logins_per_minute: int = Field(20, ge=1, description="Of one client address; then it is answered 421")
     notices: Literal["asked", "failures", "off"] = Field(
         "asked", description="Delivery status notifications: to who asked (NOTIFY=), of failures also to who did not"
     )

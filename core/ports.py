@@ -210,6 +210,10 @@ class Queue(Protocol):
         """End unleased rows past their `expires_at` as Bounced(EXPIRED), with their last reply.  How many."""
         ...
 
+    async def end_overdue(self, now: float, limit: int = 500) -> int:
+        """The same for unleased rows past their `deadline` alone; one look where there is none."""
+        ...
+
     async def recover(self, node: Node, now: float) -> int:
         """Return rows leased by an earlier life of `node`, and every expired lease.  How many."""
         ...

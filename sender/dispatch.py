@@ -47,6 +47,7 @@ from sender.tools import Bodies, Spent, Tools, not_told
 
 logger = logging.getLogger("penstock.sender")
 STOP_SECONDS = 12.0  # real seconds for the messages in flight when the service stops
+OVERDUE_SECONDS = 5.0  # real seconds between looks for mail past its deadline
 KEEPING_SECONDS = 900.0  # between rounds of paying, expiring and recovering
 SHORTEST_GAP = 0.005  # real seconds between two looks; a look that takes long is followed by twice its time
 SHORTEST_WAIT = 0.05  # real seconds before admission is asked again about the same mail
@@ -125,7 +126,7 @@ class Dispatcher:
         # the first instant at which some waiting mail is to be asked about again; found anew at each look, because an
         # admission that answers "in a minute" every time would otherwise fill the agenda with every second
         self._ask_at = math.inf
-        self._keep_at = 0.0
+        self._keep_at = self._overdue_at = 0.0
         self._routing = Routing(queue, router, clock, done=self.wake, due=self.due)
         self.stopping = False
 
@@ -182,6 +183,10 @@ class Dispatcher:
         now = self._clock.now()
         if now >= self._keep_at:
             await self._keep_house(now)
+        if now >= self._overdue_at:
+            # a pause may hold it, but its caller does not want it any more and waits for word
+            self._overdue_at = now + self._clock.real(OVERDUE_SECONDS)
+            await self._queue.end_overdue(now)
         await self._replies.turn(self._clock)
         self._ask_at = self._tools.reactor.next(now)
         await self._routing.start(group)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -253,7 +254,8 @@ class Line:
         """The settlement of one message; None: give it back."""
         tools = self._tools
         began = tools.clock.now()
-        deadline = lease.submission.expires_at + tools.holds.owed(pick.pile.group, began)
+        wanted_until = lease.submission.deadline or math.inf  # no wait of ours puts it off
+        deadline = min(lease.submission.expires_at + tools.holds.owed(pick.pile.group, began), wanted_until)
         try:
             return await self._attempt(lease, pick, began, deadline)
         except (PenstockError, NotNow):

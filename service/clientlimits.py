@@ -67,6 +67,12 @@ class ClientLimits:
         """One more unknown recipient within this minute?"""
         return self._take(self._guessed, client, self._guesses)
 
+    def guessed_out(self, client: str) -> bool:
+        """Has this client no guess left in this minute?  Counts nothing."""
+        same_minute = int(self._monotonic() // 60) == self._minute
+        key = client if client in self._guessed or len(self._guessed) < MOST else _CROWD
+        return same_minute and self._guessed[key] >= self._guesses
+
     def _take(self, counts: Counter[str], client: str, limit: int) -> bool:
         minute = int(self._monotonic() // 60)
         if minute != self._minute:

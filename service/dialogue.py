@@ -1,8 +1,9 @@
 """The SMTP dialogue of submission: what aiosmtpd lacks.
 
 Contract: DSN (RFC 3461) is offered and its parameters are taken from MAIL and RCPT; so is AUTH= of MAIL (RFC 4954
-section 5), which Postfix sends.  A mechanism's name may be in any case.  A client that fails to log in MAX_FAILURES
-times is disconnected.  Everything else is the library's.
+section 5), which Postfix sends.  A mechanism's name may be in any case.  A connection that fails to log in MAX_FAILURES
+times is closed with 421, and so is one beyond the limits of its client: connections at once, failed logins a minute,
+after which AUTH is not even looked at.  Everything else is the library's.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any
 from aiosmtpd.smtp import SMTP, Envelope, syntax
 
 from sender.notices.params import BadParameter, MailWish, RecipientWish, mail_wish, recipient_wish
+from service.clientlimits import ClientLimits, client_of
 
 MAX_FAILURES = 5
 _MORE_MAIL = 200  # octets that RFC 3461 section 4 and RFC 4954 add to a command's length
@@ -31,8 +33,12 @@ class WishingEnvelope(Envelope):
 class Dialogue(SMTP):
     """See the module."""
 
-    def __init__(self, handler: Any, *, offer_notices: bool, within_tls: bool = False, **options: Any) -> None:
+    def __init__(
+        self, handler: Any, *, limits: ClientLimits, offer_notices: bool, within_tls: bool = False, **options: Any
+    ) -> None:
         super().__init__(handler, **options)
+        self._limits = limits
+        self._client: str | None = None
         if within_tls:
             # TLS from the first byte, of which the library knows nothing: AUTH is offered without asking for more
             self._auth_require_tls = False
@@ -42,6 +48,21 @@ class Dialogue(SMTP):
     @property
     def offers_notices(self) -> bool:
         return self._offer_notices
+
+    def connection_made(self, transport: Any) -> None:
+        # called again inside TLS
+        if self._client is None:
+            self._client = client_of(transport.get_extra_info("peername"))
+            if not self._limits.connect(self._client):
+                transport.write(b"421 4.7.0 Too many connections, try again later\r\n")
+                transport.close()
+        super().connection_made(transport)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if self._client is not None:
+            self._limits.disconnect(self._client)
+            self._client = None
+        super().connection_lost(error)
 
     def _create_envelope(self) -> Envelope:
         return WishingEnvelope()
@@ -54,13 +75,22 @@ class Dialogue(SMTP):
 
     @syntax("AUTH <mechanism>")
     async def smtp_AUTH(self, arg: str) -> None:
+        client = self._client or ""
+        if self._limits.guessed_out(client):
+            await self._send_away()
+            return
         name, _, rest = (arg or "").partition(" ")
         await super().smtp_AUTH(f"{name.upper()} {rest}".strip())
         if self.session is not None and not self.session.authenticated:
             self._failures += 1
-            if self._failures >= MAX_FAILURES and self.transport is not None:
-                await self.push("421 4.7.0 Too many failed logins")
-                self.transport.close()
+            self._limits.may_guess(client)
+            if self._failures >= MAX_FAILURES:
+                await self._send_away()
+
+    async def _send_away(self) -> None:
+        await self.push("421 4.7.0 Too many failed logins, try again later")
+        if self.transport is not None:
+            self.transport.close()
 
     @syntax("MAIL FROM: <address>", extended=" [SP <mail-parameters>]")
     async def smtp_MAIL(self, arg: str | None) -> None:

@@ -30,12 +30,14 @@ from sender.injection import from_header
 from sender.intake import AnswerStatus, Injection, Intake, RecipientAnswer, RecipientIn
 from sender.notices.params import RecipientWish
 from service.choices import choices, table
+from service.clientlimits import ClientLimits
 from service.dialogue import Dialogue, WishingEnvelope
 from service.instants import instant
 from service.library import TemplateLibrary
 from service.notices import NoticeDesk, asked_by
 
 logger = logging.getLogger("penstock.submission")
+MAX_CONNECTIONS = 2000  # of all clients together
 MAX_RECIPIENTS = 1000  # in one transaction, RFC 5321 section 4.5.3.1.8 asks for at least 100
 
 
@@ -153,6 +155,10 @@ class SubmissionServer:
             "hostname": settings.sources[0].ehlo, "ident": "Penstock", "data_size_limit": self._listener.max_size,
             "enable_SMTPUTF8": True, "auth_required": True, "authenticator": _Authenticator(passwords),
             "timeout": 300, "auth_exclude_mechanism": ["CRAM-MD5"], "offer_notices": self._listener.notices != "off",
+            "limits": ClientLimits(
+                connections=MAX_CONNECTIONS, per_client=self._listener.connections_per_client, messages=0,
+                guesses=self._listener.failed_logins_per_minute,
+            ),
         }  # fmt: skip
         self._handler, self._options = handler, options
         self._stamp = _stamp(self._listener)

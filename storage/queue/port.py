@@ -115,13 +115,16 @@ class SqlQueue:
         groups = await self._db.read(lambda connection: groups_with_expired(connection, now))
 
         await self._db.transact(lambda connection: remove_remains(connection, now), alone=True)
-        gone = 0
-        # a look first: a transaction that finds nothing would still be a commit
-        if await self._db.read(lambda connection: any_overdue(connection, now)):
-            gone = await self._db.transact(lambda connection: end_overdue(connection, now, limit), alone=True)
+        gone = await self.end_overdue(now, limit)
         if groups:
             gone += await self._db.transact(lambda connection: expire_rows(connection, groups, now, limit))
         return gone
+
+    async def end_overdue(self, now: float, limit: int = 500) -> int:
+        # a look first: a transaction that finds nothing would still be a commit
+        if not await self._db.read(lambda connection: any_overdue(connection, now)):
+            return 0
+        return await self._db.transact(lambda connection: end_overdue(connection, now, limit), alone=True)
 
     async def recover(self, node: Node, now: float) -> int:
         self._told(now)

@@ -40,6 +40,7 @@ port = {PORT}
 tls_port = {TLS_PORT}
 tls_cert = "cert.pem"
 tls_key = "key.pem"
+delay_notice_hours = 0.0003
 [[submission.users]]
 name = "{USER}"
 password_file = "password"
@@ -60,7 +61,9 @@ text = "Dear {{ name }}, order {{ number }} is on its way."
 
 
 def judge(recipient: str, _visit: int) -> str:
-    """Dead ones are refused, the rest is taken."""
+    """Dead ones are refused, late ones put off for ever, the rest is taken."""
+    if recipient.startswith("late"):
+        return "450 4.2.1 Try again later"
     return "550 5.1.1 User unknown" if recipient.startswith("dead") else "250 2.1.5 Ok"
 
 
@@ -71,7 +74,7 @@ class SubmissionWorld:
         self.folder = folder
         records = (
             f"{HOST}. A 127.0.0.1\nsink.test. MX 10 mx.sink.test.\nmx.sink.test. A {SINK}\n"
-            f"office.test. MX 10 mx.sink.test.\n"
+            f"office.test. MX 10 mx.sink.test.\nlate.test. MX 10 mx.late.test.\nmx.late.test. A {SINK}\n"
         )
         self.knot = Knot(folder / "knot", records)
         self.sink = Sink(SINK, 2525, judge)

@@ -12,6 +12,7 @@ import ssl
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from email.message import EmailMessage
 from pathlib import Path
@@ -164,6 +165,18 @@ def test_a_postfix_in_front_hands_over_and_its_users_hear_of_failure_and_success
         assert fields["Original-Recipient"] == f"rfc822; {local}@sink.test"
         (taken,) = world.taken(f"asker-{local}@office.test")
         assert taken.sender == "", "the null return path"
+
+
+def test_delay_and_expiry_are_told(world: SubmissionWorld) -> None:
+    with client(world) as smtp:
+        for asked in ("DELAY", "FAILURE"):
+            mail = message("late@late.test", X_Penstock_Expires_At=str(int(time.time()) + 7))
+            smtp.sendmail(f"{asked}@office.test", ["late@late.test"], mail.as_bytes(), (), [f"NOTIFY={asked}"])
+    _, delayed = status_of(world.arrived("delay@office.test"))
+    assert (delayed["Action"], delayed["Status"]) == ("delayed", "4.2.1")
+    _, failed = status_of(world.arrived("failure@office.test", seconds=60))
+    assert (failed["Action"], failed["Status"]) == ("failed", "4.4.7")
+    assert "Try again later" in failed["Diagnostic-Code"]
 
 
 def test_a_notification_survives_a_kill_and_comes_once(world: SubmissionWorld) -> None:

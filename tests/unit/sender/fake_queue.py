@@ -290,7 +290,13 @@ class FakeQueue:
         return len(rows)
 
     async def expire(self, now: float, limit: int = 500) -> int:
-        late = [r for r in self.rows.values() if not r.node and r.expires_at <= now][:limit]
+        return await self._end_late([r for r in self.rows.values() if not r.node and r.expires_at <= now][:limit], now)
+
+    async def end_overdue(self, now: float, limit: int = 500) -> int:
+        late = [r for r in self.rows.values() if not r.node and 0 < r.submission.deadline <= now][:limit]
+        return await self._end_late(late, now)
+
+    async def _end_late(self, late: list[Row], now: float) -> int:
         for row in late:
             s = row.submission
             lane = Lane(source=SourceName(""), sending_domain=s.sending_domain, provider=row.provider)

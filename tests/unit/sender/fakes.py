@@ -239,6 +239,7 @@ class House:
         max_age: float = 72 * 3600.0,
         after: float = 0.0,
         pool: str = "",
+        deadline: float = 0.0,
     ) -> list[MessageId]:
         """Accept one message to each recipient."""
         now = self.clock.now()
@@ -251,7 +252,7 @@ class House:
                 message_id=new_message_id(now), recipient=recipient, stream=Stream(stream), campaign=Campaign(campaign),
                 sending_domain=Domain("example.com"), body_id=body.body_id, accepted_at=now, not_before=now + after,
                 expires_at=now + after + max_age, priority=0 if stream == "receipts" else 5,
-                pool=Pool(pool),
+                pool=Pool(pool), deadline=now + deadline if deadline else 0.0,
             )
             for recipient in recipients
         ]  # fmt: skip

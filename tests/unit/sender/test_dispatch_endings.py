@@ -60,6 +60,24 @@ def test_a_hard_bounce_suppresses_and_other_refusals_do_not() -> None:
     virtually(story)
 
 
+# --- deadlines -------------------------------------------------------------------------------------------------------
+def test_mail_past_its_deadline_ends_at_once_tried_or_not() -> None:
+    """The caller waits for word: not until the next round of housekeeping, and not after one more attempt."""
+
+    async def story() -> None:
+        house = House(answer=lambda _s, _e: "450 4.2.1 later", first_retry_minutes=10)
+        await house.put("ann@small.test", deadline=300)
+        await house.put("bob@small.test", after=HOUR, deadline=600)
+        await house.work(900)
+        ends = {e.recipient: (e.bounce_class, e.at - START) for e in house.log.of(Bounced)}
+        assert ends.keys() == {"ann@small.test", "bob@small.test"}
+        assert {bounce for bounce, _ in ends.values()} == {BounceClass.EXPIRED}
+        assert 240 <= ends["ann@small.test"][1] <= 310
+        assert 600 <= ends["bob@small.test"][1] <= 620
+
+    virtually(story)
+
+
 # --- retries ---------------------------------------------------------------------------------------------------------
 def test_greylisting_is_answered_fast_and_later_waits_grow() -> None:
     async def story() -> None:

@@ -114,3 +114,16 @@ def test_an_ipv6_client_is_its_network() -> None:
     assert client_of(("2001:db8::1", 25, 0, 0)) == client_of(("2001:db8::ffff:2", 25, 0, 0)) == "2001:db8::/64"
     assert client_of(("::ffff:192.0.2.1", 25)) == client_of(("192.0.2.1", 25)) == "192.0.2.1"
     assert client_of(None) == ""
+
+
+def test_who_has_guessed_too_much_waits_for_the_next_minute() -> None:
+    now = 0.0
+    limits = ClientLimits(connections=9, per_client=9, messages=0, guesses=2, monotonic=lambda: now)
+    assert not limits.guessed_out("a")
+    assert limits.may_guess("a")
+    assert not limits.guessed_out("a")
+    assert limits.may_guess("a")
+    assert limits.guessed_out("a")
+    assert not limits.guessed_out("b")
+    now = 61.0
+    assert not limits.guessed_out("a")

@@ -179,3 +179,19 @@ async def test_who_guesses_passwords_is_sent_away(door: Door) -> None:
     fates = await door.with_client(talk, login=False)
     assert 0 < len(fates) <= 5
     assert await door.accepted() == []
+
+
+async def test_a_client_that_guesses_is_barred_whatever_it_connects_anew(door: Door) -> None:
+    def talk(_client: smtplib.SMTP) -> str:
+        for _ in range(45):  # more than two minutes' worth, wherever the minute ends
+            with smtplib.SMTP_SSL("127.0.0.1", door.tls_port, timeout=10, context=trust) as client:
+                client.ehlo("app.test")
+                code, text = client.docmd("AUTH", "PLAIN " + base64.b64encode(b"\0crm\0wrong").decode())
+                if code == 421:
+                    return text.decode()
+                assert code == 535
+        return ""
+
+    trust = ssl.create_default_context(cafile=str(door.certificate))
+    trust.check_hostname = False
+    assert "failed logins" in await door.with_client(talk, login=False)
