@@ -15,7 +15,6 @@ from core.events import Event, GateState, Logged
 from core.lane import Provider, SendingDomain, Site, Source, Traffic
 from core.messages import Body, BodyId, FrequencyCap, Leased, Node, QueueGroup, Submission
 from core.notices import NoticeOrder
-from core.notices import Notices as Notices
 from core.recipient_ports import Consents as Consents
 from core.recipient_ports import Engagements as Engagements
 from core.recipient_ports import Frequencies as Frequencies
@@ -212,11 +211,9 @@ class Queue(Protocol):
 
     async def end_overdue(self, now: float, limit: int = 500) -> int:
         """The same for unleased rows past their `deadline` alone; one look where there is none."""
-        ...
 
     async def recover(self, node: Node, now: float) -> int:
         """Return rows leased by an earlier life of `node`, and every expired lease.  How many."""
-        ...
 
     async def depth(self) -> dict[str, int]:
         """Queued rows by provider ('' is unrouted)."""

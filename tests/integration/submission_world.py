@@ -74,7 +74,9 @@ class SubmissionWorld:
         self.folder = folder
         records = (
             f"{HOST}. A 127.0.0.1\nsink.test. MX 10 mx.sink.test.\nmx.sink.test. A {SINK}\n"
-            f"office.test. MX 10 mx.sink.test.\nlate.test. MX 10 mx.late.test.\nmx.late.test. A {SINK}\n"
+            f"office.test. MX 10 mx.sink.test.\n"
+            f"delay.test. MX 10 mx.delay.test.\nmx.delay.test. A {SINK}\n"
+            f"failure.test. MX 10 mx.failure.test.\nmx.failure.test. A {SINK}\n"
         )
         self.knot = Knot(folder / "knot", records)
         self.sink = Sink(SINK, 2525, judge)

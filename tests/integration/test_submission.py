@@ -169,9 +169,9 @@ def test_a_postfix_in_front_hands_over_and_its_users_hear_of_failure_and_success
 
 def test_delay_and_expiry_are_told(world: SubmissionWorld) -> None:
     with client(world) as smtp:
-        for asked in ("DELAY", "FAILURE"):
-            mail = message("late@late.test", X_Penstock_Expires_At=str(int(time.time()) + 7))
-            smtp.sendmail(f"{asked}@office.test", ["late@late.test"], mail.as_bytes(), (), [f"NOTIFY={asked}"])
+        for asked in ("delay", "failure"):
+            mail = message(f"late@{asked}.test", X_Penstock_Expires_At=str(int(time.time()) + 7))
+            smtp.sendmail(f"{asked}@office.test", [f"late@{asked}.test"], mail.as_bytes(), (), [f"NOTIFY={asked}"])
     _, delayed = status_of(world.arrived("delay@office.test"))
     assert (delayed["Action"], delayed["Status"]) == ("delayed", "4.2.1")
     _, failed = status_of(world.arrived("failure@office.test", seconds=60))
