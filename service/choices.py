@@ -1,7 +1,8 @@
 """The X-Penstock- headers of a submitted message: what they choose.  They are removed before the message is stored.
 
 Contract: `choices` gives the values by name (without the prefix, in lower case) and the message without those fields.
-RFC 2047 words are read.  Raises InvalidInput naming the header.
+RFC 2047 words are read.  Raises InvalidInput naming the header, also for one that does not exist: a misspelt
+`X-Penstock-Templat` must not send the wrong content.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from core.errors import InvalidInput
 NAMES = (
     "stream", "campaign", "topic", "pool", "send-at", "expires-at", "metadata", "list-source", "template", "vars",
 )  # fmt: skip
+_MADE_BY_US = frozenset({"token", "original-message-id"})  # in mail of ours that somebody sends on
 _OURS = tuple(f"x-penstock-{name}:".encode() for name in NAMES)
 _MAX_HEAD = 262_144
 
@@ -30,6 +32,11 @@ def choices(content: bytes) -> tuple[dict[str, str], bytes]:
         headers = BytesHeaderParser(policy=compat32).parsebytes(head[:_MAX_HEAD])
     except (MessageError, ValueError) as error:
         raise InvalidInput("message", "the headers cannot be read", "Send an RFC 5322 message") from error
+    for field in headers:
+        name = field.lower().removeprefix("x-penstock-")
+        if name != field.lower() and name not in NAMES and name not in _MADE_BY_US:
+            known = ", ".join(one.title() for one in NAMES)
+            raise InvalidInput(field[:60], "chooses nothing: is it misspelt?", f"X-Penstock- goes with {known}")
     kept: list[bytes] = []
     dropping = False
     for line in head.split(b"\r\n"):

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 
 logger = logging.getLogger("penstock.tasks")
 _FIRST_WAIT = 0.5
@@ -34,11 +34,15 @@ class Supervisor:
 
     def keep(self, name: str, run: Callable[[], Awaitable[None]]) -> None:
         """Run and keep running."""
-        self.spawn(name, self._kept(name, run))
+        # not through `_logged`: a task that is cancelled before its first step would leave a coroutine never awaited
+        self._started(name, self._kept(name, run))
 
     def spawn(self, name: str, coroutine: Awaitable[None]) -> asyncio.Task[None]:
         """Run once; an error is logged."""
-        task = asyncio.get_running_loop().create_task(self._logged(name, coroutine), name=name)
+        return self._started(name, self._logged(name, coroutine))
+
+    def _started(self, name: str, coroutine: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(coroutine, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task

@@ -52,7 +52,8 @@ async def test_headers_choose_and_are_not_sent_on(door: Door) -> None:
 @pytest.mark.parametrize(
     "headers",
     [{"X_Penstock_Metadata": "no json"}, {"X_Penstock_Metadata": '{"a": 1}'}, {"X_Penstock_Send_At": "tomorrow"},
-     {"X_Penstock_Expires_At": "1999-01-01T00:00:00Z"}, {"X_Penstock_Stream": "unknown"}],
+     {"X_Penstock_Expires_At": "1999-01-01T00:00:00Z"}, {"X_Penstock_Stream": "unknown"},
+     {"X_Penstock_Templat": "order"}, {"X_Penstock_Vars": '{"a": 1}'}, {"X_Penstock_Template": "order"}],
 )  # fmt: skip
 async def test_a_choice_that_cannot_be_kept_is_refused_with_its_name(door: Door, headers: dict[str, str]) -> None:
     def talk(client: smtplib.SMTP) -> str:
