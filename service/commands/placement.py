@@ -140,7 +140,11 @@ async def run_history(arguments: argparse.Namespace) -> int:
     rows = []
     for one in found:
         mine, change = one.view.started, one.change
-        told = "" if change is None else f"{change.worse} worse, {change.better} better (p {change.p_value:.2g})"
+        told = (
+            ""
+            if change is None or not change.pairs
+            else f"{change.worse} worse, {change.better} better (p {change.p_value:.2g})"
+        )
         rows.append(
             (mine.test_id, iso(mine.at)[:16], mine.stream, mine.name or "by hand", _share(one.summary.inbox),
              _counts(one.summary.counts), told)
