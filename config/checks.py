@@ -234,7 +234,7 @@ def _feeds(settings: Settings) -> _Found:
     yield from _unique("feeds[{}].name", (f.name for f in settings.feeds))
     yield from _unique("blocklists.keys[{}].name", (k.name for k in settings.blocklists.keys))
     for index, feed in enumerate(settings.feeds):
-        if feed.kind != "snds" and not feed.subjects:
+        if feed.kind not in ("snds", "snds_rest") and not feed.subjects:
             yield f"feeds[{index}].subjects", "names no domain to ask about", "List the domains that the account owns"
         for key, url in (("url", feed.url), ("token_url", feed.token_url)):
             host = urlsplit(url).hostname or ""

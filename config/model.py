@@ -268,7 +268,7 @@ class Records(Part):
 
 class Feed(Part):
     name: Name
-    kind: Literal["google", "snds", "mailru"]
+    kind: Literal["google", "snds", "snds_rest", "mailru"]
     secret_file: Path = Field(description="What the feed's page in docs/feeds.md says: credentials, key or token")
     subjects: list[str] = Field(default_factory=list, description="Domains; for snds addresses, all when empty")
     url: str = Field("", description="Base address in place of the provider's own")

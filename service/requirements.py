@@ -35,7 +35,7 @@ def facts_of(
     kinds = {feed.name: feed.kind for feed in settings.feeds}
     by_kind: dict[str, list[Observation]] = {}
     for one in observations:
-        by_kind.setdefault(kinds.get(one.feed, ""), []).append(one)
+        by_kind.setdefault(kinds.get(one.feed, "").removesuffix("_rest"), []).append(one)
     google, snds, mailru = (by_kind.get(kind, []) for kind in ("google", "snds", "mailru"))
     return {
         **_own(settings),

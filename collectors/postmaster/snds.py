@@ -55,7 +55,7 @@ async def fetch(session: aiohttp.ClientSession, account: Account, day: int) -> l
         ip = row["ip"]
         if account.subjects and ip not in account.subjects:
             continue
-        found += _observed(account.name, ip, day, row)
+        found += observed(account.name, ip, day, row)
     return found
 
 
@@ -70,25 +70,31 @@ def rows_of(text: str) -> Iterator[dict[str, str]]:
             if not any(cell.strip() for cell in cells):
                 continue
             if places is None:
-                places = {name: i for i, name in enumerate(ORDER)} if _is_ip(cells[0]) else _header(cells)
-                if not _is_ip(cells[places["ip"]]):
+                places = {name: i for i, name in enumerate(ORDER)} if is_ip(cells[0]) else _header(cells)
+                if not is_ip(cells[places["ip"]]):
                     continue
             row = {name: cells[i].strip() for name, i in places.items() if i < len(cells)}
-            if _is_ip(row.get("ip", "")):
+            if is_ip(row.get("ip", "")):
                 yield row
     except csv.Error as error:
         raise Unavailable(f"SNDS answered no CSV ({error})") from None
 
 
-def _header(cells: list[str]) -> dict[str, int]:
+def places_of(cells: list[str]) -> dict[str, int]:
+    """Where our columns stand among these names."""
     names = ["".join(c for c in cell.lower() if c.isalnum()) for cell in cells]
-    places = {ours: names.index(name) for ours, known in _NAMES.items() for name in known[::-1] if name in names}
+    return {ours: names.index(name) for ours, known in _NAMES.items() for name in known[::-1] if name in names}
+
+
+def _header(cells: list[str]) -> dict[str, int]:
+    places = places_of(cells)
     if "ip" not in places or len(places) < 2:
         raise Unavailable(f"SNDS names columns that are not known: {', '.join(cells)[:150]}")
     return places
 
 
-def _is_ip(text: str) -> bool:
+def is_ip(text: str) -> bool:
+    """True for an address."""
     try:
         ipaddress.ip_address(text.strip())
     except ValueError:
@@ -96,7 +102,9 @@ def _is_ip(text: str) -> bool:
     return True
 
 
-def _observed(feed: str, ip: str, day: int, row: dict[str, str]) -> Iterator[Observation]:
+def observed(feed: str, ip: str, day: int, row: dict[str, str]) -> Iterator[Observation]:
+    """What one row says."""
+
     def one(
         metric: str, value: float, counted: int = 0, interval: tuple[float, float] | None = None, text: str = ""
     ) -> Observation:

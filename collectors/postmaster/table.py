@@ -3,7 +3,7 @@ Yandex shows its figures on a page only, so there is nothing to fetch."""
 
 from __future__ import annotations
 
-from collectors.postmaster import google, mailru, snds
+from collectors.postmaster import google, mailru, snds, snds_rest
 from collectors.postmaster.feed import FeedRow
 
 FEEDS: dict[str, FeedRow] = {
@@ -14,6 +14,10 @@ FEEDS: dict[str, FeedRow] = {
             token_url=google.TOKEN_URL, bare_rates=google.BARE_RATES, lag_days=3,
         ),
         FeedRow(kind="snds", provider="outlook", fetch=snds.fetch, url=snds.URL),
+        FeedRow(
+            kind="snds_rest", provider="outlook", fetch=snds_rest.fetch, state=snds_rest.state, url=snds_rest.URL,
+            token_url=snds_rest.TOKEN_URL,
+        ),
         FeedRow(kind="mailru", provider="mailru", fetch=mailru.fetch, url=mailru.URL, token_url=mailru.TOKEN_URL),
     )
 }  # fmt: skip
