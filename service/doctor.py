@@ -21,6 +21,7 @@ from collectors.dns import (
     Language,
     Level,
     check_alias,
+    check_bimi,
     check_dane,
     check_dkim,
     check_dmarc,
@@ -255,6 +256,7 @@ async def _domain(settings: Settings, domain: SendingDomain, resolver: Resolver)
             group.create_task(check_mta_sts(resolver, return_path)),
             group.create_task(check_alias(resolver, return_path)),
             group.create_task(check_alias(resolver, name)),
+            group.create_task(check_bimi(resolver, name)),
             group.create_task(check_dane(resolver, return_path)),
             group.create_task(check_tls_reporting(resolver, return_path, postmaster)),
         ]

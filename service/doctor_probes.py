@@ -2,7 +2,7 @@
 
 Unsubscribe links must lead to this service, postmaster@ and abuse@ of every sending domain must take mail (RFC 2142),
 and an announced MTA-STS policy must be served and list every MX (RFC 8461 section 3.3): else honest senders cannot
-deliver.
+deliver.  Logo and certificate of a BIMI record must be served and good.
 """
 
 from __future__ import annotations
@@ -10,10 +10,13 @@ from __future__ import annotations
 import asyncio
 
 from collectors.dns import Finding
+from collectors.dns import texts_bimi as bimi
 from collectors.dns import texts_traps as traps
+from collectors.dns.bimi import bimi_record, logo_faults, mark_faults
 from collectors.dns.finding import found
 from config.model import Settings
 from core.address import normal_domain
+from core.clock import SystemClock
 from core.errors import InvalidInput
 from core.ports import NameMissing, NullMx, Resolver, ResolverFailed
 from core.tls import StsMode, StsProblem
@@ -36,6 +39,7 @@ async def probe(settings: Settings, resolver: Resolver, probes: Probes) -> list[
                 continue  # the configuration's own check names it
             tasks.append(group.create_task(_roles(settings, resolver, probes, name)))
             tasks.append(group.create_task(_policy(resolver, probes, return_path)))
+            tasks.append(group.create_task(_bimi(resolver, probes, name)))
     return [finding for task in tasks for finding in task.result()]
 
 
@@ -73,6 +77,30 @@ async def _roles(settings: Settings, resolver: Resolver, probes: Probes, domain:
             refused.append(found(say.ROLES_UNKNOWN, domain, problem=waiting))  # a deferral, such as greylisting
         return refused or [found(say.ROLES_OK, domain, host=mx.host, addresses=", ".join(addresses))]
     return [found(say.ROLES_UNKNOWN, domain, problem=problem)]
+
+
+async def _bimi(resolver: Resolver, probes: Probes, domain: str) -> list[Finding]:
+    """What a BIMI record leads to."""
+    try:
+        record = await bimi_record(resolver, domain)
+    except ResolverFailed:
+        return []  # the check of the record says so
+    if record is None:
+        return []
+    bad: list[Finding] = []
+    asked = 0
+    for url, text in ((record.logo, bimi.BIMI_LOGO), (record.mark, bimi.BIMI_MARK)):
+        if not url.startswith("https://") or url.lower().endswith(".svgz"):
+            continue
+        asked += 1
+        status, content = await probes.page(url)
+        if status != 200:
+            bad.append(found(bimi.BIMI_UNSERVED, domain, url=url, problem=content if not status else f"HTTP {status}"))
+            continue
+        faults = logo_faults(content) if text is bimi.BIMI_LOGO else mark_faults(content, domain, SystemClock().now())
+        if why := "; ".join(faults):
+            bad.append(found(text, domain, url=url, why=why))
+    return bad or ([found(bimi.BIMI_SERVED, domain)] if asked else [])
 
 
 async def _policy(resolver: Resolver, probes: Probes, domain: str) -> list[Finding]:

@@ -5,6 +5,7 @@ remedy and, where a record is wanted, the exact record.  They ask and never chan
 own ("cannot be known now"), never taken for an absent record.
 """
 
+from collectors.dns.bimi import check_bimi
 from collectors.dns.dkim import DkimWanted, check_dkim, check_seen_selector
 from collectors.dns.dmarc import check_dmarc
 from collectors.dns.finding import Finding, Language, Level, Text
@@ -26,6 +27,7 @@ __all__ = [
     "Level",
     "Text",
     "check_alias",
+    "check_bimi",
     "check_dane",
     "check_dkim",
     "check_dmarc",

@@ -105,6 +105,20 @@ def _tag(record: str, name: str) -> str:
         return ""
 
 
+async def governing_tags(resolver: Resolver, domain: str) -> tuple[dict[str, str], bool]:
+    """(tags, inherited) of the policy that governs mail From `domain`; ({}, False) without a usable one.
+
+    Raises ResolverFailed."""
+    steps = await tree_walk(resolver, domain)
+    governing = _governing(steps, domain, organisational_domain(domain, steps))
+    if not governing or not governing[0].usable:
+        return {}, False
+    try:
+        return parse_tags(governing[0].records[0]), governing[0].domain != domain
+    except ValueError:
+        return {}, False
+
+
 async def check_dmarc(resolver: Resolver, domain: str, return_path: str = "", reports_to: str = "") -> list[Finding]:
     """Findings about the policy that governs mail From `domain`.
 

@@ -3,7 +3,7 @@
 Access: sign in once to the portal's public client (no client secret) and keep the refresh token; the secret file is
 JSON with `refresh_token`, and `client_id` where another client was registered.  `GET /api/report/data/YYYY-MM-DD`
 gives a row an address, `GET /api/report/status/ip` the addresses that are blocked now; rows come as CSV or as JSON and
-are read by the names of their columns.  The form is that of public clients; no account of Microsoft was reached from here.
+are read by the names of their columns.  The form is that of public clients; no account was ever reached from here.
 """
 
 from __future__ import annotations

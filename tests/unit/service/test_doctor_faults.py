@@ -37,7 +37,23 @@ def rsa_record(bits: int) -> str:
     return base64.b64encode(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).decode()
 
 
+BIMI = "default._bimi.news.example TXT v=BIMI1;"
+LOGO = "l=https://news.example/logo.svg;"
+MARK = "a=https://news.example/mark.pem"
 FAULTS: dict[str, tuple[str, set[str]]] = {
+    # --- BIMI
+    "two BIMI records": (f"{BIMI} {LOGO} {MARK}\n{BIMI} {LOGO}", {"bimi.several"}),
+    "BIMI without a logo": (f"{BIMI} {MARK}", {"bimi.no_logo"}),
+    "BIMI logo over http": (f"{BIMI} l=http://news.example/logo.svg; {MARK}", {"bimi.address"}),
+    "BIMI logo as PNG": (f"{BIMI} l=https://news.example/logo.png; {MARK}", {"bimi.not_svg"}),
+    "BIMI certificate over http": (f"{BIMI} {LOGO} a=http://news.example/mark.pem", {"bimi.address"}),
+    "BIMI without a certificate": (f"{BIMI} {LOGO}", {"bimi.no_mark"}),
+    "BIMI tag twice": (f"{BIMI} {LOGO} {LOGO}", {"bimi.syntax"}),
+    "BIMI version behind": (f"default._bimi.news.example TXT {LOGO} v=BIMI1", {"bimi.syntax"}),
+    "BIMI under p=none": (
+        f"{BIMI} {LOGO} {MARK}\n{NO_DMARC}\n{DMARC} v=DMARC1; p=none; {RUA}",
+        {"bimi.policy", "dmarc.none"},
+    ),
     # --- SPF
     "no SPF": (NO_SPF, {"spf.missing"}),
     "SPF for another service only": (f"{NO_SPF}\nb.news.example TXT google-site-verification=1", {"spf.missing"}),

@@ -46,6 +46,20 @@ class Scripted:
 
 
 @pytest.mark.parametrize(
+    ("logo", "mark", "bad"),
+    [
+        ((404, ""), (200, "no PEM"), ["bimi.unserved", "bimi.mark"]),
+        ((200, "<html>"), (0, "no answer"), ["bimi.logo", "bimi.unserved"]),
+    ],
+)
+async def test_what_a_bimi_record_leads_to(logo: tuple[int, str], mark: tuple[int, str], bad: list[str]) -> None:
+    record = "default._bimi.news.example TXT v=BIMI1; l=https://news.example/l.svg; a=https://news.example/m.pem"
+    pages = {"https://news.example/l.svg": logo, "https://news.example/m.pem": mark}
+    findings = await probe(SETTINGS, Zone(f"{ZONE}\n{record}\n"), Scripted(pages, {}))
+    assert [f.text.id for f in findings if f.level is not Level.OK] == bad
+
+
+@pytest.mark.parametrize(
     ("pages", "refusals", "bad"),
     [
         ({}, {}, []),
