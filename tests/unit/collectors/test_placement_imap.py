@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -149,6 +150,58 @@ async def test_a_mailbox_works_again_after_its_host_came_back(server: ImapScript
         server.drop = 0
         hands.at += 3
         assert len(await seen(box)) == 3
+
+
+async def test_new_mail_ends_the_wait_and_a_still_here_does_not(server: ImapScript, inbox: FolderScript) -> None:
+    server.capabilities = "IDLE"
+    async with mailbox_at(server) as box:
+        await seen(box)
+        waiting = asyncio.ensure_future(box.wait(60, asyncio.Event()))
+        await asyncio.to_thread(server.tell, b"* OK still here\r\n")
+        inbox.mails[12] = header("twelve")
+        await asyncio.to_thread(server.tell, b"* 3 EXISTS\r\n")
+        await asyncio.wait_for(waiting, 20)
+        assert await seen(box) == [("INBOX", 12, False)]
+
+
+async def test_news_in_one_piece_with_the_answer_to_idle_are_heard(server: ImapScript) -> None:
+    server.capabilities, server.idle_news = "IDLE", b"* 3 EXISTS\r\n"
+    async with mailbox_at(server) as box:
+        await seen(box)
+        await asyncio.wait_for(box.wait(60, asyncio.Event()), 20)
+
+
+async def test_mail_that_came_before_idle_began_is_not_waited_for(server: ImapScript, inbox: FolderScript) -> None:
+    server.capabilities = "IDLE"
+    async with mailbox_at(server) as box:
+        await seen(box)
+        inbox.mails[12] = header("twelve")
+        await asyncio.wait_for(box.wait(60, asyncio.Event()), 20)
+        assert not any(command == "IDLE" for command in server.commands)
+
+
+@pytest.mark.parametrize("capabilities", ["IDLE", "SPECIAL-USE"])
+async def test_a_test_that_began_ends_the_wait_with_and_without_idle(server: ImapScript, capabilities: str) -> None:
+    server.capabilities = capabilities
+    async with mailbox_at(server) as box:
+        await seen(box)
+        roused = asyncio.Event()
+        waiting = asyncio.ensure_future(box.wait(60, roused))
+        await asyncio.sleep(0)
+        roused.set()
+        await asyncio.wait_for(waiting, 20)
+        assert await seen(box) == []
+
+
+async def test_a_connection_that_ends_while_idle_is_opened_anew(server: ImapScript, inbox: FolderScript) -> None:
+    server.capabilities = "IDLE"
+    async with mailbox_at(server) as box:
+        await seen(box)
+        waiting = asyncio.ensure_future(box.wait(60, asyncio.Event()))
+        await asyncio.to_thread(server.tell, b"* BYE shutting down\r\n")
+        await asyncio.wait_for(waiting, 20)
+        inbox.mails[12] = header("twelve")
+        assert await seen(box) == [("INBOX", 12, False)]
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import re
 import socketserver
 import threading
 from dataclasses import dataclass, field
+from io import BufferedIOBase
 
 
 @dataclass(slots=True)
@@ -65,6 +66,12 @@ class _Connection(socketserver.StreamRequestHandler):
                     answer = "BAD no partial fetch here"
                 else:
                     self._fetch(command, folder)
+            elif verb == "IDLE":
+                self.wfile.write(b"+ idling\r\n" + self.server.idle_news)
+                self.wfile.flush()
+                self.server.idling = self.wfile
+                assert self.rfile.readline().strip() == b"DONE"
+                self.server.idling = None
             elif verb == "LOGOUT":
                 self._send("* BYE")
             else:
@@ -113,6 +120,15 @@ class ImapScript(socketserver.ThreadingTCPServer):
         self.commands: list[str] = []
         self.drop = 0  # so many further commands end in a lost connection
         self.partial = True
+        self.idle_news = b""  # sent in one piece with the answer to IDLE
+        self.idling: BufferedIOBase | None = None  # to whoever waits
+
+    def tell(self, line: bytes) -> None:
+        """Say something to the connection that is idle."""
+        while self.idling is None:  # IDLE is answered in another thread
+            threading.Event().wait(0.01)
+        self.idling.write(line)
+        self.idling.flush()
 
     @property
     def port(self) -> int:
