@@ -333,6 +333,10 @@ class Dispatcher:
             self.wake()  # a look counts a long line only in part: there may be more behind it
         return None
 
+    def is_urgent(self, pick: Pick) -> bool:
+        """Whether it is transactional mail."""
+        return pick.pile.group.stream in self._urgent
+
     def nothing_claimed(self, pick: Pick, source: Source) -> None:
         """A claim gave nothing."""
         now = self._clock.now()

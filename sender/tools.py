@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from config.model import Delivery
@@ -17,6 +17,7 @@ from core.ports import Clock, Queue, Spool, Transport
 from core.state import Snapshot
 from sender.board import Board
 from sender.compose import Composer
+from sender.evenly import Evenly
 from sender.holds import Holds
 from sender.limiting.book import LimitBook
 from sender.replies.reactor import Reactor
@@ -81,6 +82,7 @@ class Tools:
     settler: Settler
     rest: LaneRest
     sources: Sources
+    evenly: Evenly = field(default_factory=Evenly)
     limits: LimitBook
     reactor: Reactor
     spent: Spent = not_told

@@ -42,9 +42,7 @@ from warmup.steps import Steps
 
 logger = logging.getLogger("penstock.senderproc")
 _MAX_ORDERS = 4_000_000  # bytes
-_NICE = (
-    4  # taking mail over comes before sending it: what was accepted waits safely, who wants to hand over waits in vain
-)
+_NICE = 2  # taking mail over comes before sending it: what is queued is safe, who calls cannot wait
 _LANE_LEASE = 5.0  # seconds in which one process of all starts lanes
 
 
