@@ -158,7 +158,9 @@ class Crew:
     def _dismiss_idle(self, source: Source, provider: Provider) -> None:
         crowded = len(self._tasks) >= MAX_LINES
         for line in self._tasks:
-            if line.parked and not line.dismissed and (crowded or (line.source, line.provider) == (source, provider)):
+            # the kept connection stays: nobody else could use its slot, and a receipt would open it anew
+            here = (line.source, line.provider) == (source, provider) and not line.urgent_only
+            if line.parked and not line.dismissed and (crowded or here):
                 line.dismiss()
                 return
 
