@@ -5,8 +5,8 @@
 A campaign is being sent at `--rate` messages a second by several sender processes; a share of its addresses is refused
 as unknown, so that the hard-bounce rule pauses it by itself.  The evidence of the gate says how many refusals had been
 counted when it closed: the last of those is the deciding event, and its instant (when the reply came, a little before
-its commit) begins the time.  It ends with the last MAIL FROM of a message of that scope that the receiving host sees.  A person's
-pause of a campaign is measured beside it, from the moment the call is made.
+its commit) begins the time.  It ends with the last MAIL FROM of a message of that scope that the receiving host sees.
+A person's pause of a campaign is measured beside it, from the moment the call is made.
 """
 
 from __future__ import annotations

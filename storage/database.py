@@ -36,7 +36,7 @@ from storage.turn import Turn
 
 T = TypeVar("T")
 _MAX_GROUP = 256  # calls that share one commit
-_GROUP_SECONDS = 0.05  # a commit takes in no further call when it has been open so long
+_GROUP_SECONDS = 0.02  # a commit takes in no further call when it has been open so long
 _TRIES = 4  # of one transaction that other nodes overtake
 _LOST_RACE = ("40001", "40P01")  # serialization failure, deadlock
 _READERS = 2
@@ -80,13 +80,15 @@ class Database:
         """`call` runs on the writing thread after each commit that appended events."""
         self._on_append.append(call)
 
-    async def transact(self, fn: Callable[[Connection], T], *, alone: bool = False) -> T:
+    async def transact(self, fn: Callable[[Connection], T], *, alone: bool = False, first: bool = False) -> T:
         """Run `fn` in a durable transaction; its exception undoes it and is raised here.
 
-        `alone`: `fn` holds locks that other nodes want (PostgreSQL), so it shares its commit with nobody."""
+        `alone`: `fn` holds locks that other nodes want (PostgreSQL), so it shares its commit with nobody.
+        `first`: before all that waits, where calls share commits (SQLite)."""
         future: Future[T] = Future()
         # a deque needs no lock for this: many append, one thread takes
-        self._pending.append(_Call(fn, future, alone and self.is_postgresql))
+        add = self._pending.appendleft if first and not self.is_postgresql else self._pending.append
+        add(_Call(fn, future, alone and self.is_postgresql))
         if self._writer is None:
             self._drain()
             return future.result()

@@ -85,7 +85,9 @@ class SqlQueue:
 
     async def claim(self, claim: Claim) -> list[Leased]:
         self._told(claim.now)
-        return await self._db.transact(lambda connection: claim_rows(connection, claim, self._life), alone=True)
+        return await self._db.transact(
+            lambda connection: claim_rows(connection, claim, self._life), alone=True, first=claim.group.priority == 0
+        )
 
     async def still_sendable(self, lease: Leased, now: float) -> bool:
         if self._db.glance is not None:
