@@ -22,6 +22,7 @@ from functools import lru_cache
 from jinja2 import StrictUndefined, Template, TemplateError, meta, nodes
 from jinja2.exceptions import TemplateSyntaxError, UndefinedError
 from jinja2.sandbox import SandboxedEnvironment
+from markupsafe import escape
 
 from core.errors import InvalidInput, LimitExceeded
 from sender.preparing.prepared import prepared
@@ -81,6 +82,8 @@ class _Part:
     loops: bool
     plain: bool  # nothing but text and variables: it cannot fail once every variable is there
     fixed: str  # the text of a plain part without a variable; '' for any other
+    pieces: tuple[tuple[str, str], ...]  # of a plain part: (text, variable behind it)
+    escaped: bool
 
 
 class MailTemplate:
@@ -191,7 +194,7 @@ def _compile(name: str, source: str) -> _Part:
         raise InvalidInput(name, f"cannot be compiled ({type(error).__name__})", "Simplify the template") from error
     return _Part(
         name=name, template=template, size=len(source), names=names, uses=uses, loops=loops, plain=plain,
-        fixed=fixed,
+        fixed=fixed, pieces=_pieces(tree) if plain else (), escaped=name == "html",
     )  # fmt: skip
 
 
@@ -232,7 +235,7 @@ def _render(part: _Part, variables: Mapping[str, str]) -> str:
         return part.fixed
     _bound(part, variables)
     try:
-        text = part.template.render(variables)
+        text = _joined(part, variables) if part.pieces else part.template.render(variables)
     except UndefinedError as error:
         found = _NAMED.search(str(error))
         raise _missing(found[1] if found else "?") from error
@@ -245,6 +248,32 @@ def _render(part: _Part, variables: Mapping[str, str]) -> str:
     except UnicodeEncodeError as error:
         raise InvalidInput(part.name, "holds half a character", "Send valid Unicode text") from error
     return text
+
+
+def _pieces(tree: nodes.Template) -> tuple[tuple[str, str], ...]:
+    """A plain template as texts and the names behind them: joining those takes a third of the engine's time."""
+    pieces: list[tuple[str, str]] = []
+    text = ""
+    for output in tree.body:
+        for node in output.nodes if isinstance(output, nodes.Output) else ():
+            if isinstance(node, nodes.TemplateData):
+                text += node.data
+            elif isinstance(node, nodes.Name):
+                pieces.append((text, node.name))
+                text = ""
+    return (*pieces, (text, ""))
+
+
+def _joined(part: _Part, variables: Mapping[str, str]) -> str:
+    out: list[str] = []
+    for text, name in part.pieces:
+        out.append(text)
+        if name:
+            value = variables.get(name)
+            if value is None:
+                raise _missing(name)
+            out.append(str(escape(value)) if part.escaped else value)
+    return "".join(out)
 
 
 def _is_text(text: str) -> bool:

@@ -35,6 +35,7 @@ _RECENT = (
     .limit(bindparam("rows"))
 )
 _END = 1 << 62
+_FRESH = 4000  # events, a few kilobytes each at most
 
 
 def append_events(connection: Connection, new: Sequence[Event | EncodedEvent]) -> None:
@@ -48,13 +49,27 @@ class SqlEventLog:
     def __init__(self, db: Database) -> None:
         self._db = db
         self._waiting: set[asyncio.Future[None]] = set()
+        self._fresh: dict[
+            int, Logged
+        ] = {}  # read a moment ago: several parts follow the log, each event is parsed once
         db.on_append(self._wake)
 
     async def append(self, events: Sequence[Event]) -> None:
         await self._db.transact(lambda connection: append_events(connection, events))
 
     async def read(self, after: int, limit: int = 2000) -> list[Logged]:
-        return await self._rows(_READ, {"after": after, "rows": limit})
+        def look(connection: Connection) -> list[Logged]:
+            if len(self._fresh) > _FRESH:
+                self._fresh.clear()
+            found: list[Logged] = []
+            for seq, kind, body in connection.execute(_READ, {"after": after, "rows": limit}):
+                known = self._fresh.get(seq)
+                if known is None:
+                    known = self._fresh[seq] = logged(seq, kind, body)
+                found.append(known)
+            return found
+
+        return await self._db.read(look)
 
     async def head(self) -> int:
         return await self._db.read(lambda connection: connection.execute(_HEAD).scalar() or 0)
