@@ -8,6 +8,7 @@ Besides gates that are not open (`alerts.gates`) these conditions are told:
 - `SeedBlind`: a seed mailbox cannot be looked into: placement there is unknown, which is not "good";
 - `SeedLoginDead`: the same because its login is refused: somebody must renew it;
 - `QueueStuck`: due mail of a provider that no attempt reached for too long, and no gate explains it;
+- `MailStrayed`: the watchdog put mail back that nobody would have come for (`alerts.strays`);
 - `UnmatchedReplies`: refusals that no reply rule knows: texts changed, and the classes may be wrong;
 - `UnverifiedReports`: many reports that prove nothing: a forger, or a forwarder that strips our tokens;
 - what feedback over time tells (`alerts.feedback`);
@@ -29,10 +30,11 @@ from alerts.replies import Acting, acting_alerts
 from alerts.reports import ReportTrouble, report_alerts
 from alerts.rules import rule_alert
 from alerts.sources import source_alert
+from alerts.strays import stray_alerts
 from alerts.watching import ActiveListing, BlindZone, StaleFeed, watch_alerts
 from alerts.words import Language, number, sample, span
 from config.tables import Rule
-from core.events import Logged, RecordChanged, RuleChanged, SeedBlind, SeedPlaced, SeedSighted, SourceRested
+from core.events import Logged, PutBack, RecordChanged, RuleChanged, SeedBlind, SeedPlaced, SeedSighted, SourceRested
 from core.state import Alert, Gate
 
 BLIND_AFTER = 900.0  # domain seconds: a host that is away for a moment is no alert
@@ -90,6 +92,7 @@ class Observed:
     feedback: FeedbackSeen = NO_FEEDBACK
     reports: tuple[ReportTrouble, ...] = ()
     acting: tuple[Acting, ...] = ()
+    put_back: tuple[PutBack, ...] = ()
 
 
 def find_alerts(
@@ -129,6 +132,7 @@ def find_alerts(
     alerts += [_stuck(stuck, now, language, dashboard) for stuck in seen.stuck]
     alerts += [_unmatched(found, language, dashboard) for found in seen.unmatched]
     alerts += [_unverified(found, language, dashboard) for found in seen.unverified]
+    alerts += stray_alerts(seen.put_back, language, dashboard)
     alerts += feedback_alerts(seen.feedback, now=now, language=language, dashboard=dashboard)
     alerts += acting_alerts(seen.acting, now=now, language=language, dashboard=dashboard)
     alerts += report_alerts(seen.reports, language=language, dashboard=dashboard)

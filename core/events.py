@@ -79,6 +79,17 @@ class Held:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PutBack:
+    """A queued message whose next step nobody would have taken was made due again by the watchdog."""
+
+    at: float
+    message_id: MessageId
+    recipient: str
+    reason: str  # a value of core.progress.Stray
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Delivered:
     """Terminal: the remote host took responsibility (2xx after the final dot)."""
 
@@ -356,7 +367,7 @@ class AlertDelivered:
 
 
 Event: TypeAlias = (
-    Accepted | IntakeRefused | Held | Delivered | Deferred | Bounced | Dropped
+    Accepted | IntakeRefused | Held | PutBack | Delivered | Deferred | Bounced | Dropped
     | BounceReceived | ComplaintReceived | Unsubscribed | ReportUnverified
     | SuppressionAdded | SuppressionRemoved | SeedPlaced | SeedBlind | SeedSighted
     | PlacementStarted | PlacementTested | DmarcReportStored

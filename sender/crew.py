@@ -112,6 +112,16 @@ class Crew:
             self._quiet[line.source, line.place] = until
             self._foreman.due(until)
 
+    def cut_stuck(self) -> int:
+        """End lines that took no step for longer than any lease: whatever holds them, their mail is to be free."""
+        longest = self._tools.clock.real(self._tools.delivery.lease_seconds * 1.5)
+        now = self._tools.clock.now()
+        stuck = [line for line in self._tasks if not line.parked and now - line.moved_at > longest]
+        for line in stuck:
+            logger.error("a line of source %s to %s took no step for %.0f s", line.source, line.place[1], longest)
+            self._tasks[line].cancel()
+        return len(stuck)
+
     async def finish(self, seconds: float) -> None:
         """Let every line end after the message in hand; cut off what takes longer than `seconds` (real)."""
         for line in list(self._tasks):

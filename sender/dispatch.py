@@ -355,6 +355,7 @@ class Dispatcher:
     async def _keep_house(self, now: float) -> None:
         self._keep_at = now + self._keeping_interval()
         self.due(self._keep_at)
+        self._crew.cut_stuck()
         await self._tools.holds.pay(now)
         for _ in range(40):
             if await self._queue.expire(now) == 0:

@@ -93,6 +93,7 @@ class Line:
         self.urgent_only = urgent_only
         self.parked = False
         self.dismissed = False
+        self.moved_at = tools.clock.now()  # when it last took a step
 
     def call(self) -> None:
         """There may be work."""
@@ -147,7 +148,7 @@ class Line:
     async def _serve(self, pick: Pick) -> None:
         tools = self._tools
         await tools.settler.room()
-        now = tools.clock.now()
+        now = self.moved_at = tools.clock.now()
         self._gives_way = False
         grants = self._grants
         grants.bounds = pick.bounds
@@ -243,7 +244,7 @@ class Line:
 
     def _must_stop(self, pick: Pick, lease: Leased) -> bool:
         tools = self._tools
-        now = tools.clock.now()
+        now = self.moved_at = tools.clock.now()
         left = lease.lease_until - now
         return (
             self._over()

@@ -12,12 +12,13 @@ from alerts.keeper import AlertKeeper
 from alerts.mail import MailSink
 from alerts.replies import Acting
 from alerts.sources import sources_out
+from alerts.strays import STRAY_HOURS
 from alerts.webhook import WebhookSink
 from config.reactions import load_reaction_rules
 from config.secrets import read_secret
 from core.clock import SystemClock
 from core.errors import InvalidInput
-from core.events import Door, ReportUnverified, SeedBlind, SourceRested
+from core.events import Door, PutBack, ReportUnverified, SeedBlind, SourceRested
 from core.lane import HOUR
 from core.ports import AlertSink, EventLog
 from sender.intake import AnswerStatus, Injection, RecipientIn
@@ -87,6 +88,7 @@ class Alerting:
             max_lag=parts.settings.monitor.max_lag_seconds, stuck=await self._stuck(now, acting),
             unverified=await self._unverified(now), sources_out=await sources_now(parts.stores.log, now),
             dead_hooks=await parts.webhooks.dead(), reports=await self._reports.seen(), acting=acting,
+            put_back=await self._put_back(now),
         )  # fmt: skip
         seen = await self._feedback.complete(await self._feeds.complete(seen, now), now)
         alerts = find_alerts(
@@ -120,6 +122,10 @@ class Alerting:
                 oldest=min(group.oldest, before.oldest) if before else group.oldest,
             )  # fmt: skip
         return tuple(found.values())
+
+    async def _put_back(self, now: float) -> tuple[PutBack, ...]:
+        logged = await self._parts.stores.log.recent(["PutBack"], _LOOK_BACK)
+        return tuple(e.event for e in logged if isinstance(e.event, PutBack) and e.event.at >= now - STRAY_HOURS * HOUR)
 
     async def _unverified(self, now: float) -> tuple[Unverified, ...]:
         since = now - _UNVERIFIED_HOURS * HOUR

@@ -59,6 +59,7 @@ from service.timetable import Timetable
 from service.tlsrpt import TlsReporting
 from service.warming import Warming
 from service.watch import Watch
+from service.watchdog import Watchdog
 from service.web.server import WebServer
 from service.webhooks import Webhooks
 from storage.stores import Stores, open_stores
@@ -146,6 +147,7 @@ class Service:
             budget=book.budget, audience=Audience(settings, stores, clock),
             providers=tuple(providers), sandbox=sandbox,
             library=TemplateLibrary(settings.templates), pressure=pressure,
+            watchdog=Watchdog(stores.residents, settings.delivery, clock),
             reporting=TlsReporting(settings, stores, intake, resolver, clock),
             webhooks=Webhooks(settings.webhooks, stores=stores, clock=clock, node=node),
             operator=Operator(

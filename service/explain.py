@@ -35,6 +35,7 @@ from core.events import (
     PairRested,
     PlacementStarted,
     PlacementTested,
+    PutBack,
     RecordChanged,
     ReplyRuleActed,
     ReplyRuleEnded,
@@ -176,6 +177,8 @@ def _text(event: Event) -> str:  # one arm an event: a table of words
             until = f" until {iso(event.until)}" if event.until else ""
             why = f"{event.reason} ({event.detail})" if event.detail else event.reason
             return f"held by our own choice: {why} on {event.traffic.lane.key} {event.traffic.stream}{until}"
+        case PutBack():
+            return f"put back by the watchdog: nobody would have come for it ({event.reason}, {event.detail})"
         case Delivered():
             tls = f" over {event.tls}" if event.tls else " without TLS"
             lane = event.attribution.traffic.lane.key

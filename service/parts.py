@@ -20,6 +20,7 @@ from service.recipients import RecipientDesk
 from service.tasks import Supervisor
 from service.tlsrpt import TlsReporting
 from service.warming import Warming
+from service.watchdog import Watchdog
 from service.webhooks import Webhooks
 from storage.stores import Stores
 
@@ -46,6 +47,7 @@ class Parts:
     providers: tuple[ProviderRow, ...]
     webhooks: Webhooks
     pressure: Pressure
+    watchdog: Watchdog
     library: TemplateLibrary
     reporting: TlsReporting
     sandbox: bool = False

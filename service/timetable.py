@@ -19,6 +19,7 @@ from service.alerting import Alerting
 from service.feeds import Job
 from service.metering import Metering
 from service.parts import Parts
+from service.watchdog import SECONDS as WATCHDOG_SECONDS
 from warmup.steps import Steps
 
 logger = logging.getLogger("penstock.timetable")
@@ -51,6 +52,7 @@ class Timetable:
         self._every("old opens and clicks", 3600.0, lambda: parts.desk.forget(clock.now()))
         self._every("old lessons of replies", 3600.0, lambda: parts.stores.lore.forget(clock.now() - 25 * HOUR))
         self._every("suppressions", max(1.0, 30 / hurry), lambda: parts.stores.suppressions.end_expired(clock.now()))
+        self._every("watchdog", max(0.5, WATCHDOG_SECONDS / hurry), parts.watchdog.look)
         self._every("rates", 3600.0, lambda: parts.stores.rates.prune(clock.now() - DAY))
         self._every("frequency", 600.0, lambda: parts.stores.frequency.prune(day_of(clock.now())))
         for job in jobs:

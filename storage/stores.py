@@ -31,6 +31,7 @@ from storage.observations import SqlObservations
 from storage.optins import SqlConsents
 from storage.otherreports import SqlOtherReports, SqlSentBook
 from storage.queue import SqlQueue
+from storage.queue.watch import SqlResidents
 from storage.rates import SqlRates
 from storage.spool import SqlSpool
 from storage.suppressions import SqlSuppressions
@@ -66,6 +67,7 @@ class Stores:
     audience: SqlAudience
     notices: SqlNotices
     rates: SqlRates
+    residents: SqlResidents
     tls_sessions: SqlTlsSessions
 
     async def close(self) -> None:
@@ -93,7 +95,7 @@ async def open_stores(url: str, *, inline: bool = False) -> Stores:
         allowances=SqlAllowances(db), leases=SqlLeases(db), meta=SqlMeta(db), dmarc=SqlAggregateReports(db),
         observations=SqlObservations(db), frequency=SqlFrequency(db), feedback=SqlFeedback(db),
         engagements=SqlEngagements(db), consents=SqlConsents(db), choices=SqlFrequencies(db),
-        notices=SqlNotices(db), tls_sessions=SqlTlsSessions(db), rates=SqlRates(db),
+        notices=SqlNotices(db), tls_sessions=SqlTlsSessions(db), rates=SqlRates(db), residents=SqlResidents(db),
         other_reports=SqlOtherReports(db), sent=SqlSentBook(db), lateness=SqlLateness(db), lore=SqlLore(db),
         audience=SqlAudience(db),
     )  # fmt: skip
