@@ -28,8 +28,8 @@ class Watchdog:
         self._portion = portion
         self._clock = clock
         self._longest = Longest(
-            # a rule or a provider may ask for a wait of its own, of a day at most
-            retry=max(DAY, delivery.max_retry_hours * HOUR, delivery.first_retry_minutes * 60) * 1.1,
+            # a row of the retry table may ask for two days at most
+            retry=max(2 * DAY, delivery.max_retry_hours * HOUR, delivery.first_retry_minutes * 60) * 1.1,
             lease=clock.real(delivery.lease_seconds), route=HOUR,
         )  # fmt: skip
         self._after = ""
