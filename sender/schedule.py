@@ -10,12 +10,13 @@ from __future__ import annotations
 import random
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from config.model import Delivery
 from config.reaction_tables import RetryRow
 from core.classify import BounceClass, Group
 from core.reaction import PairRested, Rest
+from sender.concurrency import INITIAL, Feedback, first_window
 
 LAST_CHANCE_SECONDS = 1.0  # the last attempt comes so long before the end of a message's time
 
@@ -97,16 +98,18 @@ _MAX_PAIRS = 50_000
 class _Pair:
     until: float = 0.0
     strikes: int = 0
-    width: int = _WIDE
+    width: int = INITIAL
     calm: int = 0
     troubled: float = 0.0  # when the last trouble that counted came
+    feedback: Feedback = field(default_factory=Feedback)
 
 
 class LaneRest:
     """Rest of (source, site) pairs after rate, reputation or connection trouble.
 
     A Gmail 4.7.28 asks for at least ten minutes of silence and then one connection: `width` says how many
-    connections may open now; it grows by one with each success.  Times in domain seconds.  Processes share what they
+    connections may open now; it moves by `sender.concurrency`.  A connection that fails where mail was delivered stops
+    nothing by itself: a round of them does.  Times in domain seconds.  Processes share what they
     know (`take_lessons`, `hear`) and divide the width: `share` is (which, of how many).
     """
 
@@ -123,6 +126,11 @@ class LaneRest:
         pair = self._pair(source, site)
         if now < pair.until:
             return
+        if group is Group.INFRASTRUCTURE and pair.calm:
+            window = pair.feedback.failure(pair.width)
+            pair.width = window or 1
+            if window:
+                return
         seconds = min(_LONGEST_REST, base * 2 ** min(pair.strikes, 10))
         pair.strikes += 1
         self._rest((source, site), pair, now, seconds, provider, str(group), sample)
@@ -148,9 +156,10 @@ class LaneRest:
         pair = self._pair(source, site)
         pair.calm = min(pair.calm + 1, _CALM)
         if pair.width < _WIDE or pair.strikes:
-            pair.strikes = 0
-            pair.width = min(pair.width + 1, _WIDE)
-            self._fresh.setdefault((source, site), None)
+            before, pair.strikes = (pair.width, pair.strikes), 0
+            pair.width = min(pair.feedback.success(pair.width), _WIDE)
+            if (pair.width, 0) != before:
+                self._fresh.setdefault((source, site), None)
 
     def until(self, source: str, site: str) -> float:
         """When the pair may be used again; 0 when it always could, the past when it may be used now."""
@@ -165,8 +174,12 @@ class LaneRest:
     def width(self, source: str, site: str, limit: int) -> int:
         """How many connections this process may have open, at most `limit`."""
         found = self._pairs.get((source, site))
-        if found is None or found.width >= _WIDE:
+        if found is None:
+            return min(limit, first_window(self._share[1]))
+        if found.width >= _WIDE:
             return limit
+        if not found.troubled:
+            return min(limit, found.width)  # its own: others begin with theirs
         index, of = self._share
         return min(limit, found.width // of + (index < found.width % of))
 
@@ -206,7 +219,7 @@ class LaneRest:
     ) -> None:
         pair.until = now + seconds
         pair.troubled = now
-        pair.width, pair.calm = 1, 0
+        pair.width, pair.calm, pair.feedback = 1, 0, Feedback()
         self._fresh[place] = PairRested(
             at=now, source=place[0], provider=provider, site=place[1], until=pair.until, strikes=pair.strikes,
             reason=reason, sample=sample[:300],
@@ -214,7 +227,9 @@ class LaneRest:
 
     def _pair(self, source: str, site: str) -> _Pair:
         key = (source, site)
-        pair = self._pairs.setdefault(key, _Pair())
+        pair = self._pairs.get(key)
+        if pair is None:
+            pair = self._pairs[key] = _Pair(width=first_window(self._share[1]))
         self._pairs.move_to_end(key)
         if len(self._pairs) > _MAX_PAIRS:
             self._pairs.popitem(last=False)

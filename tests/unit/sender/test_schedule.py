@@ -111,7 +111,7 @@ def test_a_pair_comes_back_with_one_connection_and_grows_with_deliveries() -> No
     for _ in range(6):
         widths.append(rest.width("a", "site", 5))
         rest.success("a", "site")
-    assert widths == [1, 2, 3, 4, 5, 5]
+    assert widths == [1, 2, 2, 3, 3, 3]
     assert rest.width("b", "site", 5) == 5, "another source is another pair"
 
 
