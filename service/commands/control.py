@@ -19,6 +19,9 @@ from monitor import operator as word
 from service.commands.common import Desk, add_config, desk, who
 from service.explain import StoryLine, evidence_text, explain_lane, explain_message, explain_pause
 from service.figures import by_lane, rate_of, today
+from service.waiting import BucketState, bucket_states, waits_of, waits_of_lane
+
+_SHOWN = 20  # buckets of limits
 
 
 def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -78,6 +81,8 @@ async def run_status(arguments: argparse.Namespace) -> int:
                 f"  {f'{bounces.rate:.2%}' if bounces else 'unknown':>12}"
                 f"  {f'{complaints.rate:.3%}' if complaints else 'unknown':>12}"
             )
+        for line in _limit_lines(await bucket_states(d.stores, d.settings, now)):
+            print(line)
         closed = [gate for gate in await d.stores.controls.gates() if word.is_closed(gate)]
         print("\nevery gate is open" if not closed else "\ngates that are not open:")
         for gate in closed:
@@ -95,6 +100,14 @@ def _alert_text(alert: Alert) -> str:
         f"  {alert.labels.get('severity', '')} {alert.labels.get('alertname', '')} since {iso(alert.starts_at)}\n"
         f"      {alert.annotations.get('summary', '')}{samples}"
     )
+
+
+def _limit_lines(states: list[BucketState]) -> list[str]:
+    lines = ["\nlimits:"] if states else []
+    for state in states[:_SHOWN]:
+        free = f"{state.free:,} of {state.burst:,} free" if state.free else f"nothing free until {iso(state.opens_at)}"
+        lines.append(f"  {state.limit} {state.values or '(all)'}: {state.rate} {state.kind}, {free}")
+    return lines
 
 
 def _gate_text(gate: Gate) -> str:
@@ -154,11 +167,15 @@ async def run_explain(arguments: argparse.Namespace) -> int:
 
 async def _story(d: Desk, what: str, identity: str) -> list[StoryLine]:
     if what == "message":
-        return await explain_message(d.stores.log, MessageId(identity.lower()))
+        message_id = MessageId(identity.lower())
+        story = await explain_message(d.stores.log, message_id)
+        queued = await d.stores.queue.find(message_id)
+        return story + (await waits_of(d.stores, d.settings, queued, d.clock) if queued is not None else [])
     if what == "pause":
         return await explain_pause(d.stores.log, identity)
     try:
         lane = Lane.from_key(identity)
     except ValueError as error:
         raise InvalidInput("lane", f"{identity!r} is no lane", "Write source|sending_domain|provider") from error
-    return await explain_lane(d.stores.log, lane)
+    story = await explain_lane(d.stores.log, lane)
+    return story + await waits_of_lane(d.stores, d.settings, lane, d.clock.now())

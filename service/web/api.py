@@ -20,11 +20,13 @@ from service.explain import StoryLine, explain_lane, explain_message, explain_pa
 from service.figures import LaneFigures, lane_figures, today
 from service.instants import instant
 from service.reactions import reaction_json, rest_json
+from service.waiting import bucket_states, waits_of, waits_of_lane
 from service.web.auth import caller_of, problem
 from service.web.bodies import BodyModel, MessageBody, PauseBody, ResumeBody, SuppressBody, read_message
 from service.web.consent import OptInBody, get_consents, post_optins
 from service.web.engagement_api import get_engagement
 from service.web.keys import PARTS
+from service.web.limits_api import get_limits
 from service.web.placement_api import PLACEMENT_ROUTES
 from service.web.replies_api import REPLY_ROUTES
 from service.web.reports_api import VIEWS, post_reports
@@ -56,6 +58,8 @@ async def get_message(request: web.Request) -> web.Response:
             404, "id", "no message of that id is in the log", "Use the id from the answer to POST /v1/messages"
         )
     queued = await parts.stores.queue.find(message_id)
+    if queued is not None:
+        story += await waits_of(parts.stores, parts.settings, queued, parts.clock)
     return web.json_response({"id": message_id, "queued": queued is not None, "story": _story(story)})
 
 
@@ -77,6 +81,8 @@ async def get_status(request: web.Request) -> web.Response:
             "reply_rules": [reaction_json(one, now) for one in await parts.stores.lore.in_force()],
             "rests": [rest_json(one) for one in await parts.stores.lore.resting(now, 50)],
             "suppressions": await parts.stores.suppressions.count(),
+            "limits_reached": sum(not b.free for b in await bucket_states(parts.stores, parts.settings, now)),
+            "put_back": parts.watchdog.total,
             "monitor": {"lag_seconds": round(parts.projector.lag(), 3)},
             "webhooks": [
                 {**asdict(b), "oldest": iso(b.oldest) if b.oldest else None} for b in await parts.webhooks.backlogs()
@@ -100,7 +106,9 @@ async def get_lane(request: web.Request) -> web.Response:
         lane = Lane.from_key(request.match_info["key"])
     except ValueError as error:
         raise InvalidInput("key", "is no lane", "Write source|sending_domain|provider, URL-encoded") from error
-    return web.json_response({"lane": lane.key, "story": _story(await explain_lane(parts.stores.log, lane))})
+    story = await explain_lane(parts.stores.log, lane)
+    story += await waits_of_lane(parts.stores, parts.settings, lane, parts.clock.now())
+    return web.json_response({"lane": lane.key, "story": _story(story)})
 
 
 async def get_pauses(request: web.Request) -> web.Response:
@@ -208,6 +216,8 @@ ROUTES: tuple[RouteDoc, ...] = (
              summary="What a mailbox provider or a reader would object to in a template"),
     RouteDoc(method="GET", path="/v1/messages/{id}", handler=get_message, summary="The story of one message"),
     RouteDoc(method="GET", path="/v1/status", handler=get_status, summary="Queue, today's figures, closed gates"),
+    RouteDoc(method="GET", path="/v1/limits", handler=get_limits,
+             summary="Limits of ours ([[limits]]), what is free in each bucket, pools, the watchdog"),
     RouteDoc(method="GET", path="/v1/lanes", handler=get_lanes, summary="Every lane with today's cap and figures"),
     RouteDoc(method="GET", path="/v1/lanes/{key}", handler=get_lane, summary="The story of one lane"),
     RouteDoc(method="GET", path="/v1/pauses", handler=get_pauses, summary="Gates not open (all=1: every gate)"),

@@ -10,6 +10,7 @@ from monitor import operator as word
 from service.feedback import reaction_lines
 from service.figures import lane_figures, today
 from service.parts import Parts
+from service.waiting import bucket_states
 from service.web.keys import PARTS
 
 
@@ -63,6 +64,7 @@ async def metrics(request: web.Request) -> web.Response:
             for found in parts.projector.findings.firing
         ),
     ]
+    lines += await _limits(parts, now)
     lines += await _doors(parts)
     counters = await parts.stores.counters.load(today(now))
     figures = lane_figures(counters, parts.control.snapshot(), parts.plans, now)
@@ -76,6 +78,21 @@ async def metrics(request: web.Request) -> web.Response:
             lines.append(f"penstock_day_{name}{{{labels}}} {getattr(row, name)}")
     lines += await reaction_lines(parts.stores.log, now)
     return web.Response(text="\n".join(lines) + "\n", headers={"Content-Type": "text/plain; version=0.0.4"})
+
+
+async def _limits(parts: Parts, now: float) -> list[str]:
+    """Buckets of our limits, and what the watchdog did."""
+    lines = [
+        "# HELP penstock_put_back_total Messages without a next step that the watchdog put back, since the start.",
+        "# TYPE penstock_put_back_total counter",
+        f"penstock_put_back_total {parts.watchdog.total}",
+        "# HELP penstock_limit_free Units that a limit leaves free, of its burst.",
+        "# TYPE penstock_limit_free gauge",
+    ]
+    for state in (await bucket_states(parts.stores, parts.settings, now))[:200]:
+        labels = f'limit="{_label(state.limit)}",kind="{state.kind}",of="{_label(state.values)}"'
+        lines.append(f"penstock_limit_free{{{labels}}} {state.free}")
+    return lines
 
 
 async def _doors(parts: Parts) -> list[str]:

@@ -31,6 +31,7 @@ from core.reports import Dim
 from core.state import CounterKey, Gate
 from service.figures import LaneFigures, lane_figures, today
 from service.parts import Parts
+from service.waiting import bucket_states
 from service.web.dashboard import render_dashboard
 from service.web.public import language_of
 from service.web.view import (
@@ -46,6 +47,7 @@ from service.web.view import (
 )
 from warmup.ramp import plan_lane
 
+MAX_LIMITS = 8
 FRESH = 0.8  # real seconds
 HISTORY_FRESH = 60.0
 HISTORY_DAYS = 45
@@ -100,6 +102,10 @@ class Gatherer:
             findings=parts.projector.findings.firing, reactions=tuple(await stores.lore.in_force()),
             resting=len(await stores.lore.resting(now, 1000)),
             unknown=tuple(await stores.feedback.clusters(now - 7 * DAY, 8)),
+            limits_full=tuple(
+                (f"{b.limit} {b.values}: {b.rate} {b.kind}", b.opens_at)
+                for b in await bucket_states(stores, parts.settings, now) if not b.free
+            )[:MAX_LIMITS],
         )  # fmt: skip
 
     async def _past(self, now: float) -> dict[CounterKey, int]:

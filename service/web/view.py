@@ -140,6 +140,7 @@ class DashboardView:
     max_lag: float = 60.0
     totals: Totals = Totals()
     queue: Mapping[str, int] | None = None  # provider ('' unrouted) → messages
+    limits_full: tuple[tuple[str, float], ...] = ()  # limits that leave nothing free, and until when
     lanes: tuple[LaneRow, ...] = ()
     gates: tuple[Gate, ...] = ()
     bands: tuple[Band, ...] = ()
