@@ -147,6 +147,8 @@ class Crew:
         if full or (last and not urgent):
             self._dismiss_idle(source, provider)
             return False
+        if bounds.is_elsewhere:
+            return False
         self.blocked = self._tools.limits.blocked(bounds, self._tools.clock.now())
         if self.blocked is not None:
             if bounds.open:

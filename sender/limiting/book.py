@@ -67,6 +67,11 @@ class Bounds:
     busy: tuple[Crowd, ...] = ()  # connections that carry such mail at the moment
     per_connection: int = 0  # messages; 0: as the provider table says
 
+    @property
+    def is_elsewhere(self) -> bool:
+        """True where there are fewer connections than processes and this one has none: others carry that mail."""
+        return any(crowd.most == 0 for crowd in (*self.open, *self.busy))
+
 
 NO_BOUNDS = Bounds()
 

@@ -211,6 +211,8 @@ class House:
         seconds: float = 0.1,
         poll: float = 60.0,
         changes: Mapping[str, object] | None = None,
+        share: tuple[int, int] = (0, 1),
+        rates: MemoryRates | None = None,
         **delivery: float,
     ) -> None:
         self.clock = VirtualClock(START)
@@ -221,14 +223,14 @@ class House:
         self.resolver = resolver or FakeResolver()
         self.admission = OpenAdmission()
         self.snapshot = Snapshot()
-        self.rates = MemoryRates()
+        self.rates = rates or MemoryRates()
         rng = random.Random(7)
         self.dispatcher = Dispatcher(
             node=Node("n1"), settings=self.settings, queue=self.queue, spool=self.queue, log=self.log, clock=self.clock,
             router=Router(self.resolver, PROVIDERS, rng), transport=self.transport, admission=self.admission,
             composer=Composer(make_signer(), self.settings, NoDkim()), classifier=Classifier([]),
             schedule=RetrySchedule(self.settings.delivery, rng), providers=PROVIDERS, snapshot=lambda: self.snapshot,
-            poll_seconds=poll, rng=rng, rates=self.rates,
+            poll_seconds=poll, rng=rng, rates=self.rates, share=share,
         )  # fmt: skip
 
     async def put(

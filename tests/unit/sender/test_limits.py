@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from collections import Counter
 from collections.abc import Sequence
@@ -93,8 +94,6 @@ def test_two_campaigns_share_a_rate_fairly_and_a_receipt_goes_first() -> None:
             await house.clock.sleep(10.0)
             await house.put("buyer@small.test", stream="receipts")
 
-        import asyncio
-
         await asyncio.gather(house.work(60), buy())
         at = {sent.envelope.rcpt_to: sent.at for sent in house.transport.sent}
         bought = min(row for row in [at["buyer@small.test"]])
@@ -146,6 +145,35 @@ def test_open_connections_hold_across_sources_and_sites(parts: dict[str, Any], m
         await house.work(900)
         assert len(house.transport.sent) == 60
         assert max(watched) <= most
+
+    virtually(story)
+
+
+def test_a_process_that_has_no_part_in_a_limit_leaves_the_mail_to_others_and_holds_nothing() -> None:
+    async def story() -> None:
+        house = _house(_limit(connections=1), share=(1, 2))
+        await house.put("ann@gmail.test")
+        await house.work(HOUR)
+        assert not house.transport.connects
+        assert not house.held(), "another process sends it: it does not wait"
+        assert not house.queue.extended
+
+    virtually(story)
+
+
+def test_two_processes_keep_one_rate_between_them() -> None:
+    async def story() -> None:
+        limit = _limit(messages="60/minute", burst=4)
+        one = _house(limit, share=(0, 2))
+        two = _house(limit, share=(1, 2), rates=one.rates)
+        await one.put(*[f"u{n}@gmail.test" for n in range(60)])
+        await two.put(*[f"v{n}@gmail.test" for n in range(60)])
+        await asyncio.gather(one.work(130), two.work(130))
+        sent = [s.at for s in (*one.transport.sent, *two.transport.sent)]
+        assert len(sent) == 120
+        for span in (0.0, 5.0, 30.0):
+            assert _most(sent, span) <= 4 + span + 3
+        assert min(len(one.transport.sent), len(two.transport.sent)) == 60
 
     virtually(story)
 
