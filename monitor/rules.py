@@ -144,11 +144,13 @@ class RuleTally:
 
     def scope_of(self, traffic: Traffic) -> Scope | None:
         """Under which scope this traffic is judged; None when the rule does not count it."""
-        if traffic not in self._scope_of:
+        try:  # one hash of the traffic: this is asked for each counter under each rule
+            return self._scope_of[traffic]
+        except KeyError:
             if len(self._scope_of) > 100_000:
                 self._scope_of.clear()
-            self._scope_of[traffic] = self._find_scope(traffic)
-        return self._scope_of[traffic]
+            found = self._scope_of[traffic] = self._find_scope(traffic)
+            return found
 
     def add(self, key: CounterKey, n: int) -> Scope | None:
         """Count; the scope that changed, None when the rule does not look at this counter."""
@@ -158,9 +160,10 @@ class RuleTally:
         scope = self.scope_of(key.attribution.traffic) if wanted else None
         if scope is None:
             return None
-        tally = self._tallies.get(scope.key)
+        name = scope.key
+        tally = self._tallies.get(name)
         if tally is None:
-            tally = self._tallies[scope.key] = _ScopeTally(scope)
+            tally = self._tallies[name] = _ScopeTally(scope)
         cohort = key.attribution.cohort
         for sums, at in ((tally.hours, cohort), (tally.days, cohort // HOURS_A_DAY)):
             into = sums.get(at)
@@ -173,8 +176,8 @@ class RuleTally:
                 provider = str(key.attribution.traffic.lane.provider)
                 into.by_provider[provider] = into.by_provider.get(provider, 0) + n
                 tally.providers.add(provider)
-        if scope.key not in self._able and tally.total() >= self.rule.minimum_bad:
-            self._able.add(scope.key)
+        if name not in self._able and tally.total() >= self.rule.minimum_bad:
+            self._able.add(name)
         return scope
 
     def keep_apart(self, scopes: Sequence[Scope], counters: Mapping[CounterKey, int]) -> set[str]:
