@@ -144,21 +144,28 @@ def main() -> None:
     parser.add_argument("--read", type=Path, nargs="*", default=[])
     given = parser.parse_args()
     results: dict[tuple[str, str], list[dict[str, float]]] = {}
+    if given.save and given.save.exists():
+        given.read.append(given.save)  # what an earlier call has done is not done again
     for path in given.read:
         for line in path.read_text("utf-8").splitlines():
             plan, model, rows = json.loads(line)
             results[plan, model] = rows
-    if not given.read:
+    if given.save or not given.read:
         plans = [p for p in shipped_plans().values() if not given.plans or p.name in given.plans]
         models = perturbed_models(given.perturbed) if given.perturbed else list(shipped_models().values())
         models = [m for m in models if not given.models or m.name.partition("~")[0] in given.models]
-        tasks = [(plan, model, given.seeds, given.daily, given.days) for model in models for plan in plans]
+        tasks = [
+            (plan, model, given.seeds, given.daily, given.days)
+            for model in models for plan in plans if (plan.name, model.name) not in results
+        ]  # fmt: skip
         with Pool(given.jobs) as pool:
             for plan, model, rows in pool.imap_unordered(_cell, tasks):
                 results[plan, model] = rows
                 if given.save:
                     with given.save.open("a", encoding="utf-8") as file:
                         file.write(json.dumps([plan, model, rows]) + "\n")
+    fewest = min(map(len, results.values()))
+    results = {cell: rows[:fewest] for cell, rows in results.items()}
     if given.markdown:
         print("\n".join(markdown(results)))
     else:

@@ -107,13 +107,15 @@ class Control:
     """What the adaptive controller remembers of a lane (warmup.adaptive).
 
     `growth`: factor of the next clean day; `good`: most that was taken without trouble; `shut`: a block was met;
-    `braked`: the day's cap before new mail was stopped for the day, 0 while it goes on.
+    `braked`: the day's cap before new mail was stopped for the day, 0 while it goes on; `ceiling`: the factor that the
+    provider was seen to bear, 0 while none is known.
     """
 
     growth: float = 0.0
     good: int = 0
     shut: bool = False
     braked: int = 0
+    ceiling: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -252,7 +252,7 @@ class _Simulation:
     async def _look(self) -> None:
         assert self._control is not None
         while True:
-            await self._steps.brake(self._clock.now())
+            await self._steps.within_day(self._clock.now())
             await self._control.refresh()
             await self._tell_seeds()
             await self._clock.sleep(LOOK)

@@ -36,7 +36,7 @@ from service.simulated_judges import Judges, traffic_of
 from service.simulated_truth import Result, Truth
 from warmup.admission import GateAdmission, lane_key
 from warmup.figures import DayFigures, figures_of
-from warmup.judge import brake, first_step, next_step
+from warmup.judge import first_step, next_step, within_day
 from warmup.words import Closing, closings_of
 
 _CLASSIFIER = Classifier(load_reply_rules())
@@ -167,7 +167,7 @@ class FastLane:
             now = self._next(now)
             self._arrivals(now)
             if self._plan.controller == "adaptive":
-                self._brake(now)
+                self._within_day(now)
             for event in self._judges.look(now):
                 self.moves.append(event)
 
@@ -316,17 +316,17 @@ class FastLane:
             self._state, event = next_step(self._state, self._plan, self._figures(closings), now)
         self.moves.append(event)
 
-    def _brake(self, now: float) -> None:
+    def _within_day(self, now: float) -> None:
         assert self._state is not None
         if self._state.control.braked or day_of(now) != self._state.day or self._state.finished:
             return
         sums = self._days.get(self._state.day)
-        if sums is None or sums[Metric.DEFERRED] + sums[Metric.BLOCKED] < 2:
+        if sums is None or (sums[Metric.DEFERRED] + sums[Metric.BLOCKED] < 2 and not self._state.control.shut):
             return
         used = self._used.get((lane_key(self._lane), self._state.day), 0)
-        braked = brake(self._state, self._plan, self._figures(), used, now)
-        if braked is not None:
-            self._state, event = braked
+        moved = within_day(self._state, self._plan, self._figures(), used, now)
+        if moved is not None:
+            self._state, event = moved
             self.moves.append(event)
 
     def _figures(self, closings: tuple[Closing, ...] = ()) -> DayFigures:

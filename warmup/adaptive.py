@@ -1,18 +1,23 @@
 """The adaptive controller: a lane's cap follows what the provider takes, in place of a table.  Pure.
 
-Contract: `turn` judges a finished day and gives the next day's cap, `brake` may lower the cap of a day that is under
-way.  A plan chooses it with `controller = "adaptive"`; its `start`, `growth`, `max_growth` and `target` bound it.
+Contract: `blocked`, `back`, `full` and `clean` judge a finished day and give the next day's cap; `within_day` may lower
+or reopen the cap of a day that is under way.  A plan chooses it with `controller = "adaptive"`; its `start`, `growth`,
+`max_growth` and `target` bound it.
 
-- Clean and used up: the cap grows by the lane's own factor, and the factor grows too (up to `max_growth`) with each
-  clean day, so that a provider that takes more gets there faster.
-- Put off for its rate: the volume that was taken is the provider's measure.  New mail stops for the day at the
-  `STOP_AT`th deferral, the next day repeats what was taken, and the factor falls to what was borne.  A provider that
-  puts off far less than it took before is not full but unwell: the lane holds and comes back where it was.
+- Clean and used up: the cap grows by the lane's own factor, and the factor grows too (by `GAIN`, up to `max_growth`)
+  with each clean day, so that a provider that takes more gets there faster.
+- Put off for its rate: new mail stops for the day at the `STOP_AT`th deferral, and what was taken is the provider's
+  measure.  The factor that it bore against the day before, less a little (`BELOW`), is the lane's ceiling from then on,
+  which eases slowly (`EASE`); where nothing is known yet, the next day asks for a
+  little more.
+- A provider that puts off far less than it took before is not full but unwell: the lane holds and comes back where it
+  was.
 - Reputation replies or an alarm: half of what was taken, and cautious growth (`CAUTIOUS`) from there.
-- Blocked: a trickle (`TRICKLE`) that notices the end of the block; after a clean day, half of what was good before.
+- Blocked: a trickle, so that the end of the block is noticed; when a handful passes again, half of what was good
+  before goes the same day.
 
 What is taken without trouble is `good`: the level to which a lane may return at once, because the provider knew it.
-Every factor here is ours, chosen by simulation over perturbed provider models (docs/warmup-quality.md).
+Every factor here is ours, chosen by simulation over provider models (docs/warmup-quality.md).
 """
 
 from __future__ import annotations
@@ -26,8 +31,12 @@ from warmup.ramp import Ramp
 
 CAUTIOUS = 1.3  # daily factor after trouble
 GAIN = 1.25  # by which the factor itself grows on a clean day
+BELOW = 0.98  # of the factor that was borne
+EASE = 1.02  # by which a ceiling grows on a clean day
 STOP_AT = 3  # deferrals for rate or reputation that end a day's new mail
+BEHIND = 0.85  # of the day's pace: the rests after refusals hold the lane back
 TRICKLE = 20
+HANDFUL = 5  # messages taken without a refusal that end a block
 UNWELL = 0.5  # taken less than this share of what was good: the provider's trouble, not our volume
 BACK = 0.5  # of the good level, right after a block
 
@@ -39,12 +48,18 @@ class Seen:
     attempted: int
     put_off: int
     blocked: int
-    used: int = 0  # of the cap so far; for `brake`
+    used: int = 0  # of the cap so far, and
+    pace: int = 0  # how much could have been: both for `within_day`
 
     @property
     def taken(self) -> int:
         """First attempts without a word about rate or reputation."""
         return max(0, self.attempted - max(self.put_off, self.blocked))
+
+    @property
+    def refused(self) -> int:
+        """Words about rate or reputation."""
+        return max(self.put_off, self.blocked)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,31 +77,41 @@ def begin(plan: Plan) -> Control:
     return Control(growth=min(plan.growth, plan.max_growth), good=0)
 
 
-def brake(state: StepState, plan: Plan, seen: Seen) -> Turn | None:
-    """Stop new mail for today, when the provider said often enough that it is too much; None to go on."""
-    said = max(seen.put_off, seen.blocked)
-    if state.finished or state.control.braked or said < STOP_AT or said <= plan.max_deferral_rate * seen.attempted / 2:
+def within_day(state: StepState, plan: Plan, ramp: Ramp, seen: Seen) -> Turn | None:
+    """What the day so far asks for: stop new mail for today, or let more go after a block; None to go on."""
+    control = state.control
+    if state.finished or control.braked:
         return None
-    reason = f"put off {said} times after {seen.taken:,} taken: no more new mail today"
-    return Turn(move=StepMove.HELD, cap=min(state.cap, seen.used), control=replace(state.control, braked=state.cap),
+    if control.shut and seen.blocked == 0 and seen.put_off == 0 and seen.taken >= min(HANDFUL, state.cap):
+        cap = min(ramp.target, max(state.cap, int(BACK * control.good)))
+        # what it took before it shut is known to it: the way back is no new growth
+        opened = replace(control, shut=False)
+        return Turn(move=StepMove.ADVANCED, cap=cap, control=opened,
+                    reason=f"{seen.taken:,} taken: the block is over")  # fmt: skip
+    many = seen.refused > plan.max_deferral_rate * seen.attempted / 2
+    if seen.refused < STOP_AT or not (many or seen.used < BEHIND * seen.pace):
+        return None
+    reason = f"put off {seen.refused} times after {seen.taken:,} taken: no more new mail today"
+    return Turn(move=StepMove.HELD, cap=min(state.cap, seen.used), control=replace(control, braked=state.cap),
                 reason=reason)  # fmt: skip
 
 
 def blocked(state: StepState, ramp: Ramp, seen: Seen) -> Turn:
     """The provider has shut the door."""
-    good = max(state.control.good, seen.taken)
-    cap = min(state.cap, max(1, min(TRICKLE, ramp.cap(0))))
-    control = Control(growth=CAUTIOUS, good=good, shut=True)
+    before = state.control
+    cap = min(before.braked or state.cap, max(1, min(TRICKLE, ramp.cap(0))))
+    control = Control(growth=max(CAUTIOUS, before.growth / 2), good=max(before.good, seen.taken), shut=True,
+                      ceiling=before.ceiling)  # fmt: skip
     return Turn(move=StepMove.STEPPED_BACK, cap=cap, control=control,
                 reason=f"blocked: {seen.blocked:,} of {seen.attempted:,} refused for reputation")  # fmt: skip
 
 
 def back(state: StepState, ramp: Ramp, seen: Seen, reason: str) -> Turn:
     """Reputation replies, complaints or an alarm."""
-    cap = max(min(state.cap, ramp.cap(0)), seen.taken // 2)
-    cap = min(cap, state.cap)
-    control = Control(growth=CAUTIOUS, good=cap)
-    return Turn(move=StepMove.STEPPED_BACK if cap < state.cap else StepMove.HELD, cap=cap, control=control,
+    wished = state.control.braked or state.cap
+    cap = min(wished, max(min(wished, ramp.cap(0)), seen.taken // 2))
+    control = Control(growth=CAUTIOUS, good=cap, ceiling=state.control.ceiling)
+    return Turn(move=StepMove.STEPPED_BACK if cap < wished else StepMove.HELD, cap=cap, control=control,
                 reason=reason)  # fmt: skip
 
 
@@ -94,18 +119,19 @@ def full(state: StepState, ramp: Ramp, plan: Plan, seen: Seen) -> Turn:
     """Deferrals for rate: the measure is found, or the provider is unwell."""
     before = state.control
     wished = before.braked or state.cap
-    share = seen.put_off / max(1, seen.attempted)
     if before.good and seen.taken < UNWELL * before.good:
-        cap, growth = min(wished, max(before.good, seen.taken)), before.growth
-        reason = f"{share:.0%} put off, though {before.good:,} a day were taken before: held until it is over"
+        cap, control = min(wished, before.good), replace(before, braked=0)
+        reason = f"put off {seen.put_off:,} times, though {before.good:,} a day were taken before: held till it is over"
     else:
-        cap = max(seen.taken, min(wished, ramp.cap(0) // 4, before.good or ramp.cap(0)), 1)
-        borne = seen.taken / before.good if before.good else CAUTIOUS
-        growth = max(CAUTIOUS, min(before.growth, 0.95 * borne))
-        reason = f"{share:.0%} put off: {seen.taken:,} a day is what it takes now"
-    cap = min(cap, ramp.target)
-    control = Control(growth=growth, good=max(seen.taken, before.good if seen.taken < UNWELL * before.good else 0))
-    return Turn(move=StepMove.HELD if cap >= wished else StepMove.STEPPED_BACK, cap=cap, control=control,
+        borne = seen.taken / before.good if before.good else 0.0
+        factor = min(plan.max_growth, max(1.0, BELOW * borne)) if borne else CAUTIOUS
+        cap = max(1, min(ramp.target, int(seen.taken * factor)))
+        ceiling = max(CAUTIOUS / 2 + 0.5, factor) if borne else 0.0
+        growth = min(before.growth, ceiling) if borne else CAUTIOUS
+        control = Control(growth=growth, good=max(1, seen.taken), ceiling=ceiling)
+        reason = f"put off {seen.put_off:,} times: {seen.taken:,} a day is what it takes"
+        reason += f", ×{borne:.2f} of what it took before" if borne else ""
+    return Turn(move=StepMove.HELD if cap >= state.cap else StepMove.STEPPED_BACK, cap=cap, control=control,
                 reason=reason)  # fmt: skip
 
 
@@ -113,14 +139,16 @@ def clean(state: StepState, ramp: Ramp, plan: Plan, seen: Seen, *, used_up: bool
     """Nothing against it."""
     before = state.control
     good = max(seen.taken, before.good)
-    if before.shut:
-        cap = max(state.cap, int(BACK * before.good), min(ramp.cap(0), 2 * state.cap))
-        return Turn(move=StepMove.ADVANCED, cap=min(cap, ramp.target), control=Control(growth=CAUTIOUS, good=good),
+    if before.shut:  # so little was sent that the end of the block shows only now
+        cap = min(ramp.target, max(state.cap, int(BACK * before.good)))
+        return Turn(move=StepMove.ADVANCED, cap=cap, control=replace(before, shut=False, good=good, braked=0),
                     reason=f"{seen.taken:,} taken: the block is over")  # fmt: skip
     if not used_up:
-        return Turn(move=StepMove.HELD, cap=state.cap, control=Control(growth=before.growth, good=good),
+        return Turn(move=StepMove.HELD, cap=state.cap, control=replace(before, good=good, braked=0),
                     reason=f"only {seen.attempted:,} of {state.cap:,} sent")  # fmt: skip
-    growth = min(plan.max_growth, before.growth * GAIN)
-    cap = min(ramp.target, max(state.cap + 1, int(state.cap * before.growth), min(before.good, 2 * state.cap)))
-    return Turn(move=StepMove.ADVANCED, cap=cap, control=Control(growth=growth, good=good),
+    ceiling = before.ceiling * EASE
+    growth = min(plan.max_growth, before.growth * GAIN, ceiling or plan.max_growth)
+    factor = min(before.growth, ceiling) if ceiling else before.growth
+    cap = min(ramp.target, max(state.cap + 1, int(state.cap * factor), min(before.good, 2 * state.cap)))
+    return Turn(move=StepMove.ADVANCED, cap=cap, control=Control(growth=growth, good=good, ceiling=ceiling),
                 reason=f"{seen.taken:,} taken, nothing against it: ×{cap / max(1, state.cap):.2f}")  # fmt: skip

@@ -21,6 +21,7 @@ from core.events import StepChanged, StepMove
 from core.lane import Lane
 from core.state import StepState
 from warmup import adaptive
+from warmup.admission import paced_cap
 from warmup.days import plan_day
 from warmup.figures import DayFigures
 from warmup.ramp import FULL_DAYS, Ramp, plan_lane, ramp_of
@@ -81,7 +82,7 @@ def _adapted(
         return adaptive.blocked(height, ramp, seen)
     elif verdict is _Trouble.REPUTATION:
         return adaptive.back(height, ramp, seen, reason)
-    elif verdict is _Trouble.DEFERRED or (state.control.braked and verdict is _Trouble.NONE):
+    elif verdict is _Trouble.DEFERRED or (verdict is _Trouble.NONE and _is_full(state, plan, seen)):
         return adaptive.full(height, ramp, plan, seen)
     elif verdict is _Trouble.NONE and figures.attempted and move is not StepMove.STEPPED_BACK:
         wished = state.control.braked or state.cap
@@ -93,6 +94,12 @@ def _adapted(
     back = move is StepMove.STEPPED_BACK
     control = adaptive.begin(plan) if back else replace(state.control, braked=0)
     return adaptive.Turn(move=move, cap=min(cap, kept) if back else kept, control=control, reason=reason)
+
+
+def _is_full(state: StepState, plan: Plan, seen: adaptive.Seen) -> bool:
+    """Refusals kept the lane from its cap: few of them are many, for the pair rests after each."""
+    held_back = seen.attempted < plan.advance_sent_share * state.cap and seen.refused >= adaptive.STOP_AT
+    return bool(state.control.braked) or held_back
 
 
 class _Trouble(StrEnum):
@@ -182,17 +189,18 @@ def _event(before: StepState | None, after: StepState, move: StepMove, now: floa
     )  # fmt: skip
 
 
-def brake(
+def within_day(
     state: StepState, plan: Plan, figures: DayFigures, used: int, now: float
 ) -> tuple[StepState, StepChanged] | None:
-    """Stop an adaptive lane's new mail for the rest of its day, where the provider said so; None to go on."""
+    """Stop an adaptive lane's new mail for today where the provider says so, or reopen it; None to go on."""
     if plan.controller != "adaptive":
         return None
     seen = adaptive.Seen(
-        attempted=figures.attempted, put_off=figures.deferred, blocked=figures.blocked, used=used
+        attempted=figures.attempted, put_off=figures.deferred, blocked=figures.blocked, used=used,
+        pace=paced_cap(state.cap, plan, now),
     )  # fmt: skip
-    turn = adaptive.brake(state, plan, seen)
-    if turn is None:
+    turn = adaptive.within_day(state, plan, ramp_of(plan, state.lane.provider), seen)
+    if turn is None or (turn.move is StepMove.ADVANCED and state.is_held(now)):
         return None
     new = replace(state, cap=turn.cap, control=turn.control, reason=turn.reason)
     return new, _event(state, new, turn.move, now)

@@ -19,7 +19,7 @@ from core.state import StepState
 from warmup.admission import lane_key
 from warmup.days import local_day, plan_day
 from warmup.figures import Sums, by_lane_and_day, figures_of
-from warmup.judge import brake, first_step, next_step
+from warmup.judge import first_step, next_step, within_day
 from warmup.ramp import plan_for, plan_lane
 from warmup.words import KINDS, closings_of
 
@@ -57,11 +57,11 @@ class Steps:
         moved = await self._move(old, now)
         for lane in {plan_lane(lane) for lane in self._lanes()} - set(states):
             await self.ensure(lane, now)
-        await self.brake(now)
+        await self.within_day(now)
         return moved
 
-    async def brake(self, now: float) -> int:
-        """Stop new mail of adaptive lanes for today where the provider put off too much.  How many were stopped."""
+    async def within_day(self, now: float) -> int:
+        """Stop or reopen new mail of adaptive lanes within their day, as the provider answers.  How many moved."""
         running = [
             (state, plan)
             for state in await self._allowances.steps()
@@ -79,7 +79,7 @@ class Steps:
             days = by_lane_and_day(counters, plan.time_zone).get(state.lane, {})
             key = lane_key(state.lane)
             used = (await self._allowances.used([key], state.day)).get(key, 0)
-            word = brake(state, plan, figures_of(state, days), used, now)
+            word = within_day(state, plan, figures_of(state, days), used, now)
             if word is None:
                 continue
             try:
