@@ -25,6 +25,14 @@ class ProviderRamp(Part):
     target: int | None = Field(None, ge=1)
 
 
+class Budgets(Part):
+    """Caps that lanes share (warmup.budgets); 0: none."""
+
+    source: float = Field(0, ge=0, le=1000, description="An address with a provider: times its lanes' largest cap")
+    sending_domain: float = Field(0, ge=0, le=1000, description="A domain with a provider, likewise")
+    total: int = Field(0, ge=0, description="Messages a day of all lanes of the plan together")
+
+
 class Plan(Part):
     """A warm-up plan.  Caps count first attempts a lane and day.  Origin of the figures: `source_note`."""
 
@@ -45,6 +53,7 @@ class Plan(Part):
     providers: dict[str, ProviderRamp] = Field(
         default_factory=dict, description="Other start, growth, target for one provider"
     )
+    budgets: Budgets = Budgets()
     advance_sent_share: float = Field(0.8, gt=0, le=1, description="Advance only when this share of the cap was sent")
     max_deferral_rate: float = Field(0.1, ge=0, le=1)
     max_block_rate: float = Field(0.02, ge=0, le=1)

@@ -13,6 +13,8 @@ and take from the same cap; when that is spent they go on up to a fifth above it
 A stream with a canary: a campaign without an open canary gate is bounded by its slice, whether the gate is written yet
 or not.
 
+Shared budgets (warmup.budgets) are further allowances of a first attempt, beside the lane's own.
+
 Allowance keys: `canary:<scope>` without period · `lane:<lane>` and `lane-tx:<lane>` by day · `slow:<pause>` by hour ·
 `probe:<pause>` by the hour in which the probe's present share ends, so that each share counts from 0.  `watched` lists
 those in force.
@@ -30,12 +32,14 @@ from core.decision import Admit, Decision, Defer, DeferReason
 from core.events import GateState
 from core.lane import HOUR, Lane, Scope, Traffic, cohort_of
 from core.state import CANARY, Gate, Snapshot, StepState
+from warmup.budgets import Shared, budgets_over, shared_keys
 from warmup.days import day_begins, next_opening, plan_day, window
 from warmup.ramp import plan_for, plan_lane
 
 TRANSACTIONAL_EXTRA = 0.2  # share of the cap that transactional mail may go above it
 ASK_AGAIN = 60.0  # domain seconds, where only a change of state helps and no moment is known
 _BURST_SHARE = 100  # one part in so many of the cap may go ahead of the even pace
+_UNBOUNDED = 1 << 60
 _CLOSED = (GateState.PAUSED, GateState.HARD_STOPPED)
 
 Allowance = tuple[str, int, int]
@@ -68,7 +72,9 @@ def watched(gates: Iterable[Gate], steps: Iterable[StepState], now: float) -> di
     """Every allowance in force: period → keys."""
     found: dict[int, list[str]] = {}
     for step in steps:
-        found.setdefault(step.day, []).extend((lane_key(step.lane), transactional_key(step.lane)))
+        keys = found.setdefault(step.day, [])
+        keys += (lane_key(step.lane), transactional_key(step.lane))
+        keys += (key for key in shared_keys(step) if key not in keys)
     for gate in gates:
         allowance = gate_allowance(gate, now)
         if allowance is not None:
@@ -93,6 +99,8 @@ class GateAdmission:
         self._canaries = canaries or {}
         self._transactional = frozenset(settings.transactional)
         self._max_lag = settings.monitor.max_lag_seconds
+        self._budgets_of: Mapping[Lane, StepState] | None = None
+        self._budgets: dict[Lane, tuple[Shared, ...]] = {}
 
     def decide(self, traffic: Traffic, fresh: int, retries: int, snapshot: Snapshot, now: float) -> Decision:
         """See core.ports.Admission."""
@@ -158,11 +166,19 @@ class GateAdmission:
         if step.finished:
             return _Fresh(room=fresh, allowances=())
         if traffic.stream in self._transactional:
-            return _transactional(step, plan, fresh, snapshot, now)
+            return _transactional(step, plan, fresh, snapshot, self._shared(step, plan, snapshot), now)
         if snapshot.monitor_lag > self._max_lag:
             detail = f"the monitor is {snapshot.monitor_lag:.0f} s behind"
             return _wait(lane, step.day, now + ASK_AGAIN, now, DeferReason.MONITOR_LAG, detail)
-        return _marketing(step, plan, fresh, snapshot, now)
+        return _marketing(step, plan, fresh, snapshot, self._shared(step, plan, snapshot), now)
+
+    def _shared(self, step: StepState, plan: Plan, snapshot: Snapshot) -> tuple[Shared, ...]:
+        """The budgets over a lane, made once for each picture of the steps."""
+        if self._budgets_of is not snapshot.steps:
+            self._budgets_of, self._budgets = snapshot.steps, {}
+        if step.lane not in self._budgets:
+            self._budgets[step.lane] = budgets_over(step, plan, snapshot.steps.values())
+        return self._budgets[step.lane]
 
 
 def paced_cap(cap: int, plan: Plan, now: float) -> int:
@@ -174,7 +190,9 @@ def paced_cap(cap: int, plan: Plan, now: float) -> int:
     return min(cap, math.floor(cap * share) + _burst(cap))
 
 
-def _marketing(step: StepState, plan: Plan, fresh: int, snapshot: Snapshot, now: float) -> _Fresh:
+def _marketing(
+    step: StepState, plan: Plan, fresh: int, snapshot: Snapshot, shared: Sequence[Shared], now: float
+) -> _Fresh:
     lane, day = step.lane, step.day
     begin, end = window(plan, day)
     if now < begin or now >= end:
@@ -191,15 +209,29 @@ def _marketing(step: StepState, plan: Plan, fresh: int, snapshot: Snapshot, now:
         grown = begin + (end - begin) * (used + 1 - _burst(step.cap)) / step.cap
         detail = f"{used:,} of {step.cap:,} sent, the rest over the day"
         return _wait(lane, day, grown + 1, now, DeferReason.PACED, detail)
-    return _Fresh(room=min(fresh, paced - used), allowances=((lane_key(lane), day, paced),))
+    room, allowances = min(fresh, paced - used), [(lane_key(lane), day, paced)]
+    for one in shared:
+        left = paced_cap(one.cap, plan, now) - snapshot.used.get((one.key, day), 0)
+        if left <= 0:
+            spent = snapshot.used.get((one.key, day), 0) >= one.cap
+            detail = f"{one.key}: {one.cap:,} a day, shared by {one.lanes} lanes"
+            until = next_opening(plan, end) if spent else now + ASK_AGAIN
+            return _wait(lane, day, until, now, DeferReason.ALLOWANCE_SPENT if spent else DeferReason.PACED, detail)
+        room = min(room, left)
+        allowances.append((one.key, day, paced_cap(one.cap, plan, now)))
+    return _Fresh(room=room, allowances=tuple(allowances))
 
 
-def _transactional(step: StepState, plan: Plan, fresh: int, snapshot: Snapshot, now: float) -> _Fresh:
+def _transactional(
+    step: StepState, plan: Plan, fresh: int, snapshot: Snapshot, shared: Sequence[Shared], now: float
+) -> _Fresh:
     day, extra = step.day, math.ceil(step.cap * TRANSACTIONAL_EXTRA)
     for key, cap in ((lane_key(step.lane), step.cap), (transactional_key(step.lane), extra)):
         left = cap - snapshot.used.get((key, day), 0)
         if left > 0:
-            return _Fresh(room=min(fresh, left), allowances=((key, day, cap),))
+            # it counts for the shared budgets and is not held by them: they are our caution, and it is wanted mail
+            counted = tuple((one.key, day, _UNBOUNDED) for one in shared)
+            return _Fresh(room=min(fresh, left), allowances=((key, day, cap), *counted))
     detail = f"{step.cap:,} and a fifth above it sent today"
     return _wait(step.lane, day, day_begins(plan, day + 1), now, DeferReason.ALLOWANCE_SPENT, detail)
 

@@ -32,6 +32,7 @@ class DayFigures:
     closings: tuple[Closing, ...] = ()
     peak: int = 0  # most first attempts in one of the last seven sending days; 0 when none is known
     last_sent_day: int = 0  # 0 when unknown
+    share: int = 0  # of the tightest budget that it shares with other lanes; 0: none
 
 
 def by_lane_and_day(counters: Mapping[CounterKey, int], zone: str = "UTC") -> Sums:
@@ -47,7 +48,7 @@ def by_lane_and_day(counters: Mapping[CounterKey, int], zone: str = "UTC") -> Su
 
 
 def figures_of(
-    state: StepState, days: Mapping[int, Mapping[str, int]], closings: tuple[Closing, ...] = ()
+    state: StepState, days: Mapping[int, Mapping[str, int]], closings: tuple[Closing, ...] = (), share: int = 0
 ) -> DayFigures:
     """The figures of `state.day`, with the peak of the last seven days on which the lane sent."""
     day = days.get(state.day, {})
@@ -63,6 +64,7 @@ def figures_of(
         seeds_inbox=day.get(Metric.SEED_INBOX, 0),
         seeds_spam=day.get(Metric.SEED_SPAM, 0),
         closings=closings,
+        share=share,
         peak=max((n for _, n in sent[-PEAK_DAYS:]), default=0),
         last_sent_day=sent[-1][0] if sent else 0,
     )

@@ -85,7 +85,7 @@ def _adapted(
     elif verdict is _Trouble.DEFERRED or (verdict is _Trouble.NONE and _is_full(state, plan, seen)):
         return adaptive.full(height, ramp, plan, seen)
     elif verdict is _Trouble.NONE and figures.attempted and move is not StepMove.STEPPED_BACK:
-        wished = state.control.braked or state.cap
+        wished = min(state.control.braked or state.cap, figures.share or state.cap)
         used_up = figures.attempted >= plan.advance_sent_share * wished
         if used_up and state.cap >= ramp.target:
             return adaptive.Turn(move=StepMove.FINISHED, cap=state.cap, control=state.control, reason=reason)
@@ -168,8 +168,10 @@ def _decide(state: StepState, ramp: Ramp, plan: Plan, figures: DayFigures, today
         return StepMove.HELD, step, f"{figures.seeds_spam} of {seeds} seed mails lay in the spam folder"
     if state.finished:
         return StepMove.HELD, step, "the ramp is finished"
-    if sent < plan.advance_sent_share * state.cap:
-        return StepMove.HELD, step, f"only {sent:,} of {state.cap:,} sent"
+    # under a budget that others share, a lane cannot use its whole cap: its fair part of it is enough
+    wished = min(state.cap, figures.share or state.cap)
+    if sent < plan.advance_sent_share * wished:
+        return StepMove.HELD, step, f"only {sent:,} of {wished:,} sent"
     if ramp.is_last(step):
         return StepMove.FINISHED, step, f"{sent:,} sent at the target of {ramp.target:,} a day"
     return StepMove.ADVANCED, step + 1, f"{sent:,} of {state.cap:,} sent, nothing against it"

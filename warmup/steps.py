@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
 
+from config.plans import Budgets
 from config.tables import Plan
 from core.errors import StorageConflict
 from core.events import GateChanged, RuleChanged
@@ -17,6 +18,7 @@ from core.lane import DAY, HOUR, Lane
 from core.ports import Allowances, Clock, Counters, EventLog
 from core.state import StepState
 from warmup.admission import lane_key
+from warmup.budgets import budgets_over, fair_share
 from warmup.days import local_day, plan_day
 from warmup.figures import Sums, by_lane_and_day, figures_of
 from warmup.judge import first_step, next_step, within_day
@@ -25,6 +27,7 @@ from warmup.words import KINDS, closings_of
 
 LOOK_BACK_DAYS = 15  # enough for seven sending days with a pause between
 HOURS_A_DAY = int(DAY // HOUR)
+NO_BUDGETS = Budgets()
 
 
 class Steps:
@@ -111,6 +114,7 @@ class Steps:
         counters = await self._counters.load(first_day * HOURS_A_DAY)
         counted: dict[str, Sums] = {}  # by time zone
         said = await self._said()
+        everybody = await self._allowances.steps() if any(plan.budgets != NO_BUDGETS for plan in self._plans) else []
         moved = 0
         for state in states:
             plan = plan_for(self._plans, state.lane)
@@ -120,7 +124,8 @@ class Steps:
                 counted[plan.time_zone] = by_lane_and_day(counters, plan.time_zone)
             day_at = partial(local_day, plan.time_zone)
             closings = closings_of(said, state.lane, state.day, day_at, self._words)
-            figures = figures_of(state, counted[plan.time_zone].get(state.lane, {}), closings)
+            share = fair_share(budgets_over(state, plan, everybody))
+            figures = figures_of(state, counted[plan.time_zone].get(state.lane, {}), closings, share)
             try:
                 await self._allowances.put_step(*next_step(state, plan, figures, now), before=state)
             except StorageConflict:

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 from config.load import load_plans, load_providers, load_settings
+from config.tables import Plan
 from core.errors import InvalidInput
 from core.lane import HOUR
 from core.state import StepState
@@ -84,13 +85,23 @@ async def run_preview(arguments: argparse.Namespace) -> int:
     plan = plans.get(arguments.plan) if arguments.plan else next(iter(plans.values()))
     if plan is None:
         raise InvalidInput("--plan", f"{arguments.plan!r} is not configured", f"Use one of: {', '.join(plans)}")
-    lanes = len(settings.sources) * len(settings.sending_domains)
+    lanes = lanes_at_once(plan, len(settings.sources), len(settings.sending_domains))
     try:
         shown = preview(plan, _mix(arguments.mix), arguments.daily, lanes=lanes)
     except ValueError as error:
         raise InvalidInput("--mix, --daily", str(error), "Write e.g. --daily 50000 --mix gmail=60,mailru=40") from error
     print(table(shown, arguments.lang))
     return 0
+
+
+def lanes_at_once(plan: Plan, sources: int, domains: int) -> int:
+    """How many lanes' caps a provider sees in a day, with the budgets that lanes share."""
+    most = [sources * domains]
+    if plan.budgets.source and domains > 1:
+        most.append(max(1, int(sources * plan.budgets.source)))
+    if plan.budgets.sending_domain and sources > 1:
+        most.append(max(1, int(domains * plan.budgets.sending_domain)))
+    return min(most)
 
 
 def _mix(text: str) -> dict[str, float]:

@@ -166,7 +166,7 @@ def test_unknown_providers_take_from_one_shared_lane() -> None:
 def test_whoever_reads_what_is_used_is_told_every_allowance_in_force() -> None:
     gates = [gate(S.PROBING, until=NOON + 7200, limit=5), gate(S.SLOWED, until=NOON, limit=5), gate(S.PAUSED)]
     assert watched(gates, [state()], NOON) == {
-        TODAY: [KEY, TX_KEY],
+        TODAY: [KEY, TX_KEY, "source:a|gmail", "domain:news.example|gmail", "plan:p"],
         cohort_of(NOON + 7200): ["probe:p1"],
         cohort_of(NOON): ["slow:p1"],
     }
