@@ -96,7 +96,7 @@ def perturbed_models(count: int) -> list[SimulationModel]:
     """`count` models, turn by turn around each shipped one."""
     shipped = list(shipped_models().values())
     return [
-        perturb(shipped[i % len(shipped)], Random(f"perturbed {i}"), f"{shipped[i % len(shipped)].name}~{i}")
+        perturb(shipped[i % len(shipped)], Random(f"perturbed {i}"), f"{shipped[i % len(shipped)].name}_p{i}")
         for i in range(count)
     ]
 
@@ -153,7 +153,7 @@ def main() -> None:
     if given.save or not given.read:
         plans = [p for p in shipped_plans().values() if not given.plans or p.name in given.plans]
         models = perturbed_models(given.perturbed) if given.perturbed else list(shipped_models().values())
-        models = [m for m in models if not given.models or m.name.partition("~")[0] in given.models]
+        models = [m for m in models if not given.models or m.name.partition("_p")[0] in given.models]
         tasks = [
             (plan, model, given.seeds, given.daily, given.days)
             for model in models for plan in plans if (plan.name, model.name) not in results

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from config.tables import Rule
-from core.events import GateChanged, GateState, StepChanged
+from core.events import GateChanged, GateState, StepChanged, StepMove
 from core.lane import DAY, HOUR, Scope, cohort_of
 from sandbox.behaviour import Behaviour
 from sandbox.host import Judged
@@ -24,14 +24,18 @@ from sandbox.simulated import Expected, SimulationModel, day_of_address, expecte
 HOURS_A_DAY = int(DAY // HOUR)
 _CLOSED = (GateState.PAUSED, GateState.HARD_STOPPED)
 _TAKEN = frozenset({Situation.ACCEPTED, Situation.UNKNOWN_USER, Situation.MAILBOX_FULL})
+_REPUTATION = frozenset({Situation.BLOCKED, Situation.LOW_REPUTATION})
 FEWEST = 100  # a provider's day with fewer messages is no trouble that a rule could be asked to see
 
 
 @dataclass(slots=True)
 class Cell:
-    """Mail that ended, with the expected numbers."""
+    """Mail that ended, with the expected numbers; and attempts, with what the provider refused of them."""
 
     mail: int = 0
+    tried: int = 0
+    blocked: int = 0
+    deferred: int = 0
     taken: int = 0
     dead: float = 0.0
     complaints: float = 0.0
@@ -40,6 +44,10 @@ class Cell:
         """The true rate that a signal tries to see."""
         if signal == "complaint_rate":
             return self.complaints / self.taken if self.taken else 0.0
+        # a refusal is no chance that the sender has to guess: the provider's word is the truth
+        if signal in ("block_rate", "deferral_rate"):
+            refused = self.blocked if signal == "block_rate" else self.deferred
+            return refused / self.tried if self.tried else 0.0
         return self.dead / self.mail if self.mail else 0.0
 
 
@@ -125,10 +133,15 @@ class Truth:
             sums["junked" if verdict.junk else "inboxed"] += 1
             sums["complaints"] += isinstance(verdict.later, Complaint)
         drawn = day_of_address(seen.recipient)
-        if seen.recipient.startswith("seed.") or verdict.situation not in _TAKEN or not drawn:
+        if seen.recipient.startswith("seed.") or not drawn:
             return
         key = (provider, f"day-{drawn:03d}", cohort_of(seen.at))
         cell = self._cells.setdefault(key, Cell())
+        cell.tried += 1
+        cell.blocked += verdict.situation in _REPUTATION
+        cell.deferred += verdict.situation not in _TAKEN and verdict.situation is not Situation.BLOCKED
+        if verdict.situation not in _TAKEN:
+            return
         odds = self._odds(provider, drawn)
         cell.mail += 1
         cell.dead += odds.dead
@@ -140,10 +153,11 @@ class Truth:
         """Many verdicts at once: the columns of DayRow, about mail that was drawn for day `drawn`."""
         self._days.setdefault((self._day(at), provider), Counter()).update(columns)
         ended = columns["sent"] + columns["bounced"]
-        if not ended:
-            return
         cell = self._cells.setdefault((provider, f"day-{drawn:03d}", cohort_of(at)), Cell())
         odds = self._odds(provider, drawn)
+        cell.tried += ended + columns["deferred"] + columns["blocked"]
+        cell.blocked += columns["blocked"]
+        cell.deferred += columns["deferred"]
         cell.mail += ended
         cell.dead += ended * odds.dead
         cell.taken += columns["sent"]
@@ -163,8 +177,9 @@ class Truth:
         back: Counter[str] = Counter()
         for move in moves:
             if isinstance(move, StepChanged):
-                caps[self._day(move.day * DAY), move.lane.provider] = move.cap_after
-                back[move.lane.provider] += move.cap_after < move.cap_before
+                # the day's own cap: what stops new mail within it comes later
+                caps.setdefault((self._day(move.day * DAY), move.lane.provider), move.cap_after)
+                back[move.lane.provider] += move.move is StepMove.STEPPED_BACK
         weights = sum(model.weight for model in self._models.values())
         rows: list[DayRow] = []
         reached: dict[str, int] = {}
@@ -235,6 +250,9 @@ class Truth:
                 continue
             if scope.provider in ("", provider) and scope.campaign in ("", campaign):
                 total.mail += cell.mail
+                total.tried += cell.tried
+                total.blocked += cell.blocked
+                total.deferred += cell.deferred
                 total.taken += cell.taken
                 total.dead += cell.dead
                 total.complaints += cell.complaints

@@ -10,8 +10,7 @@ or reopen the cap of a day that is under way.  A plan chooses it with `controlle
   measure.  The factor that it bore against the day before, less a little (`BELOW`), is the lane's ceiling from then on,
   which eases slowly (`EASE`); where nothing is known yet, the next day asks for a
   little more.
-- A provider that puts off far less than it took before is not full but unwell: the lane holds and comes back where it
-  was.
+- A provider that takes far less than before is not full but unwell: the cap that it had is held until that is over.
 - Reputation replies or an alarm: half of what was taken, and cautious growth (`CAUTIOUS`) from there.
 - Blocked: a trickle, so that the end of the block is noticed; when a handful passes again, half of what was good
   before goes the same day.
@@ -120,7 +119,7 @@ def full(state: StepState, ramp: Ramp, plan: Plan, seen: Seen) -> Turn:
     before = state.control
     wished = before.braked or state.cap
     if before.good and seen.taken < UNWELL * before.good:
-        cap, control = min(wished, before.good), replace(before, braked=0)
+        cap, control = wished, replace(before, braked=0)
         reason = f"put off {seen.put_off:,} times, though {before.good:,} a day were taken before: held till it is over"
     else:
         borne = seen.taken / before.good if before.good else 0.0
