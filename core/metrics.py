@@ -16,7 +16,7 @@ class Metric(StrEnum):
     ATTEMPTED = "attempted"  # first attempt that ended: Delivered, Deferred or Bounced with attempt 1
     DELIVERED = "delivered"  # Delivered
     DEFERRED = "deferred"  # first attempt that ended Deferred
-    GREYLISTED = "greylisted"  # of these, put off as the first mail of a stranger (RFC 6647): no word about volume
+    PUT_OFF = "put_off"  # of these, all but greylisting (RFC 6647), which says nothing about us: what a rate is made of
     DEFERRALS = "deferrals"  # every Deferred
     HARD_BOUNCED = "hard_bounced"  # Bounced, or terminal BounceReceived, whose class is of the recipient group
     SOFT_BOUNCED = "soft_bounced"  # Bounced, or terminal BounceReceived, of any other group

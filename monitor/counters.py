@@ -67,8 +67,8 @@ def counted(event: Event) -> list[tuple[Attribution, Metric]]:
             found = [Metric.DEFERRALS, *_by_group(event.bounce_class)]
             if event.attempt == 1:
                 found += [Metric.ATTEMPTED, Metric.DEFERRED, *_first(event.bounce_class)]
-                if event.bounce_class is BounceClass.GREYLISTED:
-                    found.append(Metric.GREYLISTED)
+                if event.bounce_class is not BounceClass.GREYLISTED:
+                    found.append(Metric.PUT_OFF)
         case Bounced():
             found = [_bounce(event.bounce_class), *_by_group(event.bounce_class)]
             if event.attempt == 1 and event.bounce_class is not BounceClass.EXPIRED:

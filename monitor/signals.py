@@ -36,7 +36,7 @@ SIGNALS: dict[str, Signal] = {
     "complaint_rate": Signal(bad=(_M.COMPLAINED,), total=(_M.DELIVERED,), mature_hours=72, feedback=True),
     "hard_bounce_rate": Signal(bad=(_M.HARD_BOUNCED,), total=(_M.ATTEMPTED,), mature_hours=1),
     "soft_bounce_rate": Signal(bad=(_M.SOFT_BOUNCED,), total=(_M.ATTEMPTED,), mature_hours=72),
-    "deferral_rate": Signal(bad=(_M.DEFERRED,), total=(_M.ATTEMPTED,), mature_hours=0),
+    "deferral_rate": Signal(bad=(_M.PUT_OFF,), total=(_M.ATTEMPTED,), mature_hours=0),
     "block_rate": Signal(bad=(_M.BLOCKED_FIRST,), total=(_M.ATTEMPTED,), mature_hours=0),
     "auth_failure_rate": Signal(bad=(_M.AUTH_FAILED_FIRST,), total=(_M.ATTEMPTED,), mature_hours=0),
     "unsubscribe_rate": Signal(bad=(_M.UNSUBSCRIBED,), total=(_M.DELIVERED,), mature_hours=48),

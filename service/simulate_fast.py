@@ -225,6 +225,7 @@ class FastLane:
             if said.deferred:
                 self._later(1, said, now, campaign, cohort, attempts, expires)
                 counts[Metric.DEFERRED] += retry is None
+                counts[Metric.PUT_OFF] += retry is None
             else:
                 counts[Metric.SOFT_BOUNCED] += 1
         elif found.accepted:
@@ -233,7 +234,7 @@ class FastLane:
             said = self._said[Situation.GREYLISTED]
             self._later(found.greylisted, said, now, campaign, cohort, attempts, expires)
             counts[Metric.DEFERRED] += found.greylisted
-            counts[Metric.GREYLISTED] += found.greylisted * (said.bounce_class is BounceClass.GREYLISTED)
+            counts[Metric.PUT_OFF] += found.greylisted * (said.bounce_class is not BounceClass.GREYLISTED)
         if retry is None:
             counts[Metric.ATTEMPTED] = found.tried
             assert line is not None
@@ -321,7 +322,7 @@ class FastLane:
         if self._state.control.braked or day_of(now) != self._state.day or self._state.finished:
             return
         sums = self._days.get(self._state.day)
-        if sums is None or (sums[Metric.DEFERRED] + sums[Metric.BLOCKED] < 2 and not self._state.control.shut):
+        if sums is None or (sums[Metric.PUT_OFF] + sums[Metric.BLOCKED] < 2 and not self._state.control.shut):
             return
         used = self._used.get((lane_key(self._lane), self._state.day), 0)
         moved = within_day(self._state, self._plan, self._figures(), used, now)

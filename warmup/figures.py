@@ -56,7 +56,7 @@ def figures_of(
     return DayFigures(
         attempted=day.get(Metric.ATTEMPTED, 0),
         # greylisting says nothing about our volume, and half of the small hosts greylist every stranger
-        deferred=day.get(Metric.DEFERRED, 0) - day.get(Metric.GREYLISTED, 0),
+        deferred=day.get(Metric.PUT_OFF, 0),
         blocked=day.get(Metric.BLOCKED, 0),
         bounced=day.get(Metric.HARD_BOUNCED, 0),
         delivered=day.get(Metric.DELIVERED, 0),

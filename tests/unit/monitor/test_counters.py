@@ -74,7 +74,7 @@ CASES: list[tuple[Event, set[Metric]]] = [
     (clicked(Actor.UNKNOWN, True), set()),
     (delivered(), {M.DELIVERED, M.ATTEMPTED}),
     (delivered(attempt=2), {M.DELIVERED}),
-    (deferred(), {M.ATTEMPTED, M.DEFERRED, M.DEFERRALS}),
+    (deferred(), {M.ATTEMPTED, M.DEFERRED, M.PUT_OFF, M.DEFERRALS}),
     (deferred(attempt=3), {M.DEFERRALS}),
     (deferred(attempt=2, bounce_class=BounceClass.IP_BLOCKED), {M.DEFERRALS, M.BLOCKED}),
     (bounced(), {M.HARD_BOUNCED, M.ATTEMPTED}),
