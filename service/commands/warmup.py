@@ -21,7 +21,7 @@ from service.warming import Warming
 from service.warming_view import standing_json, standing_table, standings
 from warmup.admission import watched
 from warmup.history import MAX_BYTES
-from warmup.preview import preview, table
+from warmup.preview import chart, preview, table
 
 
 def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -37,6 +37,8 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         metavar="NAME=SHARE,…",
         help="the audience by provider, e.g. gmail=50,mailru=30,yahoo=20",
     )
+    show.add_argument("--base", type=int, default=0, help="addresses of the whole base: what share of it gets mail")
+    show.add_argument("--chart", action="store_true", help="bars for each provider above the table")
     show.add_argument("--lang", choices=["en", "ru"], default="en")
     add_config(show)
     show.set_defaults(run=run_preview)
@@ -90,7 +92,11 @@ async def run_preview(arguments: argparse.Namespace) -> int:
         shown = preview(plan, _mix(arguments.mix), arguments.daily, lanes=lanes)
     except ValueError as error:
         raise InvalidInput("--mix, --daily", str(error), "Write e.g. --daily 50000 --mix gmail=60,mailru=40") from error
-    print(table(shown, arguments.lang))
+    if arguments.base < 0:
+        raise InvalidInput("--base", "is below 0", "Give the number of addresses, or leave it out")
+    if arguments.chart:
+        print(chart(shown, arguments.lang), end="\n\n")
+    print(table(shown, arguments.lang, arguments.base))
     return 0
 
 

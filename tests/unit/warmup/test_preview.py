@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.unit.warmup.world import plan
-from warmup.preview import preview, table
+from warmup.preview import chart, preview, table
 
 MIX = {"gmail": 3.0, "yahoo": 1.0}
 
@@ -42,3 +42,21 @@ def test_an_impossible_wish_is_refused(changes: dict[str, object]) -> None:
     given: dict[str, object] = {"mix": MIX, "daily": 10, "lanes": 1, **changes}
     with pytest.raises(ValueError, match="preview"):
         preview(plan(), given["mix"], given["daily"], lanes=given["lanes"])  # type: ignore[arg-type]
+
+
+def test_a_chart_has_a_bar_a_day_and_the_base_its_share() -> None:
+    shown = preview(plan(start=100, growth=2, target=1000), {"gmail": 1, "yahoo": 1}, 1600)
+    bars = chart(shown).splitlines()
+    assert bars[0] == "gmail: up to 800 a day"
+    assert len(bars[1].strip()) == len(shown.days)
+    assert bars[1].strip()[0] < bars[1].strip()[-1]
+    assert "of the base" in table(shown, base=16_000)
+    assert table(shown, base=16_000).splitlines()[1].split()[-1] == "1.2%"
+
+
+def test_the_adaptive_plan_is_shown_at_its_best_and_a_missed_deadline_is_told() -> None:
+    given = plan(controller="adaptive", start=500, growth=2, max_growth=3, target=100_000, deadline_days=3)
+    shown = preview(given, {"gmail": 1}, 10_000)
+    assert [day.caps["gmail"] for day in shown.days] == [500, 1000, 2500, 7500, 22_500]
+    assert shown.late
+    assert "later than the plan's deadline, day 3" in table(shown)
