@@ -23,7 +23,7 @@ OTHER = Provider("other")
 OTHER_RAMP = "other:*"
 FULL_DAYS = 7  # idle days without any decay
 HALF_LIFE_DAYS = 14
-_MOST_STEPS = 1000  # growth is above 1, so the target is reached long before; a bound all the same
+_MOST_STEPS = 5000  # growth is above 1, so the target is reached long before; a bound all the same
 
 
 def plan_lane(lane: Lane) -> Lane:
