@@ -128,7 +128,7 @@ async def run_status(arguments: argparse.Namespace) -> int:
 async def run_hold(arguments: argparse.Namespace) -> int:
     """Hold lanes."""
     async with desk(arguments.config) as d:
-        until = instant(arguments.until, "--until") or 0.0
+        until = instant(arguments.until or None, "--until") or 0.0
         if arguments.hours:
             until = d.clock.now() + arguments.hours * HOUR
         await _show(d, await _warming(d).hold(arguments.scope, by=who(), reason=arguments.reason, until=until))
