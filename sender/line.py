@@ -190,7 +190,7 @@ class Line:
         for index, lease in enumerate(leases):
             if not urgent:
                 await tools.evenly.turn()
-            if self._must_stop(pick, lease) or (index and self._gives_way):
+            if self._must_stop(pick, lease) or (index and self._gives_way and not urgent):
                 await tools.queue.release(leases[index:])
                 self._foreman.wake()
                 break
