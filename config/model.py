@@ -68,6 +68,7 @@ class StreamSettings(Part):
     per_day: int = Field(2, ge=0, description="Mails to one address in a UTC day; 0: no cap; transactional: none ever")
     per_week: int = Field(3, ge=0, description="Mails to one address in any seven days; 0: no cap")
     pool: Name | Literal[""] = Field("", description="Sources for its mail, where the message names no pool itself")
+    engaged_first: bool = Field(False, description="Of a campaign's recipients, those with signs of life go first")
     canary: bool = Field(False, description="A campaign sends a slice first; the rest waits for its outcomes")
     canary_messages: int = Field(0, ge=0, description="Messages of the slice; 0: as many as the rules need to tell")
     canary_hours: float = Field(4, ge=0, le=72, description="From the slice's last message to the decision")

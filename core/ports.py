@@ -10,11 +10,11 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Protocol
 
+from core.acceptor import Acceptor
 from core.decision import Decision
 from core.events import Event, GateState, Logged
 from core.lane import Provider, SendingDomain, Site, Source, Traffic
-from core.messages import Body, BodyId, FrequencyCap, Leased, Node, QueueGroup, Submission
-from core.notices import NoticeOrder
+from core.messages import Body, BodyId, Leased, Node, QueueGroup, Submission
 from core.recipient_ports import Consents as Consents
 from core.recipient_ports import Engagements as Engagements
 from core.recipient_ports import Frequencies as Frequencies
@@ -144,27 +144,8 @@ class EventLog(Protocol):
         ...
 
 
-class Queue(Protocol):
-    async def accept(
-        self,
-        bodies: Sequence[Body],
-        submissions: Sequence[Submission],
-        events: Sequence[Event],
-        *,
-        idempotency: tuple[str, str] | None = None,
-        cap: FrequencyCap | None = None,
-        notices: NoticeOrder | None = None,
-    ) -> None:
-        """Durable when it returns; `notices` are the wishes of a submitter (RFC 3461).
-
-        `idempotency` is (key, answer): stored in the same transaction.  Raises StorageConflict, storing nothing,
-        when the key is known already.  `cap` counts its addresses in the same transaction.  Raises OverFrequency,
-        storing nothing, when one of them has had its share."""
-        ...
-
-    async def over_frequency(self, cap: FrequencyCap) -> frozenset[str]:
-        """Addresses of `cap` that have had their share already: a look, without a promise."""
-        ...
+class Queue(Acceptor, Protocol):
+    """The whole queue: what comes in, is claimed, ends."""
 
     async def unrouted(self, limit: int = 500) -> list[str]:
         """Recipient domains of queued mail that nobody has routed yet."""

@@ -18,12 +18,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from config.model import Settings, StreamSettings
+from core.acceptor import Acceptor
 from core.address import Address, normal_domain, parse_address
 from core.errors import InvalidInput, LimitExceeded, OverFrequency, StorageConflict, Unavailable
 from core.events import Accepted, Event, IntakeRefused
 from core.lane import Campaign, Pool, Provider, SendingDomain, Site, Stream, day_of
 from core.messages import Body, FrequencyCap, Submission
-from core.ports import Clock, Frequencies, Idempotency, Queue, Suppressions
+from core.ports import Clock, Frequencies, Idempotency, Suppressions
 from core.recipient import EVERY_OPTIONAL, topic_scope
 from core.state import Suppression
 from core.tokens import new_message_id
@@ -69,7 +70,7 @@ class Intake:
     def __init__(
         self,
         *,
-        queue: Queue,
+        queue: Acceptor,
         suppressions: Suppressions,
         idempotency: Idempotency,
         clock: Clock,

@@ -35,6 +35,7 @@ from service.audience import Audience
 from service.canaries import canary_terms
 from service.clockstore import note_clock
 from service.control import Control
+from service.engaged import door_of
 from service.feedback import FeedbackDesk
 from service.feeds import Job, build_feeds
 from service.inbound import InboundServer
@@ -136,7 +137,8 @@ class Service:
         routes = RouteBook(sending.router if sending else Router(resolver, providers, relays=settings.relays), clock)
         pressure = Pressure(stores.queue, settings.intake)
         intake = Intake(
-            queue=stores.queue, suppressions=stores.suppressions, idempotency=stores.idempotency, clock=clock,
+            queue=door_of(stores, settings, clock), suppressions=stores.suppressions,
+            idempotency=stores.idempotency, clock=clock,
             settings=settings, frequencies=stores.choices, on_accepted=wake, way=routes.way,
             backlog=lambda: pressure.queued, max_queued=settings.intake.max_queued,
         )  # fmt: skip

@@ -29,6 +29,7 @@ from service.commands.common import desk
 from service.commands.csvfile import CsvFile, open_csv
 from service.commands.progress import Progress
 from service.commands.template_file import read_template
+from service.engaged import door_of
 
 PORTION = 1000  # rows in one call
 SHOWN = 10  # reasons in the summary
@@ -78,8 +79,8 @@ async def run_campaign(arguments: argparse.Namespace) -> int:
     try:
         async with desk(arguments.config) as d:
             intake = Intake(
-                queue=d.stores.queue, suppressions=d.stores.suppressions, idempotency=d.stores.idempotency,
-                clock=d.clock, settings=d.settings, frequencies=d.stores.choices,
+                queue=door_of(d.stores, d.settings, d.clock), suppressions=d.stores.suppressions,
+                idempotency=d.stores.idempotency, clock=d.clock, settings=d.settings, frequencies=d.stores.choices,
             )  # fmt: skip
             for start, portion in _portions(source):
                 if start < state.done:
