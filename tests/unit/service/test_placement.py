@@ -196,6 +196,8 @@ async def test_a_dead_login_is_told_until_the_mailbox_is_seen_again(tmp_path: Pa
     async with running(tmp_path, SEEDS) as caller:
         log = caller.service.parts.stores.log
         mailbox = "seed0@gmail.example"
+        while not any(e.event.mailbox == mailbox for e in await log.recent(["SeedBlind"], 100)):  # type: ignore[union-attr]
+            await log.changed(0.2)  # the service's own look at the closed port comes first
         dead = SeedBlind(at=NOW, mailbox=mailbox, provider="gmail", problem="login refused", login=True)
         await log.append([dead])
         _, seeds = await caller.call("GET", "/v1/placement/seeds")
