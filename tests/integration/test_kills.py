@@ -93,7 +93,7 @@ def judge(recipient: str, visit: int) -> str:
     if recipient.startswith("dead"):
         return "550 5.1.1 User unknown"
     if recipient.startswith("slow") and visit == 1:
-        return "450 4.2.0 Greylisted, please try again later"
+        return "450 4.2.0 Mailbox is locked by another delivery, try again later"
     return "250 2.1.5 Ok"
 
 
