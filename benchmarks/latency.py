@@ -1,102 +1,55 @@
-"""From 202 to the first byte of SMTP, idle; and the same with a campaign queued.
+"""From 202 to the first byte of SMTP, idle; and the same with a campaign queued, a short one and a long one.
 
-    python benchmarks/latency.py [--messages N] [--queued N] [--senders N]
+    python benchmarks/latency.py [--messages N] [--queued N] [--senders N] [--postgresql]
 
-The receiving host runs in this process and notes when MAIL FROM of each message comes; the time is that from the end
-of the HTTP answer, so it may be negative when the message was faster.  With `--queued` (default 20,000; 1,000,000 is
-the figure of the documents) a campaign to the same domains is being sent meanwhile: each host takes 20 ms a message, so
-that the connections are busy, and a transactional message must find its way past it.
+The receiving host runs in this process (benchmarks/rig/witness.py).  With `--queued` (default 20,000; 1,000,000 is the
+figure of the documents) a campaign to the same domains is being sent meanwhile: each host takes 20 ms a message, so
+that the connections are busy, and a transactional message must find its way past it.  The campaign is paused while it
+comes in, so that the queue is as long as is said when the probes begin; 20,000 of it are measured before the rest, so
+that both sides are of one run.
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
-import re
 import sys
 import tempfile
-import threading
-import time
-from functools import partial
+from contextlib import ExitStack
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.rig.penstock import Penstock, campaign_call, post_all
-from benchmarks.rig.report import percentile, report
-from benchmarks.rig.world import DOMAINS, Names, await_that, free_port
+from benchmarks.rig.penstock import Penstock, queue_paused
+from benchmarks.rig.postgres import DURABILITY as POSTGRESQL
+from benchmarks.rig.postgres import postgres
+from benchmarks.rig.report import SQLITE, not_measured, percentile, report
+from benchmarks.rig.witness import Witness, probe
+from benchmarks.rig.world import Absent, Names
 
 BUSY_SECONDS = 0.02
-_RCPT = re.compile(rb"RCPT TO:<(probe\d+)@", re.I)
+SHORT = 20_000
 
 
-class Witness:
-    """A mail host in a thread; `seen` holds the instant of the first byte of each probe's transaction."""
-
-    def __init__(self) -> None:
-        self.port = free_port()
-        self.seen: dict[str, float] = {}
-        self.delay = 0.0
-        ready = threading.Event()
-        threading.Thread(target=lambda: asyncio.run(self._serve(ready)), daemon=True).start()
-        ready.wait(10)
-
-    async def _serve(self, ready: threading.Event) -> None:
-        server = await asyncio.start_server(self._talk, "127.0.0.1", self.port, limit=1_000_000)
-        ready.set()
-        await server.serve_forever()
-
-    async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            await self._converse(reader, writer)
-        except (ConnectionError, asyncio.IncompleteReadError):
-            pass
-        finally:
-            writer.close()
-
-    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(b"220 witness\r\n")
-        began = 0.0
-        while line := await reader.readline():
-            verb = line[:4].upper()
-            if verb == b"EHLO":
-                writer.write(b"250-witness\r\n250-PIPELINING\r\n250 8BITMIME\r\n")
-            elif verb == b"DATA":
-                writer.write(b"354 go\r\n")
-                await reader.readuntil(b"\r\n.\r\n")
-                await asyncio.sleep(self.delay)
-                writer.write(b"250 2.0.0 taken\r\n")
-            elif verb == b"QUIT":
-                writer.write(b"221 bye\r\n")
-                return
-            else:
-                if verb == b"MAIL":
-                    began = time.monotonic()
-                elif found := _RCPT.match(line):
-                    self.seen[found[1].decode()] = began
-                writer.write(b"250 2.1.0 ok\r\n")
-
-
-def probe(subject: Penstock, witness: Witness, first: int, count: int, pause: float) -> list[float]:
-    """Milliseconds from the answer to the first byte, one message after another."""
-    waits: list[float] = []
-    for n in range(first, first + count):
-        name = f"probe{n}"
-        subject.post("/v1/messages", {
-            "stream": "transactional", "from": "shop@sender.test", "subject": "code", "text": f"Your code is {n}.",
-            "to": f"{name}@{DOMAINS[n % len(DOMAINS)]}",
-        })  # fmt: skip
-        answered = time.monotonic()
-        await_that(partial(witness.seen.__contains__, name), name, 60)
-        waits.append((witness.seen[name] - answered) * 1000)
-        time.sleep(pause)
-    return waits
-
-
-def tell(subject: str, waits: list[float]) -> None:
+def tell(subject: str, waits: list[float], durability: str) -> None:
     """p50, p99 and the worst."""
     for label, share in (("p50", 0.5), ("p99", 0.99), ("worst", 1.0)):
-        report("latency", subject, f"202 to first SMTP byte, {label}", "ms", [percentile(waits, share)])
+        name = f"202 to first SMTP byte, {label}"
+        report("latency", subject, name, "ms", [percentile(waits, share)], durability=durability)
+
+
+def measure(subject: Penstock, witness: Witness, queued: int, messages: int, label: str, durability: str) -> None:
+    """All probes of one service."""
+    probe(subject, witness, 0, 5, 0.2)  # routes are known then
+    tell(f"idle, {label}", probe(subject, witness, 100, messages, 0.05), durability)
+    witness.delay = BUSY_SECONDS
+    first = 0
+    for until in sorted({min(SHORT, queued), queued}):
+        queue_paused(subject, first, until)
+        first = until
+        waiting = subject.queued()
+        subject.post("/v1/pauses/resume", {"scope": "campaign=bench", "reason": "measured"})
+        waits = probe(subject, witness, 100_000 + until, messages, 0.05)
+        tell(f"with {waiting:,} of a campaign queued, {label}", waits, durability)
 
 
 def main() -> None:
@@ -104,24 +57,21 @@ def main() -> None:
     parser.add_argument("--messages", type=int, default=200)
     parser.add_argument("--queued", type=int, default=20_000)
     parser.add_argument("--senders", type=int, default=1)
+    parser.add_argument("--postgresql", action="store_true")
     arguments = parser.parse_args()
     names, witness = Names(), Witness()
-    with tempfile.TemporaryDirectory(prefix="penstock-bench-") as temporary:
-        subject = Penstock(Path(temporary) / "penstock", names, witness.port, senders=arguments.senders)
+    label = f"{arguments.senders} sender(s)" + (", PostgreSQL" if arguments.postgresql else "")
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="penstock-bench-")))
+        stack.callback(names.stop)
         try:
-            probe(subject, witness, 0, 5, 0.2)  # routes are known then
-            tell(f"idle, {arguments.senders} sender(s)", probe(subject, witness, 100, arguments.messages, 0.05))
-            witness.delay = BUSY_SECONDS
-            calls = [
-                campaign_call(subject.port, n, min(10_000, arguments.queued - n))
-                for n in range(0, arguments.queued, 10_000)
-            ]
-            post_all(subject.port, calls, 1)
-            waits = probe(subject, witness, 100_000, min(100, arguments.messages), 0.05)
-            tell(f"with {subject.queued():,} of a campaign queued", waits)
-        finally:
-            subject.stop()
-            names.stop()
+            url = stack.enter_context(postgres("penstock"))[0] if arguments.postgresql else ""
+        except Absent as absent:
+            not_measured(label, str(absent))
+            return
+        subject = Penstock(folder / "penstock", names, witness.port, senders=arguments.senders, url=url)
+        stack.callback(subject.stop)
+        measure(subject, witness, arguments.queued, arguments.messages, label, POSTGRESQL if url else SQLITE)
 
 
 if __name__ == "__main__":

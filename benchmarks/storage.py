@@ -1,33 +1,50 @@
 """Speed of the durable queue: accepting a bulk, and claiming from a short and from a long line.
 
-    python benchmarks/storage.py [--rows N] [--runs N] [--url URL]
+    python benchmarks/storage.py [--rows N] [--runs N] [--postgresql]
 
-Prints JSON lines {"benchmark","subject","metric","unit","median","min","max","runs","durability"}.  Without --url the
-database is a SQLite file in a temporary directory; give the URL of an empty PostgreSQL database to measure that one.
-`--rows` is the length of the long line (default 100,000; 1,000,000 is the figure that the documents state).
-Accepting goes in calls of 10,000 recipients with one 10 kB body each, as the API takes them.  A claim leases 100 rows
-with one allowance; they are given back between measurements, untimed.
+The database is a SQLite file in a temporary directory, or with --postgresql a server of its own.  Two databases are
+filled, one with 10,000 rows and one with `--rows` (default 100,000; 1,000,000 is the figure that the documents state),
+and then asked in turn, so that both sides meet the same load of the machine.  Accepting goes in calls of 10,000
+recipients with one 10 kB body each, as the API takes them.  A claim leases 100 rows with one allowance; they are given
+back between measurements, untimed.  At last half as many rows as the short line has are delivered from each, a claim
+and a settlement of 100 at a time: what is claimed then lies behind rows that are gone.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import resource
-import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from core.events import Accepted, Door
-from core.lane import NO_CAMPAIGN, Lane, Provider, SendingDomain, Site, Source, Stream
+from benchmarks.rig.postgres import DURABILITY as POSTGRESQL
+from benchmarks.rig.postgres import postgres
+from benchmarks.rig.report import SQLITE, not_measured, report
+from benchmarks.rig.world import Absent
+from core.events import Accepted, Delivered, Door
+from core.lane import (
+    NO_CAMPAIGN,
+    Attribution,
+    Lane,
+    Provider,
+    SendingDomain,
+    Site,
+    Source,
+    Stream,
+    Traffic,
+    cohort_of,
+)
 from core.messages import Body, BodyId, Node, QueueGroup, Submission
-from core.state import Claim
+from core.reply import Reply
+from core.state import Claim, Settlement
 from core.tokens import new_message_id
 from storage.stores import Stores, open_stores
 
@@ -40,24 +57,11 @@ GROUP = QueueGroup(
     sending_domain=LANE.sending_domain, provider=LANE.provider, site=Site("mx.test"), stream=Stream("bulk"),
     campaign=NO_CAMPAIGN, priority=5, fresh=0, retries=0, oldest=0.0,
 )  # fmt: skip
-
-
-def report(subject: str, metric: str, unit: str, values: Sequence[float]) -> None:
-    """One line of the result."""
-    print(
-        json.dumps(
-            {"benchmark": "storage", "subject": subject, "metric": metric, "unit": unit,
-             "median": round(statistics.median(values), 3), "min": round(min(values), 3),
-             "max": round(max(values), 3), "runs": len(values), "durability": _durability(subject)}
-        ),
-        flush=True,
-    )  # fmt: skip
-
-
-def _durability(subject: str) -> str:
-    if subject.startswith("sqlite"):
-        return "WAL, synchronous=FULL, an fsync a commit"
-    return "the server's synchronous_commit"
+WISH = Claim(
+    group=GROUP, lane=LANE, node=Node("node1"), fresh=CLAIM, retries=0, now=NOW, lease_until=NOW + 300,
+    allowances=((f"lane:{LANE.key}", 1, 1 << 40),),
+)  # fmt: skip
+TAKEN = Reply(code=250, text="2.0.0 taken")
 
 
 def submissions(number: int, n: int, *, routed: bool) -> list[Submission]:
@@ -87,69 +91,103 @@ async def accept(stores: Stores, number: int, n: int, *, routed: bool) -> float:
     return time.perf_counter() - start
 
 
-async def measure_line(stores: Stores, subject: str, runs: int) -> None:
-    """Cost of what a sender asks all the time, at the present length of the line."""
-    length = sum((await stores.queue.depth()).values())
-    costs: dict[str, list[float]] = {"claim": [], "groups": [], "depth": [], "unrouted": []}
-    wish = Claim(
-        group=GROUP, lane=LANE, node=Node("node1"), fresh=CLAIM, retries=0, now=NOW, lease_until=NOW + 300,
-        allowances=((f"lane:{LANE.key}", 1, 1 << 40),),
-    )  # fmt: skip
-    for _ in range(runs * 5):
-        start = time.perf_counter()
-        leases = await stores.queue.claim(wish)
-        costs["claim"].append((time.perf_counter() - start) * 1000)
-        assert len(leases) == CLAIM
-        await stores.queue.release(leases)
-        for name, ask in (
-            ("groups", stores.queue.groups(NOW)),
-            ("depth", stores.queue.depth()),
-            ("unrouted", stores.queue.unrouted()),
-        ):
+async def fill(stores: Stores, rows: int) -> tuple[list[float], list[float]]:
+    """Queue so many, every second call unrouted at first.  Recipients a second: accepted, routed."""
+    accepting, routing = list[float](), list[float]()
+    for number in range(rows // CALL):
+        routed = number % 2 == 0
+        accepting.append(CALL / await accept(stores, number, CALL, routed=routed))
+        if not routed:
             start = time.perf_counter()
-            await ask
-            costs[name].append((time.perf_counter() - start) * 1000)
-    for name, values in costs.items():
-        report(f"{subject}, {length:,} queued", f"{name} of {CLAIM} rows" if name == "claim" else name, "ms", values)
+            await stores.queue.route("gmail.test", LANE.provider, GROUP.site)
+            routing.append(CALL / (time.perf_counter() - start))
+    return accepting, routing
 
 
-async def run(url: str, subject: str, rows: int, runs: int) -> None:
-    """All measurements on one database."""
-    stores = await open_stores(url)
+async def ask(stores: Stores, costs: Costs) -> None:
+    """What a sender asks all the time, once."""
+    async with costs.timed(f"claim of {CLAIM} rows"):
+        leases = await stores.queue.claim(WISH)
+    assert len(leases) == CLAIM
+    await stores.queue.release(leases)
+    async with costs.timed("groups"):
+        await stores.queue.groups(NOW)
+    async with costs.timed("depth"):
+        await stores.queue.depth()
+    async with costs.timed("unrouted"):
+        await stores.queue.unrouted()
+
+
+async def deliver(stores: Stores, costs: Costs) -> None:
+    """Claim and settle once."""
+    async with costs.timed(f"claim of {CLAIM} rows while it drains"):
+        leases = await stores.queue.claim(WISH)
+    assert len(leases) == CLAIM
+    where = Attribution(traffic=Traffic(lane=LANE, stream=GROUP.stream, campaign=NO_CAMPAIGN), cohort=cohort_of(NOW))
+    settlements = [
+        Settlement(lease=lease, event=Delivered(
+            at=NOW, message_id=lease.submission.message_id, recipient=lease.submission.recipient, attribution=where,
+            site=GROUP.site, remote="192.0.2.1:25", reply=TAKEN, attempt=1, tls="", latency=0.1,
+        ))
+        for lease in leases
+    ]  # fmt: skip
+    async with costs.timed(f"settlement of {CLAIM} rows"):
+        await stores.queue.settle(settlements)
+
+
+class Costs:
+    """Milliseconds by what was done."""
+
+    def __init__(self) -> None:
+        self.of: dict[str, list[float]] = {}
+
+    @asynccontextmanager
+    async def timed(self, what: str) -> AsyncIterator[None]:
+        start = time.perf_counter()
+        yield
+        self.of.setdefault(what, []).append((time.perf_counter() - start) * 1000)
+
+
+async def run(urls: tuple[str, str], subject: str, durability: str, rows: int, runs: int) -> None:
+    """All measurements, on a short and on a long line."""
+    tell = partial(report, "storage", durability=durability)
+    lines = [(length, await open_stores(url), Costs()) for url, length in zip(urls, (SHORT, rows), strict=True)]
     try:
-        number = 0
-        while number * CALL < SHORT:
-            await accept(stores, number, CALL, routed=True)
-            number += 1
-        await measure_line(stores, subject, runs)
-        speeds: list[float] = []
-        while (number + 1) * CALL <= rows or len(speeds) < runs:
-            speeds.append(CALL / await accept(stores, number, CALL, routed=number % 2 == 0))
-            if number % 2:
-                start = time.perf_counter()
-                await stores.queue.route("gmail.test", LANE.provider, GROUP.site)
-                routing = CALL / (time.perf_counter() - start)
-            number += 1
-        report(subject, f"accepting calls of {CALL:,}", "recipients/s", speeds)
-        report(subject, f"routing a domain of {CALL:,}", "recipients/s", [routing])
-        await measure_line(stores, subject, runs)
+        for length, stores, _ in lines:
+            accepting, routing = await fill(stores, length)
+        tell(subject, f"accepting calls of {CALL:,}", "recipients/s", accepting)
+        if routing:
+            tell(subject, f"routing a domain of {CALL:,}", "recipients/s", routing)
+        for step, times in ((ask, runs * 5), (deliver, SHORT // 2 // CLAIM)):
+            for _ in range(times):
+                for _, stores, costs in lines:
+                    await step(stores, costs)
+        for length, _, costs in lines:
+            for what, values in costs.of.items():
+                tell(f"{subject}, {length:,} queued", what, "ms", values)
     finally:
-        await stores.close()
+        for _, stores, _ in lines:
+            await stores.close()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    report(subject, "peak memory of this process", "MB", [peak])
+    tell(subject, "peak memory of this process", "MB", [peak])
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--runs", type=int, default=5)
-    parser.add_argument("--url", default="")
+    parser.add_argument("--postgresql", action="store_true")
     arguments = parser.parse_args()
-    if arguments.url:
-        asyncio.run(run(arguments.url, "postgresql", arguments.rows, arguments.runs))
+    if arguments.postgresql:
+        try:
+            with postgres("short", "long") as (short, long):
+                asyncio.run(run((short, long), "postgresql", POSTGRESQL, arguments.rows, arguments.runs))
+        except Absent as absent:
+            not_measured("postgresql", str(absent))
         return
     with tempfile.TemporaryDirectory() as folder:
-        asyncio.run(run(f"sqlite:///{folder}/penstock.db", "sqlite", arguments.rows, arguments.runs))
+        short, long = (f"sqlite:///{folder}/{name}.db" for name in ("short", "long"))
+        asyncio.run(run((short, long), "sqlite", SQLITE, arguments.rows, arguments.runs))
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from benchmarks.rig.world import DOMAINS, Names, await_that, free_port
 from sender.dkim import new_key
 
 SIZE = 10_240
+CALL = 10_000  # recipients of one POST
 BODY = "\r\n".join(["All work and no play makes Jack a dull boy; this line is full."] * 160)
 _CONFIG = """\
 data_dir = "var"
@@ -71,16 +72,26 @@ class Penstock:
         text = _CONFIG.format(senders=senders, url=self.url, port=self.port, dns=names.port, sink=sink_port)
         (folder / "penstock.toml").write_text(text)
         self.log = folder / "log"
+        self._config = folder / "penstock.toml"
+        self.start()
+
+    def start(self) -> None:
+        """Run the service; returns when it answers."""
         with self.log.open("ab") as out:
             self.process = subprocess.Popen(
-                [str(Path(sys.executable).with_name("penstock")), "run", "--config", str(folder / "penstock.toml")],
+                [str(Path(sys.executable).with_name("penstock")), "run", "--config", str(self._config)],
                 stdout=out, stderr=subprocess.STDOUT, start_new_session=True,
             )  # fmt: skip
         try:
-            await_that(self._answers, "Penstock", 30)
+            await_that(self._answers, "Penstock", 60)
         except TimeoutError as error:
             self.stop()
             raise TimeoutError(f"{error}: {self.log.read_text()[-2000:]}") from error
+
+    def kill(self) -> None:
+        """SIGKILL to the service and all its processes at once."""
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait(10)
 
     def _answers(self) -> bool:
         try:
@@ -90,8 +101,12 @@ class Penstock:
 
     def get(self, path: str) -> Any:
         """JSON of a page."""
+        return json.loads(self.fetch(path))
+
+    def fetch(self, path: str) -> bytes:
+        """A page."""
         with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=30) as reply:
-            return json.load(reply)
+            return bytes(reply.read())
 
     def queued(self) -> int:
         """Recipients in the queue."""
@@ -181,3 +196,11 @@ def post_all(port: int, calls: Sequence[bytes], clients: int) -> list[float]:
         return times
 
     return asyncio.run(run())
+
+
+def queue_paused(subject: Penstock, first: int, until: int, *, each: Callable[[], None] = lambda: None) -> None:
+    """Queue recipients first … until - 1 of the campaign while it is paused; `each()` after each call of 10,000."""
+    subject.post("/v1/pauses", {"scope": "campaign=bench", "reason": "comes in", "everything": True})
+    for start in range(first, until, CALL):
+        post_all(subject.port, [campaign_call(subject.port, start, min(CALL, until - start))], 1)
+        each()
