@@ -13,6 +13,7 @@ Parts: `board` whose turn it is, `crew` how many connections, `line` one of them
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import math
 import random
@@ -50,6 +51,7 @@ STOP_SECONDS = 12.0  # real seconds for the messages in flight when the service 
 OVERDUE_SECONDS = 5.0  # real seconds between looks for mail past its deadline
 KEEPING_SECONDS = 900.0  # between rounds of paying, expiring and recovering
 SHORTEST_GAP = 0.005  # real seconds between two looks; a look that takes long is followed by twice its time
+CAME_GAP = 0.02  # the same when mail has come in meanwhile; a look that takes longer is followed by half its time
 SHORTEST_WAIT = 0.05  # real seconds before admission is asked again about the same mail
 DRY_SECONDS = 0.5  # real seconds that a kind is left alone after a claim that gave nothing
 TRIAL_SHARE = 0.1  # of the looks at which a troubled source is drawn like any other
@@ -120,7 +122,7 @@ class Dispatcher:
         self._urgent = frozenset(settings.transactional)
         self._poll = poll_seconds
         self._rng = rng or random.Random()
-        self._wake = asyncio.Event()
+        self._wake, self._came = asyncio.Event(), asyncio.Event()
         self._crew = Crew(self._tools, self, rows, self._urgent, share=share)
         self._agenda = Agenda()
         # the first instant at which some waiting mail is to be asked about again; found anew at each look, because an
@@ -132,6 +134,11 @@ class Dispatcher:
 
     def wake(self) -> None:
         """Something changed: look again now."""
+        self._wake.set()
+
+    def mail_came(self) -> None:
+        """Mail came in: look again soon, even after a look that took long."""
+        self._came.set()
         self._wake.set()
 
     def due(self, at: float) -> None:
@@ -161,10 +168,20 @@ class Dispatcher:
         loop = asyncio.get_running_loop()
         while True:
             self._wake.clear()
+            self._came.clear()
             began = loop.time()
             await self._turn(group)
-            await asyncio.sleep(max(SHORTEST_GAP, 2 * (loop.time() - began)))
+            await self._breathe(loop.time() - began)
             await self._until_next()
+
+    async def _breathe(self, took: float) -> None:
+        """Leave the loop to the others after a look that took so many real seconds."""
+        least = max(SHORTEST_GAP, min(2 * took, max(CAME_GAP, took / 2)))
+        await asyncio.sleep(least)
+        if 2 * took > least:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(2 * took - least):
+                    await self._came.wait()
 
     async def _until_next(self) -> None:
         now = self._clock.now()
@@ -183,13 +200,8 @@ class Dispatcher:
         now = self._clock.now()
         if now >= self._keep_at:
             await self._keep_house(now)
-        if now >= self._overdue_at:
-            # a pause may hold it, but its caller does not want it any more and waits for word
-            self._overdue_at = now + self._clock.real(OVERDUE_SECONDS)
-            await self._queue.end_overdue(now)
-        await self._replies.turn(self._clock)
+        # mail first: each of the other steps waits for the store, and a receipt would wait with them
         self._ask_at = self._tools.reactor.next(now)
-        await self._routing.start(group)
         now = self._clock.now()
         gone = self._board.refresh(await self._queue.groups(now))
         self._tools.holds.gone(gone, now)
@@ -197,6 +209,12 @@ class Dispatcher:
             if count % _PAUSE_EVERY == _PAUSE_EVERY - 1:
                 await asyncio.sleep(0)
             self._consider(pile, self._clock.now())
+        await self._routing.start(group)
+        if now >= self._overdue_at:
+            # a pause may hold it, but its caller does not want it any more and waits for word
+            self._overdue_at = now + self._clock.real(OVERDUE_SECONDS)
+            await self._queue.end_overdue(now)
+        await self._replies.turn(self._clock)
         await self._tools.holds.tell()
         await self._tools.sources.tell(self._log)
 

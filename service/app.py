@@ -132,7 +132,7 @@ class Service:
             settings, node=node, stores=stores, resolver=resolver, clock=clock, control=control, signer=signer,
             plans=plans, providers=providers,
         )  # fmt: skip
-        wake = senders.wake if senders else sending.dispatcher.wake if sending else None
+        wake = senders.wake if senders else sending.dispatcher.mail_came if sending else None
         assert wake is not None
         routes = RouteBook(sending.router if sending else Router(resolver, providers, relays=settings.relays), clock)
         pressure = Pressure(stores.queue, settings.intake)

@@ -110,7 +110,7 @@ async def serve(orders: bytes, words: asyncio.StreamReader) -> None:
         providers=providers, share=(index, of),
     )  # fmt: skip
     supervisor = Supervisor()
-    supervisor.spawn("words", _listen(words, heard, control, sending.dispatcher.wake, stop))
+    supervisor.spawn("words", _listen(words, heard, control, sending.dispatcher.mail_came, stop))
     settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     with lock_path(settings.data_dir, node).open("ab") as lock:
         try:
@@ -128,11 +128,11 @@ async def serve(orders: bytes, words: asyncio.StreamReader) -> None:
 
 
 async def _listen(
-    words: asyncio.StreamReader, heard: Heard, control: Control, wake: Callable[[], None], stop: asyncio.Event
+    words: asyncio.StreamReader, heard: Heard, control: Control, mail_came: Callable[[], None], stop: asyncio.Event
 ) -> None:
     while word := await words.readline():
         if word == WAKE:
-            wake()
+            mail_came()
         elif word == GATES:
             control.look()
         elif word.startswith(LAG):

@@ -63,18 +63,21 @@ class Senders:
         self._settings = settings
         self._lag = lag
         self._inputs: dict[int, asyncio.StreamWriter] = {}
-        self._waking = False
+        self._came = self._told = False  # mail since the last word; a word within WAKE_GAP
         self.count = count
 
     def wake(self) -> None:
-        """Mail came in.  Told at most once in WAKE_GAP: a thousand messages a second are no thousand words."""
-        if not self._waking:
-            self._waking = True
-            asyncio.get_running_loop().call_later(WAKE_GAP, self._wake_now)
+        """Mail came in.  Told at once, and once in WAKE_GAP: a thousand messages a second are no thousand words."""
+        self._came = True
+        if not self._told:
+            self._tell_wake()
 
-    def _wake_now(self) -> None:
-        self._waking = False
-        self._tell(WAKE)
+    def _tell_wake(self) -> None:
+        self._told = self._came
+        if self._came:
+            self._came = False
+            self._tell(WAKE)
+            asyncio.get_running_loop().call_later(WAKE_GAP, self._tell_wake)
 
     def gates_changed(self) -> None:
         """A gate moved."""

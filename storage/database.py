@@ -46,6 +46,7 @@ class _Call(NamedTuple):
     fn: Callable[[Connection], Any]
     future: Future[Any]
     alone: bool
+    first: bool
 
 
 class _Done(NamedTuple):
@@ -84,11 +85,12 @@ class Database:
         """Run `fn` in a durable transaction; its exception undoes it and is raised here.
 
         `alone`: `fn` holds locks that other nodes want (PostgreSQL), so it shares its commit with nobody.
-        `first`: before all that waits, where calls share commits (SQLite)."""
+        `first`: before all that waits, and in a commit that it shares only with its like (SQLite)."""
         future: Future[T] = Future()
         # a deque needs no lock for this: many append, one thread takes
-        add = self._pending.appendleft if first and not self.is_postgresql else self._pending.append
-        add(_Call(fn, future, alone and self.is_postgresql))
+        first = first and not self.is_postgresql
+        add = self._pending.appendleft if first else self._pending.append
+        add(_Call(fn, future, alone and self.is_postgresql, first))
         if self._writer is None:
             self._drain()
             return future.result()
@@ -165,7 +167,7 @@ class Database:
         """Calls for one commit, also those that arrive while it is made ready; noted in `taken`."""
         until = math.inf
         while len(taken) < _MAX_GROUP and not (taken and (taken[-1].alone or time.monotonic() > until)):
-            if not self._pending or (taken and self._pending[0].alone):
+            if not self._pending or (taken and (self._pending[0].alone or taken[-1].first > self._pending[0].first)):
                 return
             call = self._pending.popleft()
             if call.future.set_running_or_notify_cancel():
