@@ -65,6 +65,7 @@ class Database:
     def __init__(self, url: str, inline: bool = False) -> None:
         self.engine = _engine(url, inline)
         self._reading_engine = self.engine.execution_options(reading=True)
+        self.is_inline = inline
         self.is_postgresql = self.engine.dialect.name == "postgresql"
         self.glance = None if inline or self.is_postgresql else Glance(str(self.engine.url.database))
         self._turn = None if inline or self.is_postgresql else Turn(str(self.engine.url.database))
@@ -143,7 +144,7 @@ class Database:
         except Exception as error:
             if isinstance(error, _CommitFailed) or (len(taken) == 1 and not _is_lost_race(error)):
                 for call in taken:
-                    call.future.set_exception(_public_error(error))
+                    call.future.set_exception(public_error(error))
                 return
             # nothing of the group was stored: one by one, so that the failure meets only its own call
             for call in taken:
@@ -157,7 +158,7 @@ class Database:
                 outcome = self._commit(iter([call]))
             except Exception as error:
                 if tries == _TRIES or not _is_lost_race(error):
-                    call.future.set_exception(_public_error(error))
+                    call.future.set_exception(public_error(error))
                     return
             else:
                 self._publish(*outcome)
@@ -220,7 +221,7 @@ class Database:
             if error is None:
                 future.set_result(result)
             else:
-                future.set_exception(_public_error(error))
+                future.set_exception(public_error(error))
         if appended:
             for call in self._on_append:
                 call()
@@ -232,7 +233,8 @@ def _is_lost_race(error: Exception) -> bool:
     return isinstance(error, DBAPIError) and getattr(error.orig, "sqlstate", None) in _LOST_RACE
 
 
-def _public_error(error: Exception) -> Exception:
+def public_error(error: Exception) -> Exception:
+    """What callers are told, in the product's words."""
     if isinstance(error, _CommitFailed):
         cause = error.__cause__
         return Unavailable(f"The database cannot commit: {public_text(cause) if cause else ''}")

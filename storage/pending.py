@@ -9,7 +9,8 @@ Raises Overtaken when a queue group was removed since the transaction looked it 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from sqlalchemy import Connection, bindparam, text, update
@@ -72,6 +73,18 @@ def pending(connection: Connection) -> Pending:
     notes = connection.info["pending"]
     assert isinstance(notes, Pending)
     return notes
+
+
+@contextmanager
+def apart(connection: Connection) -> Iterator[None]:
+    """Notes of a part of the running call: kept when it goes well, forgotten when it raises."""
+    before = pending(connection)
+    begin(connection)
+    try:
+        yield
+        before.merge(pending(connection))
+    finally:
+        connection.info["pending"] = before
 
 
 def flush(connection: Connection, notes: Pending) -> None:

@@ -27,15 +27,17 @@ def insert_or_ignore(table: Table) -> TextClause:
 class Rows:
     """Adds rows, each with a value for every column (but a number that the database gives itself).
 
-    They go to the driver as tuples: to bind each row by name takes SQLAlchemy as long as the database to store it."""
+    They go to the driver as tuples: to bind each row by name takes SQLAlchemy as long as the database to store it.
+    `or_ignore`: a row whose key is there already is left out."""
 
-    def __init__(self, table: Table) -> None:
+    def __init__(self, table: Table, *, or_ignore: bool = False) -> None:
         names = _names(table)
         self._values = itemgetter(*names)
         head = f"INSERT INTO {table.name} ({', '.join(names)}) VALUES "  # noqa: S608 -- our own names
+        tail = " ON CONFLICT DO NOTHING" if or_ignore else ""
         self._texts = {
-            "sqlite": f"{head}({', '.join('?' * len(names))})",
-            "postgresql": f"{head}({', '.join(['%s'] * len(names))})",
+            "sqlite": f"{head}({', '.join('?' * len(names))}){tail}",
+            "postgresql": f"{head}({', '.join(['%s'] * len(names))}){tail}",
         }
 
     def add(self, connection: Connection, rows: Sequence[Mapping[str, object]]) -> None:

@@ -139,11 +139,11 @@ def mime(serial: int) -> bytes:
     return (head + BODY)[:SIZE].encode()
 
 
-def single_call(port: int, serial: int) -> bytes:
+def single_call(port: int, serial: int, more: dict[str, Any] | None = None) -> bytes:
     """The bytes of one POST with one message."""
     body = {
         "stream": "transactional", "to": f"user{serial}@{DOMAINS[serial % len(DOMAINS)]}",
-        "mime": base64.b64encode(mime(serial)).decode(),
+        "mime": base64.b64encode(mime(serial)).decode(), **(more or {}),
     }  # fmt: skip
     return _request(port, json.dumps(body).encode())
 

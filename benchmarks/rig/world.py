@@ -141,6 +141,12 @@ def cpu_seconds(roots: list[int]) -> float:
     return sum(used[pid] for pid in used if _is_below(pid, roots, parents))
 
 
+def cpu_of(pid: int) -> float:
+    """CPU of one process alone, its threads included."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return sum(map(int, fields[11:13])) / _TICKS
+
+
 def memory_mb(roots: list[int]) -> float:
     """Proportional set size of processes and everything below them: pages they share are counted once."""
     parents = {}

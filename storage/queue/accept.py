@@ -24,12 +24,12 @@ from storage.notices import add_notices
 from storage.pending import pending
 from storage.queue.groups import GroupKey, ensure_groups
 from storage.queue.rows import UNROUTED_ID, new_row
-from storage.statements import Rows, chunks, insert_or_ignore, upsert
+from storage.statements import Rows, chunks, upsert
 from storage.tables import bodies, idempotency, queue, route_waits
 
 PORTION = 500  # rows that are routed in one transaction: other writers wait for it
 _ADD_KEY = insert(idempotency)
-_ADD_BODY = insert_or_ignore(bodies)
+_BODIES = Rows(bodies, or_ignore=True)
 _ROWS = Rows(queue)
 _IS_UNROUTED = queue.c.group_id == literal_column(str(UNROUTED_ID))
 _NEXT_PRIORITY = select(func.min(queue.c.priority)).where(_IS_UNROUTED, queue.c.priority > bindparam("after"))
@@ -81,39 +81,52 @@ def loaded(new_bodies: Sequence[Body], submissions: Sequence[Submission], events
     )  # fmt: skip
 
 
-def accept(
-    connection: Connection,
-    load: Load,
-    remember: tuple[str, str] | None,
-    cap: FrequencyCap | None = None,
-    notices: NoticeOrder | None = None,
-) -> None:
-    """Take over.  IntegrityError when the key or a message id is known already; OverFrequency."""
-    if remember is not None:
-        connection.execute(_ADD_KEY, {"key": remember[0], "answer": remember[1], "at": load.at})
-    if cap is not None and cap.addresses:
-        take_shares(connection, cap)
-    if load.bodies:
-        connection.execute(
-            _ADD_BODY, [{"body_id": b.body_id, "kind": b.kind, "content": b.content} for b in load.bodies]
-        )
-    if load.rows:
-        groups = ensure_groups(connection, (key for key, _ in load.rows if key is not None), load.at)
-        notes = pending(connection)
-        rows: list[dict[str, object]] = []
-        for key, row in load.rows:
-            if key is None:
-                notes.count(UNROUTED_ID, 1)
-                rows.append(row)
-            else:
-                group = groups[key]
-                notes.count(group.id, 1)
-                # a transaction may run twice: what was made ready stays as it is
-                rows.append(row | {"group_id": group.id, "expiry": cast(float, row["expiry"]) - group.waited})
-        _ROWS.add(connection, rows)
-    if notices is not None:
-        add_notices(connection, notices)
-    append_events(connection, load.events)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """One call of Queue.accept."""
+
+    load: Load
+    remember: tuple[str, str] | None = None
+    cap: FrequencyCap | None = None
+    notices: NoticeOrder | None = None
+
+
+def accept(connection: Connection, wishes: Sequence[Wish]) -> None:
+    """Take over all of them or none.  IntegrityError when a key or a message id is known already; OverFrequency."""
+    keys = [
+        {"key": wish.remember[0], "answer": wish.remember[1], "at": wish.load.at} for wish in wishes if wish.remember
+    ]
+    if keys:
+        connection.execute(_ADD_KEY, keys)
+    for wish in wishes:
+        if wish.cap is not None and wish.cap.addresses:
+            take_shares(connection, wish.cap)
+    _BODIES.add(
+        connection,
+        [{"body_id": b.body_id, "kind": b.kind, "content": b.content} for wish in wishes for b in wish.load.bodies],
+    )
+    _add_rows(connection, wishes)
+    for wish in wishes:
+        if wish.notices is not None:
+            add_notices(connection, wish.notices)
+        append_events(connection, wish.load.events)
+
+
+def _add_rows(connection: Connection, wishes: Sequence[Wish]) -> None:
+    keys = {key for wish in wishes for key, _ in wish.load.rows if key is not None}
+    groups = ensure_groups(connection, keys, max((wish.load.at for wish in wishes), default=0.0))
+    notes = pending(connection)
+    rows: list[dict[str, object]] = []
+    for key, row in (pair for wish in wishes for pair in wish.load.rows):
+        if key is None:
+            notes.count(UNROUTED_ID, 1)
+            rows.append(row)
+        else:
+            group = groups[key]
+            notes.count(group.id, 1)
+            # a transaction may run twice: what was made ready stays as it is
+            rows.append(row | {"group_id": group.id, "expiry": cast(float, row["expiry"]) - group.waited})
+    _ROWS.add(connection, rows)
 
 
 def unrouted_domains(connection: Connection, limit: int, now: float) -> list[str]:

@@ -23,10 +23,11 @@ from core.tokens import MessageId
 from storage.database import Database
 from storage.frequency import addresses_over
 from storage.pending import pending
-from storage.queue.accept import accept, loaded, put_off, route_portion, unrouted_domains
+from storage.queue.accept import Wish, accept, loaded, put_off, route_portion, unrouted_domains
 from storage.queue.claim import claim_rows, is_sendable, is_sendable_at_a_glance
 from storage.queue.groups import depth, due_groups, find_group, key_of
 from storage.queue.settle import release_rows, settle_rows
+from storage.queue.takeover import Takeover
 from storage.queue.upkeep import (
     any_overdue,
     end_overdue,
@@ -45,6 +46,7 @@ class SqlQueue:
 
     def __init__(self, db: Database) -> None:
         self._db = db
+        self._takeover = Takeover(db)
         self._life = secrets.token_hex(6)
         self._latest = 0.0  # the latest instant that a caller named: `unrouted` is asked without one
 
@@ -60,11 +62,14 @@ class SqlQueue:
     ) -> None:
         many = len(events) > _MANY
         load = await self._db.aside(partial(loaded, bodies, submissions, events)) if many else None
-        load = load or loaded(bodies, submissions, events)
-        await self._db.transact(
-            lambda connection: accept(connection, load, idempotency, cap, notices),
-            alone=cap is not None and len(cap.addresses) > 1,  # it locks the counts of many
-        )
+        wish = Wish(
+            load=load or loaded(bodies, submissions, events), remember=idempotency, cap=cap, notices=notices
+        )  # fmt: skip
+        of_many = cap is not None and len(cap.addresses) > 1  # it locks the counts of many
+        if many or of_many or self._db.is_inline:
+            await self._db.transact(lambda connection: accept(connection, [wish]), alone=of_many)
+        else:
+            await self._takeover.hand_over(wish)
 
     async def over_frequency(self, cap: FrequencyCap) -> frozenset[str]:
         return await self._db.read(lambda connection: addresses_over(connection, cap))
