@@ -1,8 +1,9 @@
-"""Looks at committed data without a thread between: for the question that is asked before every message.
+"""Looks at committed data without a thread between: for what a sender asks before every message and at every look.
 
 Contract: SQLite in a file only.  One statement at a time on a connection of its own, in the caller's thread, outside
 any transaction: each look sees all that was committed before it, by whatever process.  A look is a few index steps in
-the page cache (about 20 µs), less than the way to a reading thread and back costs.  It never writes.  Unavailable when
+the page cache (20 µs to a few hundred), less than the way to a reading thread and back costs while the caller's loop is
+busy: there each step of a reading thread waits for the GIL.  It never writes.  Unavailable when
 the database cannot answer within BUSY_SECONDS.
 """
 
@@ -44,14 +45,22 @@ class Glance:
     def first(self, statement: Plain, parameters: Mapping[str, object]) -> tuple[Any, ...] | None:
         """The first row, None when there is none."""
         try:
-            if self._connection is None:
-                self._connection = self._open()
-            row: tuple[Any, ...] | None = self._connection.execute(
-                statement.text, {**statement.constants, **parameters}
-            ).fetchone()
+            row: tuple[Any, ...] | None = self._look(statement, parameters).fetchone()
         except sqlite3.Error as error:
             raise Unavailable(f"The database cannot answer: {error}") from error
         return row
+
+    def rows(self, statement: Plain, parameters: Mapping[str, object]) -> list[tuple[Any, ...]]:
+        """Every row, of a statement that is known to read few."""
+        try:
+            return self._look(statement, parameters).fetchall()
+        except sqlite3.Error as error:
+            raise Unavailable(f"The database cannot answer: {error}") from error
+
+    def _look(self, statement: Plain, parameters: Mapping[str, object]) -> sqlite3.Cursor:
+        if self._connection is None:
+            self._connection = self._open()
+        return self._connection.execute(statement.text, {**statement.constants, **parameters})
 
     def close(self) -> None:
         """Let go of the file."""

@@ -20,6 +20,7 @@ from core.notices import NoticeOrder
 from storage.codec import EncodedEvent, event_row
 from storage.events import append_events
 from storage.frequency import take_shares
+from storage.glance import Glance, plain
 from storage.notices import add_notices
 from storage.pending import pending
 from storage.queue.groups import GroupKey, ensure_groups
@@ -27,12 +28,14 @@ from storage.queue.rows import UNROUTED_ID, new_row
 from storage.statements import Rows, chunks, upsert
 from storage.tables import bodies, idempotency, queue, route_waits
 
+_BEFORE_ALL = -(1 << 31)  # below every priority
 PORTION = 500  # rows that are routed in one transaction: other writers wait for it
 _ADD_KEY = insert(idempotency)
 _BODIES = Rows(bodies, or_ignore=True)
 _ROWS = Rows(queue)
 _IS_UNROUTED = queue.c.group_id == literal_column(str(UNROUTED_ID))
 _NEXT_PRIORITY = select(func.min(queue.c.priority)).where(_IS_UNROUTED, queue.c.priority > bindparam("after"))
+_NEXT_PRIORITY_PLAIN = plain(_NEXT_PRIORITY)
 # every domain once, without reading its rows: each step asks the index for the next greater one
 _DOMAINS = text(
     "WITH RECURSIVE step(domain) AS ("
@@ -129,6 +132,12 @@ def _add_rows(connection: Connection, wishes: Sequence[Wish]) -> None:
     _ROWS.add(connection, rows)
 
 
+def any_unrouted_at_a_glance(glance: Glance) -> bool:
+    """Whether any mail waits for its domain's route."""
+    row = glance.first(_NEXT_PRIORITY_PLAIN, {"after": _BEFORE_ALL})
+    return row is not None and row[0] is not None
+
+
 def unrouted_domains(connection: Connection, limit: int, now: float) -> list[str]:
     """Domains to be routed, those of urgent mail first."""
     found: dict[str, None] = {}
@@ -196,7 +205,7 @@ def _key(s: Submission) -> GroupKey:
 def _priorities(connection: Connection) -> list[int]:
     """Priorities of unrouted mail, first to last."""
     found: list[int] = []
-    after = -(1 << 31)
+    after = _BEFORE_ALL
     while (priority := connection.execute(_NEXT_PRIORITY, {"after": after}).scalar()) is not None:
         found.append(priority)
         after = priority

@@ -7,19 +7,21 @@ million queued rows cost it no more than a thousand.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 from sqlalchemy import Connection, ScalarSelect, and_, bindparam, delete, func, literal_column, select
 
 from core.lane import HOUR, Campaign, Pool, Provider, SendingDomain, Site, Stream
 from core.messages import QueueGroup
+from storage.glance import Glance, plain
 from storage.pending import Overtaken
 from storage.queue.rows import UNROUTED_ID, RowState
 from storage.statements import insert_or_ignore
 from storage.tables import queue, queue_groups
 
 COUNTED = 1000  # due rows that are counted; a longer line is told as so many
+GLANCED, GLANCED_ROWS = 100, 20_000  # groups, and rows counted in them, of a look without a thread
 _T = queue_groups.c
 GroupKey: TypeAlias = tuple[str, str, str, str, str, int, str, str]
 _KEY = (_T.sending_domain, _T.provider, _T.site, _T.stream, _T.campaign, _T.priority, _T.pool, _T.list_source)
@@ -67,6 +69,7 @@ _DUE = select(
     _oldest(RowState.FRESH).label("oldest_fresh"),
     _oldest(RowState.RETRY).label("oldest_retry"),
 ).where(_T.queued > 0, _IS_ROUTED)
+_DUE_PLAIN = plain(_DUE)
 
 
 def key_of(group: QueueGroup) -> GroupKey:
@@ -105,15 +108,28 @@ def ensure_groups(connection: Connection, keys: Iterable[GroupKey], now: float) 
 
 def due_groups(connection: Connection, now: float) -> list[QueueGroup]:
     """Groups with due rows that nobody holds: by priority, oldest first."""
+    return _in_turn(connection.execute(_DUE, {"now": now}))
+
+
+def due_groups_at_a_glance(glance: Glance, now: float) -> list[QueueGroup]:
+    """The same, by the same statement, without a thread."""
+    return _in_turn(glance.rows(_DUE_PLAIN, {"now": now}))
+
+
+def are_few(groups: Sequence[QueueGroup]) -> bool:
+    """Whether a look like the one that gave these may be a glance: it takes a few milliseconds at most."""
+    return len(groups) <= GLANCED and sum(group.fresh + group.retries for group in groups) <= GLANCED_ROWS
+
+
+def _in_turn(rows: Iterable[Any]) -> list[QueueGroup]:
     groups = [
         QueueGroup(
-            sending_domain=SendingDomain(row.sending_domain), provider=Provider(row.provider), site=Site(row.site),
-            stream=Stream(row.stream), campaign=Campaign(row.campaign), priority=row.priority,
-            fresh=row.fresh, retries=row.retries, pool=Pool(row.pool), list_source=row.list_source,
-            oldest=min(at for at in (row.oldest_fresh, row.oldest_retry) if at is not None),
+            sending_domain=SendingDomain(domain), provider=Provider(provider), site=Site(site), stream=Stream(stream),
+            campaign=Campaign(campaign), priority=priority, pool=Pool(pool), list_source=list_source, fresh=fresh,
+            retries=retries, oldest=min(at for at in oldest if at is not None),
         )
-        for row in connection.execute(_DUE, {"now": now})
-        if row.fresh or row.retries
+        for domain, provider, site, stream, campaign, priority, pool, list_source, fresh, retries, *oldest in rows
+        if fresh or retries
     ]  # fmt: skip
     return sorted(groups, key=lambda group: (group.priority, group.oldest))
 

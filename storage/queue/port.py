@@ -23,9 +23,17 @@ from core.tokens import MessageId
 from storage.database import Database
 from storage.frequency import addresses_over
 from storage.pending import pending
-from storage.queue.accept import Wish, accept, loaded, put_off, route_portion, unrouted_domains
+from storage.queue.accept import (
+    Wish,
+    accept,
+    any_unrouted_at_a_glance,
+    loaded,
+    put_off,
+    route_portion,
+    unrouted_domains,
+)
 from storage.queue.claim import claim_rows, is_sendable, is_sendable_at_a_glance
-from storage.queue.groups import depth, due_groups, find_group, key_of
+from storage.queue.groups import are_few, depth, due_groups, due_groups_at_a_glance, find_group, key_of
 from storage.queue.settle import release_rows, settle_rows
 from storage.queue.takeover import Takeover
 from storage.queue.upkeep import (
@@ -48,6 +56,7 @@ class SqlQueue:
         self._db = db
         self._takeover = Takeover(db)
         self._life = secrets.token_hex(6)
+        self._few = False  # the last look at the groups was a short one
         self._latest = 0.0  # the latest instant that a caller named: `unrouted` is asked without one
 
     async def accept(
@@ -75,6 +84,8 @@ class SqlQueue:
         return await self._db.read(lambda connection: addresses_over(connection, cap))
 
     async def unrouted(self, limit: int = 500) -> list[str]:
+        if self._db.glance is not None and not any_unrouted_at_a_glance(self._db.glance):
+            return []
         return await self._db.read(lambda connection: unrouted_domains(connection, limit, self._latest))
 
     async def route(self, domain: str, provider: Provider, site: Site, *, stream: str = "") -> None:
@@ -86,7 +97,12 @@ class SqlQueue:
 
     async def groups(self, now: float) -> list[QueueGroup]:
         self._told(now)
-        return await self._db.read(lambda connection: due_groups(connection, now))
+        if self._db.glance is not None and self._few:
+            groups = due_groups_at_a_glance(self._db.glance, now)
+        else:
+            groups = await self._db.read(lambda connection: due_groups(connection, now))
+        self._few = are_few(groups)
+        return groups
 
     async def claim(self, claim: Claim) -> list[Leased]:
         self._told(claim.now)
