@@ -32,7 +32,7 @@ async def test_an_older_database_learns_of_pools(stores: Stores, url: str) -> No
     def back(connection: Connection) -> None:
         if connection.dialect.name == "postgresql":
             connection.execute(text("ALTER TABLE queue_groups DROP CONSTRAINT queue_groups_key"))
-            connection.execute(text("ALTER TABLE queue_groups DROP COLUMN pool"))
+            connection.execute(text("ALTER TABLE queue_groups DROP COLUMN pool, DROP COLUMN list_source"))
             connection.execute(
                 text(
                     "ALTER TABLE queue_groups ADD CONSTRAINT queue_groups_key"
@@ -54,7 +54,8 @@ async def test_an_older_database_learns_of_pools(stores: Stores, url: str) -> No
             columns = "id, sending_domain, provider, site, stream, campaign, priority, queued, waited, created"
             connection.execute(text(f"INSERT INTO queue_groups SELECT {columns} FROM old"))
             connection.execute(text("DROP TABLE old"))
-        connection.execute(text("ALTER TABLE queue DROP COLUMN pool"))
+        for column in ("pool", "list_source"):  # lists came later
+            connection.execute(text(f"ALTER TABLE queue DROP COLUMN {column}"))
         connection.execute(text("DELETE FROM schema_version WHERE number > :n"), {"n": MIGRATIONS.index(add_pools)})
 
     await stores.db.transact(back)
