@@ -7,13 +7,13 @@ by its content.  Days are UTC days since the epoch; a report's day is the one in
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from core.lane import DAY
-from core.state import DmarcReport
+from core.state import DmarcRecord, DmarcReport
 
 
 class Trust(StrEnum):
@@ -249,6 +249,14 @@ class StoredFailure:
     received_at: float
 
 
+Naming: TypeAlias = Callable[[Sequence[DmarcRecord]], Sequence[SourceName]]  # whose the addresses of records are
+
+
+def no_names(_records: Sequence[DmarcRecord]) -> Sequence[SourceName]:
+    """Names nothing."""
+    return ()
+
+
 def middle_day(begin: float, end: float) -> int:
     """The UTC day in which the middle of a period lies."""
     return int((begin + end) / 2 // DAY)
@@ -257,9 +265,10 @@ def middle_day(begin: float, end: float) -> int:
 class AggregateReports(Protocol):
     """DMARC aggregate reports, whole and by row.  Figures are over reports that count, unless told otherwise."""
 
-    async def store(
-        self, report: DmarcReport, provenance: Provenance, now: float, names: Sequence[SourceName] = ()
-    ) -> Stored: ...
+    async def store(self, report: DmarcReport, provenance: Provenance, now: float, naming: Naming = no_names) -> Stored:
+        """Store it once.  `naming` is called with portions of the records, in another thread, for a report that counts;
+        of two names for an address the stronger one stays."""
+        ...
 
     async def heads(self, limit: int = 50, *, before: int = 0, counting: bool | None = None) -> list[ReportHead]:
         """Newest first; `counting` narrows to reports that count, or that do not."""

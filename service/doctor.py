@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from collectors.dns import (
+from collectors.dns.checks import (
     DkimWanted,
     Finding,
     Language,

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import asyncio
 
-from collectors.dns import Finding
 from collectors.dns import texts_bimi as bimi
 from collectors.dns import texts_traps as traps
 from collectors.dns.bimi import bimi_record, logo_faults, mark_faults
+from collectors.dns.checks import Finding
 from collectors.dns.finding import found
 from config.model import Settings
 from core.address import normal_domain

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from sqlalchemy import make_url
 
-from collectors.dns import (
+from collectors.dns.checks import (
     Finding,
     check_alias,
     check_dane,

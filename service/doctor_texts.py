@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collectors.dns import Level, Text
+from collectors.dns.checks import Level, Text
 
 OK, WARNING, PROBLEM = Level.OK, Level.WARNING, Level.PROBLEM
 

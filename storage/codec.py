@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from functools import cache
 from typing import Any, TypeAlias, get_args
 
 from pydantic import TypeAdapter
@@ -19,8 +20,8 @@ from core.events import Event, Logged
 from core.reply import Reply
 from core.state import DmarcReport, Gate, StepState
 
-_ADAPTERS: dict[str, TypeAdapter[Any]] = {cls.__name__: TypeAdapter(cls) for cls in get_args(Event)}
-KINDS = frozenset(_ADAPTERS)
+_CLASSES: dict[str, type[Event]] = {cls.__name__: cls for cls in get_args(Event)}
+KINDS = frozenset(_CLASSES)
 
 GATE: TypeAdapter[Gate] = TypeAdapter(Gate)
 STEP: TypeAdapter[StepState] = TypeAdapter(StepState)
@@ -53,7 +54,12 @@ def event_row(event: Event) -> EncodedEvent:
 
 def logged(seq: int, kind: str, body: str) -> Logged:
     """An event read from the log."""
-    adapter = _ADAPTERS.get(kind)
-    if adapter is None:
+    if kind not in KINDS:
         raise ValueError(f"event {seq} is of the unknown kind {kind!r}: it was written by a newer version")
-    return Logged(seq=seq, event=adapter.validate_json(body))
+    return Logged(seq=seq, event=_adapter(kind).validate_json(body))
+
+
+@cache
+def _adapter(kind: str) -> TypeAdapter[Any]:
+    # at the first event of the kind: all at once take 5 MB, and a process that only writes needs none
+    return TypeAdapter(_CLASSES[kind])

@@ -16,7 +16,6 @@ from storage import tables
 from storage.audience import create_audience
 from storage.choices import create_choices
 from storage.database import public_text
-from storage.dmarc import take_over
 from storage.engagements import create_engagements
 from storage.feedback import create_feedback
 from storage.frequency import create_frequency
@@ -28,6 +27,7 @@ from storage.queue.lists import add_list_sources
 from storage.queue.pools import add_pools
 from storage.queue.upkeep import add_deadlines
 from storage.rates import create_rates
+from storage.report_writing import take_over
 from storage.suppressions import give_ends
 from storage.tlsrpt import create_tlsrpt
 

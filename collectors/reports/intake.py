@@ -144,8 +144,7 @@ class ReportIntake:
         self, one: DmarcReport, origin: Provenance, sender: str, now: float, taken: Taken
     ) -> Event | None:
         given = await self._proven(origin, one.email.rpartition("@")[2].lower())
-        names = self._namer.name_all(one) if given.counts else ()
-        outcome = await self._store.store(one, given, now, names)
+        outcome = await self._store.store(one, given, now, self._namer.name_all)
         _count(taken, outcome, given)
         title = f"report {one.report_id} of {one.reporter} about {one.domain}"
         match outcome:

@@ -1,6 +1,6 @@
 """Who an address in a report is: ours, a known service, a forwarder, or nobody that we know; always with the evidence.
 
-Contract: `Namer.name_all(report)` names every address of a report from what its rows show, without any look-up:
+Contract: `Namer.name_all(records)` names every address of records from what they show, without any look-up:
 1. an address of one of our sources is ours, whatever else holds;
 2. a DKIM signature or an SPF pass of a known service's domain shows the service;
 3. our own signature passes from an address that is not ours, and SPF does not: a forwarder, which cannot forge it;
@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from config.services import SendingService
 from core.reports import SourceKind, SourceName
-from core.state import DmarcRecord, DmarcReport
+from core.state import DmarcRecord
 
 _REWRITTEN = re.compile(r"^(srs|forward|fwd|bounces?-?fwd)[.0-9-]")
 
@@ -41,10 +41,10 @@ class Namer:
         """Our addresses, as far as they are known now."""
         self._ours = {str(ipaddress.ip_address(ip)): name for ip, name in ours.items()}
 
-    def name_all(self, report: DmarcReport) -> list[SourceName]:
-        """One name for each address of the report."""
+    def name_all(self, records: Sequence[DmarcRecord]) -> list[SourceName]:
+        """One name for each address of the records."""
         found: dict[str, SourceName] = {}
-        for record in report.records:
+        for record in records:
             known = found.get(record.source_ip)
             if known is not None and known.kind is not SourceKind.UNKNOWN and known.kind is not SourceKind.FORWARDER:
                 continue

@@ -20,8 +20,6 @@ from email.parser import BytesHeaderParser
 from email.policy import compat32
 from email.utils import getaddresses
 
-import dkim
-
 from collectors.dns.dmarc import organisational_domain, tree_walk
 from collectors.dns.spf import spf_result
 from core.errors import Unavailable
@@ -142,6 +140,8 @@ class OriginCheck:
 
 def _verify(content: bytes, found: list[tuple[int, str, str]], keys: dict[bytes, bytes]) -> set[int]:
     """Which signatures pass.  No network: keys are at hand."""
+    # here and not above: it brings the whole of dnspython, which an import of files never needs
+    import dkim
 
     def look_up(name: bytes, timeout: int = 5) -> bytes | None:
         return keys.get(name.rstrip(b".").lower())

@@ -12,7 +12,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from collectors.dns import DkimWanted, Finding, Level, check_dkim
+from collectors.dns.checks import DkimWanted, Finding, Level, check_dkim
 from config.load import load_settings
 from config.model import Settings
 from core.clock import SystemClock, iso

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 
 import pytest
@@ -20,8 +21,10 @@ from core.reports import (
     TlsReport,
     TlsRow,
     Trust,
+    no_names,
 )
 from core.state import DmarcRecord, DmarcReport
+from storage.report_writing import PORTION, digest_of, store_step
 from storage.stores import Stores
 
 NOW = 1_764_072_000.0 // 86400 * 86400
@@ -77,11 +80,11 @@ async def test_sums_split_and_narrow_by_any_part(stores: Stores) -> None:
 
 async def test_what_is_not_proven_is_in_no_sum_until_it_is(stores: Stores) -> None:
     name = SourceName(ip="192.0.2.1", kind=SourceKind.OURS, name="mta1", evidence="bind")
-    assert await stores.dmarc.store(report(), FORGED, NOW, [name]) is Stored.NEW
+    assert await stores.dmarc.store(report(), FORGED, NOW, lambda _: [name]) is Stored.NEW
     assert await stores.dmarc.store(report(), FORGED, NOW) is Stored.REPEATED
     assert await stores.dmarc.tally([]) == []
     assert await stores.dmarc.names(["192.0.2.1"]) == {}
-    assert await stores.dmarc.store(report(), PROVEN, NOW, [name]) is Stored.PROVEN
+    assert await stores.dmarc.store(report(), PROVEN, NOW, lambda _: [name]) is Stored.PROVEN
     assert [t.messages for t in await stores.dmarc.tally([Dim.REPORTER])] == [10]
     assert await stores.dmarc.names(["192.0.2.1"]) == {"192.0.2.1": name}
     assert await stores.dmarc.count() == 1
@@ -90,8 +93,8 @@ async def test_what_is_not_proven_is_in_no_sum_until_it_is(stores: Stores) -> No
 async def test_a_name_yields_to_a_stronger_one_and_to_a_look_up(stores: Stores) -> None:
     weak = SourceName(ip="192.0.2.2")
     forwarder = SourceName(ip="192.0.2.2", kind=SourceKind.FORWARDER, name="f", evidence="e")
-    await stores.dmarc.store(report("a"), PROVEN, NOW, [forwarder])
-    await stores.dmarc.store(report("b"), PROVEN, NOW, [weak])
+    await stores.dmarc.store(report("a"), PROVEN, NOW, lambda _: [forwarder])
+    await stores.dmarc.store(report("b"), PROVEN, NOW, lambda _: [weak])
     assert (await stores.dmarc.names(["192.0.2.2"]))["192.0.2.2"] == forwarder
     assert await stores.dmarc.unasked(DAY, 5) == [forwarder]
     asked = replace(forwarder, ptr="mx.f.example")
@@ -140,3 +143,64 @@ async def test_failure_reports_are_forgotten_in_time(stores: Stores) -> None:
     assert await stores.other_reports.forget_failures(NOW) == 0
     assert await stores.other_reports.forget_failures(NOW + 1) == 1
     assert await stores.other_reports.failures() == []
+
+
+def long_report(records: int, first_ip: int = 0) -> DmarcReport:
+    found = tuple(record(f"10.0.{n // 250}.{n % 250 + 1}", 1, "pass") for n in range(first_ip, first_ip + records))
+    return replace(report("long"), records=found)
+
+
+async def steps(stores: Stores, given: DmarcReport, origin: Provenance, now: float, most: int) -> Stored | None:
+    """At most so many steps of storing, as a process makes that dies then."""
+    for _ in range(most):
+        found = await stores.db.transact(
+            lambda connection: store_step(connection, given, origin, now, no_names, digest_of(given))
+        )
+        if found is not None:
+            return found
+    return None
+
+
+async def test_a_long_report_counts_when_its_last_portion_is_there_and_not_before(stores: Stores) -> None:
+    given = long_report(2 * PORTION + 1)
+    assert await steps(stores, given, PROVEN, NOW, 2) is None
+    assert await stores.dmarc.heads() == []
+    assert await stores.dmarc.heads(counting=True) == []
+    assert await stores.dmarc.count() == 0
+    assert await stores.dmarc.whole(1) is None
+    assert await stores.dmarc.tally([]) == []
+    # another process takes it up where the first one died
+    naming = [SourceName(ip="10.0.0.1", kind=SourceKind.OURS, name="mta1")]
+    assert await stores.dmarc.store(given, PROVEN, NOW + 9, lambda _: naming) is Stored.NEW
+    assert await stores.dmarc.names(["10.0.0.1"]) == {"10.0.0.1": naming[0]}
+    (head,) = await stores.dmarc.heads()
+    assert await stores.dmarc.whole(head.number) == (head, given)
+    assert [t.messages for t in await stores.dmarc.tally([])] == [2 * PORTION + 1] == [head.messages]
+    assert await stores.dmarc.store(given, PROVEN, NOW + 10) is Stored.REPEATED
+
+
+async def test_a_long_report_taken_by_two_at_once_is_stored_once(stores: Stores) -> None:
+    given = long_report(2 * PORTION)
+    outcomes = await asyncio.gather(*(stores.dmarc.store(given, PROVEN, NOW) for _ in range(3)))
+    assert sorted(outcomes) == [Stored.NEW, Stored.REPEATED, Stored.REPEATED]
+    assert [t.messages for t in await stores.dmarc.tally([])] == [2 * PORTION]
+
+
+async def test_the_origin_of_a_long_report_is_that_of_who_ends_it(stores: Stores) -> None:
+    given = long_report(PORTION + 1)
+    await steps(stores, given, FORGED, NOW, 1)
+    assert await stores.dmarc.store(given, PROVEN, NOW) is Stored.NEW
+    assert [t.key for t in await stores.dmarc.tally([Dim.REPORTER])] == [("receiver.example",)]
+    await steps(stores, replace(given, report_id="b"), PROVEN, NOW, 1)
+    assert await stores.dmarc.store(replace(given, report_id="b"), FORGED, NOW) is Stored.NEW
+    assert [t.messages for t in await stores.dmarc.tally([])] == [PORTION + 1]
+    assert await stores.dmarc.store(replace(given, report_id="b"), PROVEN, NOW) is Stored.PROVEN
+    assert [t.messages for t in await stores.dmarc.tally([])] == [2 * PORTION + 2]
+
+
+async def test_a_report_that_nobody_ends_keeps_its_key_for_an_hour(stores: Stores) -> None:
+    await steps(stores, long_report(PORTION + 1), PROVEN, NOW, 1)
+    other = replace(long_report(1, first_ip=7), records=(record("192.0.2.9", 4, "pass"),))
+    assert await stores.dmarc.store(other, PROVEN, NOW + 3599) is Stored.CONFLICT
+    assert await stores.dmarc.store(other, PROVEN, NOW + 3601) is Stored.NEW
+    assert [t.messages for t in await stores.dmarc.tally([])] == [4]

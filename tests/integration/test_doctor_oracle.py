@@ -17,7 +17,7 @@ import checkdmarc.spf
 import dns.resolver
 import pytest
 
-from collectors.dns import Finding, check_dmarc, check_mta_sts, check_mx, check_spf, check_tls_reporting
+from collectors.dns.checks import Finding, check_dmarc, check_mta_sts, check_mx, check_spf, check_tls_reporting
 from config.model import Dns
 from core.clock import SystemClock
 from service.resolver import DnsResolver

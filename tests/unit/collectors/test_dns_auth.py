@@ -8,7 +8,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from collectors.dns import DkimWanted, Level, check_dkim, check_dmarc, check_spf
+from collectors.dns.checks import DkimWanted, Level, check_dkim, check_dmarc, check_spf
 from collectors.dns.dmarc import organisational_domain, tree_walk, walk_names
 from tests.unit.collectors.watch_zone import Zone
 

@@ -6,16 +6,8 @@ import re
 
 import pytest
 
-from collectors.dns import (
-    Level,
-    Text,
-    check_mta_sts,
-    check_mx,
-    check_source,
-    check_tls_reporting,
-    texts_auth,
-    texts_host,
-)
+from collectors.dns import texts_auth, texts_host
+from collectors.dns.checks import Level, Text, check_mta_sts, check_mx, check_source, check_tls_reporting
 from collectors.dns.finding import found
 from service import doctor_texts
 from tests.unit.collectors.watch_zone import Zone

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from collectors.dns import Level
+from collectors.dns.checks import Level
 from config.model import Http, InboundListener, Seeds
 from service.doctor import connect_out, examine, exit_code, render
 from tests.unit.collectors.watch_zone import Zone

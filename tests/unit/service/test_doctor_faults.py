@@ -14,7 +14,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from collectors.dns import Level
+from collectors.dns.checks import Level
 from config.model import Source
 from service.doctor import examine
 from tests.unit.collectors.watch_zone import Zone

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 from aiohttp import web
 
-from collectors.dns import Level
+from collectors.dns.checks import Level
 from config.model import Http, SendingDomain, Settings, Source
 from service.doctor import examine
 from service.doctor_probes import probe

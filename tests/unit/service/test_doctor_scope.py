@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from collectors.dns import Level
+from collectors.dns.checks import Level
 from core.errors import InvalidInput
 from service.doctor_scope import chosen, examine_others, examine_seen, seen_selectors
 from tests.unit.collectors.watch_zone import Zone
