@@ -31,6 +31,7 @@ from storage.observations import SqlObservations
 from storage.optins import SqlConsents
 from storage.otherreports import SqlOtherReports, SqlSentBook
 from storage.queue import SqlQueue
+from storage.queue.cancel import SqlCancelling
 from storage.queue.watch import SqlResidents
 from storage.rates import SqlRates
 from storage.spool import SqlSpool
@@ -68,6 +69,7 @@ class Stores:
     notices: SqlNotices
     rates: SqlRates
     residents: SqlResidents
+    cancelling: SqlCancelling
     tls_sessions: SqlTlsSessions
 
     async def close(self) -> None:
@@ -96,6 +98,7 @@ async def open_stores(url: str, *, inline: bool = False) -> Stores:
         observations=SqlObservations(db), frequency=SqlFrequency(db), feedback=SqlFeedback(db),
         engagements=SqlEngagements(db), consents=SqlConsents(db), choices=SqlFrequencies(db),
         notices=SqlNotices(db), tls_sessions=SqlTlsSessions(db), rates=SqlRates(db), residents=SqlResidents(db),
+        cancelling=SqlCancelling(db),
         other_reports=SqlOtherReports(db), sent=SqlSentBook(db), lateness=SqlLateness(db), lore=SqlLore(db),
         audience=SqlAudience(db),
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""`penstock status | pause | resume | suppress | explain`: look at the gate and have a say in it.
+"""`penstock status | pause | resume | cancel | suppress | explain`: look at the gate and have a say in it.
 
 They work on the store that the config names, so they need no running service; a running one obeys within a second.
 """
@@ -6,7 +6,9 @@ They work on the store that the config names, so they need no running service; a
 from __future__ import annotations
 
 import argparse
+import asyncio
 import sys
+import time
 
 from alerts import ledger
 from alerts.keeper import META_NAME
@@ -16,12 +18,15 @@ from core.lane import DAY, Lane
 from core.state import Alert, Gate
 from core.tokens import MessageId
 from monitor import operator as word
+from service.cancelling import Canceller
 from service.commands.common import Desk, add_config, desk, who
+from service.commands.progress import Progress
 from service.explain import StoryLine, evidence_text, explain_lane, explain_message, explain_pause
 from service.figures import by_lane, rate_of, today
 from service.waiting import BucketState, bucket_states, waits_of, waits_of_lane
 
 _SHOWN = 20  # buckets of limits
+_PORTION = 2000  # messages that are cancelled between two drawings
 
 
 def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -45,6 +50,15 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     resume.add_argument("--reason", default="")
     add_config(resume)
     resume.set_defaults(run=run_resume)
+
+    cancel = commands.add_parser(
+        "cancel", help="end queued mail of a scope, e.g. campaign=spring; what is in flight goes"
+    )
+    cancel.add_argument("scope")
+    cancel.add_argument("--reason", default="")
+    cancel.add_argument("--everything", action="store_true", help="transactional mail too")
+    add_config(cancel)
+    cancel.set_defaults(run=run_cancel)
 
     suppress = commands.add_parser("suppress", help="never mail these addresses again ('-' reads them from stdin)")
     suppress.add_argument("addresses", nargs="+", metavar="ADDRESS")
@@ -134,6 +148,28 @@ async def run_resume(arguments: argparse.Namespace) -> int:
         for gate in await d.operator.resume(d.operator.scope(arguments.scope), by=who(), reason=arguments.reason):
             print(f"open: {gate.scope.key} ({gate.rule})")
     return 0
+
+
+async def run_cancel(arguments: argparse.Namespace) -> int:
+    """Take queued mail back."""
+    async with desk(arguments.config) as d:
+        scope = d.operator.scope(arguments.scope, everything=arguments.everything)
+        canceller = Canceller(d.operator, d.stores.controls, d.stores.cancelling, d.clock)
+        progress, ended, more = Progress(0), 0, True
+        moved = time.monotonic()
+        while more and time.monotonic() - moved < d.settings.delivery.lease_seconds:
+            done = await canceller.cancel(scope, by=who(), reason=arguments.reason, most=_PORTION)
+            ended, more = ended + done.ended, done.more
+            progress.show(ended, f"{ended:,} cancelled")
+            if done.ended:
+                moved = time.monotonic()
+            elif more:
+                await asyncio.sleep(0.2)  # senders hold the rest: it is sent or comes back
+        progress.end()
+        print(f"{ended:,} messages of {scope.key} are cancelled")
+        if more:
+            print("others are in the hands of senders that do not run; the pause holds them: run this again")
+    return int(more)
 
 
 async def run_suppress(arguments: argparse.Namespace) -> int:

@@ -16,13 +16,14 @@ from core.state import Gate
 from core.tokens import MessageId
 from monitor import operator as word
 from sender.intake import AnswerStatus
+from service.cancelling import Canceller
 from service.explain import StoryLine, explain_lane, explain_message, explain_pause
 from service.figures import LaneFigures, lane_figures, today
 from service.instants import instant
 from service.reactions import reaction_json, rest_json
 from service.waiting import bucket_states, waits_of, waits_of_lane
 from service.web.auth import caller_of, problem
-from service.web.bodies import BodyModel, MessageBody, PauseBody, ResumeBody, SuppressBody, read_message
+from service.web.bodies import BodyModel, CancelBody, MessageBody, PauseBody, ResumeBody, SuppressBody, read_message
 from service.web.consent import OptInBody, get_consents, post_optins
 from service.web.engagement_api import get_engagement
 from service.web.keys import PARTS
@@ -136,6 +137,16 @@ async def post_resume(request: web.Request) -> web.Response:
     return web.json_response({"resumed": [gate_json(g) for g in gates]})
 
 
+async def post_cancellation(request: web.Request) -> web.Response:
+    parts = request.app[PARTS]
+    body = CancelBody.model_validate_json(await request.read())
+    scope = parts.operator.scope(body.scope, everything=body.everything)
+    canceller = Canceller(parts.operator, parts.stores.controls, parts.stores.cancelling, parts.clock)
+    done = await canceller.cancel(scope, by=caller_of(request), reason=body.reason)
+    await parts.control.refresh()
+    return web.json_response({"scope": scope.key, "cancelled": done.ended, "more": done.more})
+
+
 async def get_pause(request: web.Request) -> web.Response:
     parts = request.app[PARTS]
     story = await explain_pause(parts.stores.log, request.match_info["id"])
@@ -226,6 +237,8 @@ ROUTES: tuple[RouteDoc, ...] = (
              summary="Pause a scope by the operator's word"),
     RouteDoc(method="POST", path="/v1/pauses/resume", handler=post_resume, body=ResumeBody,
              summary="Open every gate over exactly this scope"),
+    RouteDoc(method="POST", path="/v1/cancellations", handler=post_cancellation, body=CancelBody,
+             summary="End queued mail of a scope, 20,000 messages a call: call again while `more`"),
     *(RouteDoc(method=method, path=path, handler=handler, summary=summary, body=body)
       for method, path, handler, summary, body in (*WARMUP_ROUTES, *REPLY_ROUTES)),
     *(RouteDoc(method=method, path=path, handler=handler, summary=summary, body=body, success=success)

@@ -137,6 +137,14 @@ class PauseBody(BodyModel):
     everything: bool = Field(False, description="Transactional mail too")
 
 
+class CancelBody(BodyModel):
+    """POST /v1/cancellations."""
+
+    scope: str = Field(max_length=500)
+    reason: str = Field("", max_length=500)
+    everything: bool = Field(False, description="Transactional mail too")
+
+
 class ResumeBody(BodyModel):
     """POST /v1/pauses/resume."""
 

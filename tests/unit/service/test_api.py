@@ -80,6 +80,16 @@ async def test_the_same_key_answers_the_same_and_queues_once(caller: Caller) -> 
     assert (await caller.call("GET", "/v1/status"))[1]["queue"]["total"] == before + 1
 
 
+async def test_a_cancelled_campaign_ends_and_says_by_whom(caller: Caller) -> None:
+    (row,) = await caller.inject("late@example.net", campaign="typo")
+    status, answer = await caller.call("POST", "/v1/cancellations", {"scope": "campaign=typo", "everything": True})
+    assert (status, answer) == (200, {"scope": "campaign=typo", "cancelled": 1, "more": False})
+    told = (await caller.call("GET", f"/v1/messages/{row['id']}"))[1]
+    assert not told["queued"]
+    assert "cancelled" in told["story"][-1]["text"]
+    assert (await caller.call("POST", "/v1/cancellations", {"scope": "all"}))[0] == 422
+
+
 @pytest.mark.parametrize(
     ("body", "field"),
     [
