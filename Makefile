@@ -2,6 +2,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
+# Where byte code is not kept, each of the many processes of a test run compiles everything anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: run test check bench clean
 
 # The stamp holds the newest pyproject.toml that was installed; tests install the locked versions.
@@ -25,7 +28,7 @@ test: .venv/.stamp-test
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest -n 2 --dist loadfile tests/sim tests/contract tests/unit
+	$(BIN)/pytest -n 2 --dist worksteal tests/sim tests/contract tests/unit
 	tests/in-namespace $(BIN)/pytest tests/integration
 
 check: .venv/.stamp-test
@@ -33,7 +36,7 @@ check: .venv/.stamp-test
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest -n 2 --dist loadfile tests/sim tests/contract tests/unit
+	$(BIN)/pytest -n 2 --dist worksteal tests/sim tests/contract tests/unit
 
 bench: .venv/.stamp-test
 	@for program in benchmarks/*.py; do $(BIN)/python $$program || exit 1; done

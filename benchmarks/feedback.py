@@ -29,7 +29,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from collectors.parse import default_classifier, parse_mail  # noqa: E402 - the path is set above
+from collectors.parse import parse_mail  # noqa: E402 - the path is set above
+from config.replies import shipped_classifier  # noqa: E402
 from core.reply import Stage, parse_reply  # noqa: E402
 
 _HEAD = b"From: MAILER-DAEMON@mx.example\nSubject: Undelivered Mail Returned to Sender\n"
@@ -171,7 +172,7 @@ def worst(runs: int) -> None:
 
 def one(name: str) -> None:
     """The child process of `worst`."""
-    default_classifier()
+    shipped_classifier()
     content = worst_mails()[name]()
     begin = time.process_time()
     mail = parse_mail(content)
@@ -210,7 +211,7 @@ def main() -> None:
                 parse_mail(mail)
         return int(told.rounds) * len(mails)
 
-    classifier = default_classifier()
+    classifier = shipped_classifier()
     different = varied(lines, 100_000)
     parsed = [parse_reply(line, Stage.FINAL) for line in lines] * 300
 

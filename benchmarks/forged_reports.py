@@ -24,9 +24,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from collectors.parse import default_classifier  # noqa: E402 - the path is set above
 from collectors.returnmail import ReturnMail  # noqa: E402
 from config.model import SendingDomain, Settings, Source  # noqa: E402
+from config.replies import shipped_classifier  # noqa: E402 - the path is set above
 from core.clock import FixedClock  # noqa: E402
 from core.events import Accepted, Delivered, Door  # noqa: E402
 from core.lane import Attribution, Lane, Provider, Stream, Traffic, cohort_of  # noqa: E402
@@ -111,7 +111,7 @@ async def run(count: int, seconds: float, url: str) -> dict[str, float]:
             "sources": [Source(name="s1", ehlo="s1.news.example")], "inbound": {"feedback_address": FEEDBACK},
         })  # fmt: skip
         returns = ReturnMail(
-            settings=settings, signer=OURS, classifier=default_classifier(), log=stores.log,
+            settings=settings, signer=OURS, classifier=shipped_classifier(), log=stores.log,
             suppressions=stores.suppressions, dmarc=_NoReports(), clock=FixedClock(NOW),
         )  # fmt: skip
         begin, taken, refused, batch = time.perf_counter(), 0, 0, []

@@ -76,7 +76,8 @@ def damaged(mails: list[bytes], seed: int) -> Iterator[bytes]:
 
 def check(content: bytes) -> None:
     """Raises AssertionError, or whatever the readers should never raise."""
-    from collectors.parse import Kind, default_classifier, parse_mail
+    from collectors.parse import Kind, parse_mail
+    from config.replies import shipped_classifier
     from core.reply import parse_reply
 
     begin = time.process_time()
@@ -86,8 +87,8 @@ def check(content: bytes) -> None:
     assert len(mail.recipients) <= 2_000, "too many recipients"
     assert all(len(one.reply.text) <= 1_000 and len(one.address) <= 400 for one in mail.recipients), "unbounded text"
     text = content[:2_000].decode("utf-8", "replace")
-    default_classifier().classify(parse_reply(text))
-    default_classifier().classify(parse_reply(" ".join(text.split())))
+    shipped_classifier().classify(parse_reply(text))
+    shipped_classifier().classify(parse_reply(" ".join(text.split())))
     spent = time.process_time() - begin
     assert spent < LIMIT, f"{spent:.1f} s of CPU"
 

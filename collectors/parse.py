@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from enum import StrEnum
-from functools import cache
 from typing import Any
 
 from collectors.arf import Complaint, read_complaint
@@ -20,7 +19,7 @@ from collectors.bounces.diagnostic import find_address, read_reply
 from collectors.bounces.formats.generic import looks_like_failure
 from collectors.bounces.notice import Notice
 from collectors.mime import Headers, Refused, read_mail
-from config.replies import load_reply_rules
+from config.replies import shipped_classifier
 from core.classify import BounceClass, Classifier, Diagnosis
 from core.reply import Reply, Stage
 from core.tokens import TOKEN_LENGTH, Purpose
@@ -106,17 +105,11 @@ class ParsedMail:
         return out
 
 
-@cache
-def default_classifier() -> Classifier:
-    """The classifier with the rules that ship."""
-    return Classifier(load_reply_rules())
-
-
 def parse_mail(content: bytes, classifier: Classifier | None = None) -> ParsedMail:
     """See the module."""
     try:
         notice = Notice(read_mail(content))
-        return _read(notice, content, classifier or default_classifier())
+        return _read(notice, content, classifier or shipped_classifier())
     except Refused as refusal:
         return ParsedMail(kind=Kind.REFUSED, reason=f"{refusal.reason}: {refusal}")
 

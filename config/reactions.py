@@ -16,8 +16,7 @@ from config.load import DATA, load_providers, table_rows
 from config.model import Settings
 from config.problems import ConfigError, Problem
 from config.reaction_tables import ReactionRow, RetryRow
-from config.replies import load_reply_rules
-from core.classify import Classifier
+from config.replies import shipped_classifier
 from core.replyrules import ReactionRule
 
 RULES_FILE, RETRIES_FILE = DATA / "reply-rules.toml", DATA / "retries.toml"
@@ -62,7 +61,7 @@ def _reactions(settings: Settings) -> list[tuple[Path, str, ReactionRow]]:
         for file, key, row in rows
         if not row.off
     ]
-    problems = check_reactions(standing, load_providers(), Classifier(load_reply_rules()), settings)
+    problems = check_reactions(standing, load_providers(), shipped_classifier(), settings)
     if problems:
         raise ConfigError(problems)
     return rows

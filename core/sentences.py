@@ -20,7 +20,9 @@ InvalidInput when the language is built.
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
+from itertools import islice, takewhile
 
 from core.errors import InvalidInput
 
@@ -111,9 +113,17 @@ class Language:
         self._symbols.lengths = tuple(sorted({len(stem) for stem in stems}, reverse=True))
         self._symbols.heads = frozenset(stem[:2] for stem in stems)
         self._symbols[ADDRESS] = ADDRESS
+        ordered, beginnings = sorted(plain), sorted(stems)  # looked up in: there are thousands of words
+        self._classes = {stem: self._beginning(stem, ordered, beginnings) for stem in stems}
         # words of scripts without spaces are looked for inside a run of letters
         unspaced = sorted((w for w in plain if any("\u3000" <= c <= "\uffef" for c in w)), key=len, reverse=True)
         self._unspaced_words = re.compile("|".join(map(re.escape, unspaced))) if unspaced else None
+
+    def _beginning(self, stem: str, words: Sequence[str], stems: Sequence[str]) -> str:
+        """The class of all that begins like this, out of sorted lists."""
+        symbols = {self._symbols[word] for word in _from(words, stem)}
+        symbols |= {self._symbols.stems[other] for other in _from(stems, stem)}
+        return f"[{''.join(sorted(symbols))}]"
 
     def encode(self, text: str) -> str:
         """The symbols of a text, one a word."""
@@ -183,10 +193,11 @@ class Language:
             return _CLASSES[lexeme]
         if not lexeme.endswith("*"):
             return self._symbols[lexeme.removeprefix("~")]
-        stem = lexeme[:-1]
-        every = [symbol for word, symbol in self._symbols.items() if word.startswith(stem) and symbol >= "\u0100"]
-        every += [symbol for other, symbol in self._symbols.stems.items() if other.startswith(stem)]
-        return f"[{''.join(sorted(set(every)))}]"
+        return self._classes[lexeme[:-1]]
+
+
+def _from(ordered: Sequence[str], stem: str) -> Iterable[str]:
+    return takewhile(lambda word: word.startswith(stem), islice(ordered, bisect_left(ordered, stem), None))
 
 
 def _address(word: str) -> str:

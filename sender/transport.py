@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import functools
 import ipaddress
 import ssl
 from collections.abc import Sequence
@@ -69,7 +70,8 @@ class SmtpTransport:
         self._encrypted_only = tuple(s.lower().strip(".") for row in providers if row.tls_required for s in row.mx)
         self._plain_until: dict[str, float] = {}
         self._unverified = _context(None, verify=False)
-        self._verified = _context(settings.delivery.ca_file, verify=True)
+        ca_file = settings.delivery.ca_file
+        self._verified = _context(ca_file, verify=True) if ca_file else _of_the_system()
 
     async def connect(
         self, source: Source, hosts: Sequence[str], sending_domain: SendingDomain, *, passage: Passage = FREE_PASSAGE
@@ -229,6 +231,11 @@ class SmtpTransport:
             self._book.note(
                 TlsSession(at=at, domain=passage.domain, host=host, ip=ip, facts=facts, detail=text, source_ip=bind)
             )
+
+
+@functools.cache
+def _of_the_system() -> ssl.SSLContext:
+    return _context(None, verify=True)  # some 140 authorities: read once
 
 
 def _context(ca_file: Path | None, *, verify: bool) -> ssl.SSLContext:

@@ -19,9 +19,8 @@ import aiohttp
 from collectors.returnmail import ReturnMail
 from config.load import load_plans, load_providers, load_rulebook
 from config.model import Settings
-from config.replies import load_reply_rules
+from config.replies import shipped_classifier
 from config.tokens import load_token_keys
-from core.classify import Classifier
 from core.clock import SystemClock
 from core.messages import Node
 from core.ports import Resolver
@@ -104,7 +103,7 @@ class Service:
         plans, book, providers = load_plans(settings), load_rulebook(settings), load_providers()
         rules = book.rules
         signer = TokenSigner(load_token_keys(settings.tokens.key_file), settings.tokens.max_age_days)
-        classifier = Classifier(load_reply_rules())
+        classifier = shipped_classifier()
         supervisor = Supervisor()
         node = Node(settings.node)
 

@@ -17,7 +17,8 @@ from typing import Any, BinaryIO, TextIO
 
 from collectors.bounces.diagnostic import stage_of
 from collectors.mime import MAX_BYTES
-from collectors.parse import default_classifier, parse_mail
+from collectors.parse import parse_mail
+from config.replies import shipped_classifier
 from core.errors import InvalidInput
 from core.reply import Stage, parse_reply
 
@@ -79,7 +80,7 @@ def classify_line(line: str) -> dict[str, Any]:
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise InvalidInput("line", f"{line[:60]!r} is not a reply ({error})", 'Write {"reply": "550 …"}') from error
     reply = parse_reply(text, stage or stage_of(text))
-    diagnosis = default_classifier().classify(reply, provider)
+    diagnosis = shipped_classifier().classify(reply, provider)
     return {
         "reply": text, "class": str(diagnosis.bounce_class), "group": str(diagnosis.group),
         "action": str(diagnosis.action_after(reply)), "suppress": diagnosis.suppresses,

@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from config.load import load_rulebook
 from config.model import Settings
 from config.reactions import load_reaction_rules, load_retries
-from config.replies import load_reply_rules
+from config.replies import shipped_classifier
 from config.tables import Plan, ProviderRow
-from core.classify import Classifier
 from core.clock import SystemClock
 from core.messages import Node
 from core.ports import Resolver
@@ -83,7 +82,7 @@ def build_sending(
         ),
         admission=StartingAdmission(GateAdmission(plans, settings, canaries), control),
         composer=Composer(signer, settings, DkimSigner(settings.sending_domains)),
-        classifier=Classifier(load_reply_rules()),
+        classifier=shipped_classifier(),
         schedule=RetrySchedule(settings.delivery, rows=load_retries(settings)), providers=providers,
         snapshot=control.snapshot, spent=control.spent, share=share, rates=stores.rates,
         replies=Replies(rules, stores.lore, node, share=share),

@@ -23,9 +23,8 @@ from collectors.dmarc.intake import DmarcIntake
 from collectors.returnmail import ReturnMail
 from config.model import Settings
 from config.reactions import load_reaction_rules, load_retries
-from config.replies import load_reply_rules
+from config.replies import shipped_classifier
 from config.tables import Plan, ProviderRow, Rule
-from core.classify import Classifier
 from core.clock import VirtualClock, VirtualTimeLoop
 from core.decision import Decision, Defer
 from core.events import Accepted, Delivered, Door, GateChanged, Placement, ReplyRuleActed, SeedPlaced, StepChanged
@@ -153,7 +152,7 @@ class _Simulation:
         zone = provider_zone(behaviours.values())
         providers = [_row(behaviour) for behaviour in behaviours.values()]
         rng = Random(request.seed)
-        classifier = Classifier(load_reply_rules())
+        classifier = shipped_classifier()
         self._projector = Projector(
             log=stores.log, counters=stores.counters, controls=stores.controls, rules=request.rules,
             transactional=SETTINGS.transactional, clock=clock, on_change=self._gates_changed, poll=LOOK,

@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from random import Random
 
-from config.replies import load_reply_rules
+from config.replies import shipped_classifier
 from config.tables import Plan, Rule
-from core.classify import BounceClass, Classifier, Group
+from core.classify import BounceClass, Group
 from core.decision import Admit
 from core.events import GateChanged, StepChanged
 from core.lane import DAY, HOUR, cohort_of, day_of
@@ -39,7 +39,6 @@ from warmup.figures import DayFigures, figures_of
 from warmup.judge import first_step, next_step, within_day
 from warmup.words import Closing, closings_of
 
-_CLASSIFIER = Classifier(load_reply_rules())
 LOOK = 2 * HOUR
 Days = dict[int, Counter[str]]
 
@@ -97,7 +96,7 @@ def said_by(model: SimulationModel, behaviour: Behaviour) -> dict[Situation, _Sa
         Situation.UNKNOWN_USER,
     ):  # fmt: skip
         reply = voice.answer(situation, ip=SOURCE, recipient="somebody@example.net").reply
-        diagnosis = _CLASSIFIER.classify(reply, model.provider)
+        diagnosis = shipped_classifier().classify(reply, model.provider)
         verdict = judge(reply, diagnosis)
         found[situation] = _Said(
             deferred=verdict.outcome is Outcome.DEFERRED, stops=verdict.stops,

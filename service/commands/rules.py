@@ -13,8 +13,7 @@ from typing import TextIO
 from config.load import load_providers, load_settings
 from config.model import Settings
 from config.reactions import load_noted_rules, load_reaction_rules
-from config.replies import load_reply_rules
-from core.classify import Classifier
+from config.replies import shipped_classifier
 from core.clock import iso
 from core.errors import InvalidInput
 from core.replyrules import RuleBook
@@ -80,7 +79,7 @@ async def run_test(arguments: argparse.Namespace) -> int:
 
 def _try(heard: Iterable[Heard], book: RuleBook, *, as_json: bool) -> int:
     taken = acted = refused = 0
-    for tried in try_replies(heard, book, Classifier(load_reply_rules())):
+    for tried in try_replies(heard, book, shipped_classifier()):
         print(json.dumps(tried.to_json(), ensure_ascii=False) if as_json else tried)
         refused += not tried.heard.reply.is_success
         taken += bool(tried.rules)

@@ -137,7 +137,7 @@ class Simulation:
             admission=StartingAdmission(GateAdmission([plan], SETTINGS), self.control),
             composer=Composer(self.signer, SETTINGS, NoDkim()), classifier=Classifier(()),
             schedule=RetrySchedule(SETTINGS.delivery, random.Random(seed)), providers=providers,
-            snapshot=self.control.snapshot, poll_seconds=LOOK, rng=random.Random(seed),
+            snapshot=self.control.snapshot, spent=self.control.spent, poll_seconds=LOOK, rng=random.Random(seed),
         )  # fmt: skip
 
     async def run(self, days: int) -> None:

@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from collectors.parse import default_classifier
 from collectors.returnmail import ReturnMail
 from config.model import InboundListener, SendingDomain, Settings, Source
+from config.replies import shipped_classifier
 from core.clock import FixedClock
 from core.events import Accepted, Delivered, Door, Event
 from core.lane import Attribution, Campaign, Lane, Provider, Stream, Traffic, cohort_of
@@ -98,7 +98,7 @@ async def world(*, delivered: bool = True) -> AsyncIterator[World]:
         inbound=InboundListener(dmarc_address=f"dmarc@{RETURN_PATH}", feedback_address=f"fbl@{RETURN_PATH}"),
     )
     returns = ReturnMail(
-        settings=settings, signer=signer, classifier=default_classifier(), log=stores.log,
+        settings=settings, signer=signer, classifier=shipped_classifier(), log=stores.log,
         suppressions=stores.suppressions, dmarc=dmarc, clock=clock,
     )  # fmt: skip
     message_id = new_message_id(START)

@@ -11,8 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collectors.parse import default_classifier
-from config.replies import load_reply_rules
+from config.replies import load_reply_rules, shipped_classifier
 from config.vocabularies import load_vocabularies
 from core.classify import SUPPRESS_AT_ONCE, Action, BounceClass, Classifier, Group, ReplyRule
 from core.errors import InvalidInput
@@ -30,7 +29,7 @@ SPARED = {"quota", "rate", "reputation", "policy", "authentication", "infrastruc
 def test_only_a_sentence_that_says_so_suppresses(line: str) -> None:
     sign, _, told = line.partition(" ")
     reply, _, meaning = told.partition("\t")
-    diagnosis = default_classifier().classify(parse_reply(reply, Stage.REPORT))
+    diagnosis = shipped_classifier().classify(parse_reply(reply, Stage.REPORT))
     assert diagnosis.suppresses is (sign == "+"), diagnosis
     assert meaning in ("", diagnosis.group, diagnosis.bounce_class)
 
@@ -68,7 +67,7 @@ def test_only_a_sentence_that_says_so_suppresses(line: str) -> None:
     ],
 )  # fmt: skip
 def test_codes_that_mislead_are_read_by_their_words(reply: str, found: BounceClass) -> None:
-    assert default_classifier().classify(parse_reply(reply)).bounce_class is found
+    assert shipped_classifier().classify(parse_reply(reply)).bounce_class is found
 
 
 def test_the_shared_replies_are_classified_within_their_promises() -> None:
@@ -77,7 +76,7 @@ def test_the_shared_replies_are_classified_within_their_promises() -> None:
         return
     rows = json.loads(SHARED.read_text(encoding="utf-8"))
     dead = {row["reply"] for row in rows if row["hard"]}
-    found = [(row, default_classifier().classify(parse_reply(row["reply"], Stage.REPORT))) for row in rows]
+    found = [(row, shipped_classifier().classify(parse_reply(row["reply"], Stage.REPORT))) for row in rows]
     hard = [diagnosis.suppresses for row, diagnosis in found if row["hard"]]
     # one sentence of the corpus stands in it with both labels ("550 5.1.1 … User Unknown" as a full mailbox): a text
     # cannot be told from itself, so it is judged by its words
@@ -114,8 +113,8 @@ def test_only_recipient_rules_can_suppress_and_every_name_is_its_own() -> None:
 @given(st.text(max_size=400), st.sampled_from([0, 421, 450, 550, 552, 554]), st.sampled_from(["", "5.1.1", "4.7.0"]))
 def test_any_text_has_one_class_and_always_the_same(text: str, code: int, status: str) -> None:
     reply = Reply(code=code, status=status, text=text, stage=Stage.REPORT)
-    first = default_classifier().classify(reply)
-    assert default_classifier().classify(reply) == first
+    first = shipped_classifier().classify(reply)
+    assert shipped_classifier().classify(reply) == first
     assert (first.action is Action.SUPPRESS) == first.at_once
     if first.suppresses:
         assert first.group is Group.RECIPIENT
@@ -128,7 +127,7 @@ def test_the_answer_does_not_hang_on_addresses_hosts_or_queue_ids() -> None:
         other = re.sub(r"\S+@\S+", f"u{chance.randrange(10**6)}@h{chance.randrange(99)}.example", reply.text)
         changed = Reply(code=reply.code, status=reply.status, stage=reply.stage, text=f"{other} [ab12cd-0001]")
         if not reply.text.endswith(("rejected", "rejected.", "unknown", "here")):
-            assert default_classifier().classify(changed) == default_classifier().classify(reply), line
+            assert shipped_classifier().classify(changed) == shipped_classifier().classify(reply), line
 
 
 # --- the language of sentences -----------------------------------------------------------------------

@@ -10,8 +10,7 @@ import pytest
 from config.load import ConfigError, load_providers
 from config.model import Settings
 from config.reactions import load_reaction_rules, load_retries, rule_rows
-from config.replies import load_reply_rules
-from core.classify import Classifier
+from config.replies import shipped_classifier
 from core.reaction import ReactionAction
 from core.reply import Stage, parse_reply
 from core.replyrules import RuleBook
@@ -93,7 +92,7 @@ def test_the_shipped_rules_pass_their_own_checks_and_say_where_they_come_from(tm
 def test_replies_of_the_field_meet_the_rule_that_is_meant(tmp_path: Path, provider: str, reply: str, rule: str) -> None:
     book = RuleBook(load_reaction_rules(settings(tmp_path)), [row.name for row in load_providers()])
     said = parse_reply(reply, Stage.MAIL)
-    found = book.taken_by(said, provider, Classifier(load_reply_rules()).classify(said, provider).bounce_class)
+    found = book.taken_by(said, provider, shipped_classifier().classify(said, provider).bounce_class)
     assert [one.name for one in found] == ([rule] if rule else [])
 
 

@@ -7,9 +7,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from config.model import Suppression as Policy
-from config.replies import load_reply_rules
+from config.replies import shipped_classifier
 from core.address import parse_address
-from core.classify import BounceClass, Classifier
+from core.classify import BounceClass
 from core.clock import FixedClock
 from core.events import Bounced, BounceReceived, Deferred, Delivered, Event, SuppressionReason
 from core.lane import DAY, Attribution, Lane, Provider, SendingDomain, Source, Stream, Traffic, cohort_of
@@ -21,7 +21,7 @@ from monitor.feedback.follower import Follower
 from storage.stores import Stores, open_stores
 
 START = 20_000 * DAY + 10 * 3600
-CLASSIFIER = Classifier(load_reply_rules())
+CLASSIFIER = shipped_classifier()
 
 
 @dataclass
