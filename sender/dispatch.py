@@ -169,6 +169,7 @@ class Dispatcher:
         while True:
             self._wake.clear()
             self._came.clear()
+            self._agenda.arrived(self._clock.now())  # what this look is for shall not call for a second one
             began = loop.time()
             await self._turn(group)
             await self._breathe(loop.time() - began)

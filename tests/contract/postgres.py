@@ -99,9 +99,12 @@ class Postgres:
                 if connection.execute(f'SELECT 1 FROM "{table}" LIMIT 1'.encode()).fetchone() is not None:
                     connection.execute(f'CREATE TABLE kept."{table}" AS TABLE "{table}"'.encode())
                     kept.append(table)
-        names = ", ".join(f'"{table}"' for table in tables)
+            numbers = [row[0] for row in connection.execute("SELECT sequencename FROM pg_sequences")]
+        # not TRUNCATE, which makes a new file for each table and index
+        away = "".join(f'DELETE FROM "{table}";' for table in tables)
+        again = "".join(f"SELECT setval('\"{name}\"', 1, false);" for name in numbers)
         back = "".join(f'INSERT INTO "{table}" SELECT * FROM kept."{table}";' for table in kept)
-        return f"TRUNCATE {names} RESTART IDENTITY CASCADE;{back}"
+        return away + again + back
 
     def stop(self) -> None:
         self._admin.close()

@@ -150,15 +150,13 @@ class Simulation:
         if not isinstance(answer, Admit):
             return
         sent: list[Event] = []
-        for first in [True] * min(fresh, answer.messages) + [False] * min(retries, answer.messages):
-            bounds = answer.allowances if first else answer.retry_allowances
-            if len(sent) >= answer.messages or any(self.world.units[b[:2]] >= b[2] for b in bounds):
-                continue
-            for bound in bounds:
-                self.world.units[bound[:2]] += 1
-            self.backlog[traffic] -= first
-            self.retries[traffic] -= not first
-            sent.append(self._outcome(traffic, 1 if first else 2, now))
+        for waiting, attempt, bounds in ((fresh, 1, answer.allowances), (retries, 2, answer.retry_allowances)):
+            left = [cap - self.world.units[key, period] for key, period, cap in bounds]
+            n = max(0, min(waiting, answer.messages - len(sent), *left))
+            for key, period, _ in bounds:
+                self.world.units[key, period] += n
+            (self.backlog if attempt == 1 else self.retries)[traffic] -= n
+            sent += [self._outcome(traffic, attempt, now) for _ in range(n)]
         await self.world.append(sent)
 
     async def _snapshot(self, now: float) -> Snapshot:
