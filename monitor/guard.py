@@ -150,7 +150,7 @@ def new_pause_id(rule: str, scope: Scope, now: float) -> str:
 
 def step(gate: Gate, verdict: Verdict, now: float) -> tuple[Gate, GateChanged] | None:
     """What the newest verdict and the time do to a gate of the machine; None when nothing changes."""
-    given = _input(gate, verdict, now)
+    given = wanted(gate, verdict, now)
     return None if given is None else apply(gate, given, verdict, now)
 
 
@@ -167,7 +167,8 @@ def lapse(gate: Gate, now: float, reason: str) -> tuple[Gate, GateChanged] | Non
     return opened, changed(gate, opened, None, now)
 
 
-def _input(gate: Gate, verdict: Verdict, now: float) -> Input | None:
+def wanted(gate: Gate, verdict: Verdict, now: float) -> Input | None:
+    """What the newest verdict and the time ask of a gate of the machine; None for nothing."""
     rule, level = verdict.rule, verdict.level
     if gate.state is not GateState.HARD_STOPPED and rule.action == "pause" and level is Level.HARD:
         return HardLimit()

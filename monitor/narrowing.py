@@ -50,12 +50,15 @@ def close_parts(
 
     The tally keeps the parts apart from here on."""
     rule, whole = verdict.rule, verdict.scope
-    state = stored.state if stored else GateState.OPEN
-    closes = rule.action == "pause" and verdict.level in (Level.ALARM, Level.HARD)
     if verdict.level is Level.QUIET or is_narrow(whole, rule) or rule.evidence == "window":
         return []
-    if state is not GateState.OPEN and not (closes and state is GateState.SLOWED):
-        return []
+    wanted = guard.wanted(stored or guard.first(rule.name, whole), verdict, now)
+    closes = isinstance(wanted, guard.Alarm | guard.HardLimit)
+    state = stored.state if stored else GateState.OPEN
+    if not (closes and state in (GateState.OPEN, GateState.SLOWED)) and not (
+        isinstance(wanted, guard.Warn) and state is GateState.OPEN
+    ):
+        return []  # only what the guard would do to the whole is done to a part of it
     counts = tally.counts_by_traffic(whole, counters, verdict.evidence.since)
     parts = [
         part

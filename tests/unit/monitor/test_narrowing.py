@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from core.clock import FixedClock
 from core.events import Event, GateChanged, GateState
 from core.lane import DAY, HOUR, Scope
@@ -117,3 +119,16 @@ def test_counts_move_to_a_part_and_back_without_a_trace() -> None:
     assert (tally.verdict(part, None, NOON).counted_bad, tally.verdict(whole, None, NOON).counted_bad) == (9, 2)
     tally.keep_apart([], counters)
     assert tally.verdict(whole, None, NOON) == plain.verdict(whole, None, NOON)
+
+
+@pytest.mark.parametrize(("action", "moved"), [("alert", []), ("hold_warmup", []), ("slow", [PART])])
+async def test_a_part_is_done_to_what_the_rule_would_do_to_the_whole(action: str, moved: list[Scope]) -> None:
+    memory, clock = Memory(), FixedClock(NOON)
+    projector = Projector(
+        log=memory, counters=memory, controls=memory, rules=[rule(action=action)], transactional=("tx",),
+        no_feedback=frozenset(), clock=clock, on_change=lambda: None,
+    )  # fmt: skip
+    mail = [*good(900, campaign="summer"), *bad(5, campaign="summer"), *good(160, campaign="spring")]
+    moves = await take(projector, memory, *mail, *bad(40, campaign="spring"))
+    assert [move.scope for move in moves] == moved
+    assert all(move.after is GateState.SLOWED for move in moves)
