@@ -120,7 +120,7 @@ class Watch:
         # what the service does: delays fitted from the reports of the past, anew every few days
         self._fitted = RuleTally(rule) if points else None
         self._reports: list[Lateness] = []
-        signal = self._plain._signal
+        signal = self._plain.signal
         self._bad, self._total = signal.bad[0], signal.total[0]
         self._sent: list[int] = []
         self._came: list[int] = []
