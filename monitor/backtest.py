@@ -1,239 +1,316 @@
 """What rules would have done with the mail of the past: which pauses, when, what they spare and what they wrongly hold.
 
-Contract: `take` is given the counts of slices of time in order; `end` closes the account.  The gates are moved by the
-same tallies and the same guard as the service's.  Mail that a closed gate would have held counts as held: it is taken
-out of the evidence that follows, with the share of its later events that it would have had, and put to the account of
-the earliest gate that held it.  A probe or a slowed scope lets through what it would have.  Held mail is not sent
-later: what really happened afterwards cannot be known.
+Contract: `take` is given the counts of slices of time in order; `end` closes the account.  Gates, parts of scopes,
+canaries and findings are decided by the service's own judge (monitor.judge), limits are those of its admission.  Mail
+that a closed gate would have held counts as held: it is taken out of the evidence that follows, with the share of its
+later events that it would have had, and put to the account of the earliest gate that held it.  A probe or a slowed
+scope lets through what it would have.  Held mail is not sent later: what really happened afterwards cannot be known.
+Mail behind a canary is: when the canary opens it goes at once, counted in that hour with the events that it had; when a
+rule closes a gate over it first, it is held by that gate.
 
-`Finding.outcome` judges in hindsight by the held mail's own rate: SPARED above the rule's threshold, WRONGLY_HELD at
-or below it, UNKNOWN when too little was held to tell.  Memory: counts of a window, and the pauses.  Pure.
+Reporting delays are fitted anew each day from the reports that had come by then.  Memory: counts of a window, and what
+is told.  Pure.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from enum import StrEnum
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from config.tables import Rule
-from core.events import Evidence, GateState
-from core.lane import DAY, HOUR, Traffic, cohort_of, day_of
+from core.events import GateChanged, GateState, RuleChanged
+from core.lane import DAY, HOUR, Attribution, Traffic, cohort_of, day_of
 from core.metrics import Metric
-from core.state import CounterKey, Gate
-from monitor import guard
-from monitor.evidence import DelayEnvelope
-from monitor.rules import RuleTally
+from core.state import CANARY, CounterKey, Gate
+from monitor.canary import Terms
+from monitor.delays import Lateness, fit
+from monitor.hindsight import CanaryRun, Finding, Told
+from monitor.judge import Judge, Key, Moves
 from monitor.signals import SIGNALS
 
 _CLOSED = (GateState.PAUSED, GateState.HARD_STOPPED)
-_SURE = 3.0  # as many bad events as this must be expected at the threshold before none of them says "wrongly held"
+_PART = 1_000_000  # shares of events are carried in millionths
 MOST_FINDINGS = 10_000
+MOST_LOOKS = 24 * 14  # at gates alone, in a time without mail
 
 
-class Outcome(StrEnum):
-    """Hindsight."""
-
-    SPARED = "spared"
-    WRONGLY_HELD = "wrongly_held"
-    UNKNOWN = "unknown"
-
-
-@dataclass(slots=True, kw_only=True)
-class Finding:
-    """One episode of a gate, from its first closing to its opening (`until` 0: still closed at the end)."""
-
-    rule: str
-    scope: str
-    at: float
-    state: GateState
-    evidence: Evidence
-    threshold: float
-    until: float = 0.0
-    closings: int = 1
-    held: int = 0  # first attempts that would not have been made
-    total: int = 0  # of them what the rule divides by
-    bad: int = 0  # and what it counts
-    spared: dict[str, int]
-
-    @property
-    def outcome(self) -> Outcome:
-        """See the module."""
-        if self.bad and self.bad > self.threshold * self.total:
-            return Outcome.SPARED
-        if self.threshold * self.total >= _SURE:
-            return Outcome.WRONGLY_HELD
-        return Outcome.UNKNOWN
+Allowance = Callable[[Gate, float], tuple[str, int, int] | None]  # (key, period, cap): warmup.admission.gate_allowance
 
 
 @dataclass(slots=True)
 class _Hour:
-    """First attempts of one traffic in one hour; `by` names the episode that held the rest."""
+    """First attempts of one traffic in one hour.
+
+    `by` is the episode that held the rest, without the `waiting` ones: those a canary holds, or let go at `sent_at`
+    (a cohort)."""
 
     attempted: int = 0
     admitted: int = 0
     by: Finding | None = None
+    waiting: int = 0
+    sent_at: int = 0
+    later: Counter[str] = field(default_factory=Counter)  # events of those that wait, by metric
 
 
 class Backtest:
-    """See the module."""
+    """See the module.  `slice_seconds`: how long a slice is; `lateness`: when each report of a complaint came."""
 
     def __init__(
         self,
         rules: Sequence[Rule],
         *,
+        allowance: Allowance,
         transactional: Sequence[str] = (),
         no_feedback: frozenset[str] = frozenset(),
-        envelopes: Mapping[str, DelayEnvelope] | None = None,
+        lateness: Sequence[Lateness] = (),
+        canaries: Mapping[str, Terms] | None = None,
+        slice_seconds: float = HOUR,
     ) -> None:
-        self._tallies = [
-            RuleTally(rule, transactional=transactional, no_feedback=no_feedback, envelopes=envelopes)
-            for rule in rules
-            if rule.signal in SIGNALS
-        ]
-        self._window = max((rule.window_days for rule in rules), default=1)
-        self._gates: dict[tuple[str, str], Gate] = {}
-        self._open: dict[tuple[str, str], Finding] = {}
+        self._judge = Judge(rules, transactional=transactional, no_feedback=no_feedback, canaries=canaries)
+        self._canaried = frozenset(canaries or ())
+        self._allowance = allowance
+        self._lateness = lateness
+        self._slice = slice_seconds
+        self._shut: list[Gate] = []  # gates that are not open
+        self._open: dict[Key, Finding] = {}
+        self._runs: dict[Key, CanaryRun] = {}
+        self._telling: dict[Key, Told] = {}
         self._hours: dict[tuple[Traffic, int], _Hour] = {}
+        self._waiting: set[tuple[Traffic, int]] = set()
         self._rests: Counter[CounterKey] = Counter()
         self._used: Counter[tuple[str, int]] = Counter()
         self._day = 0
         self._last = 0.0
         self.findings: list[Finding] = []
+        self.canaries: list[CanaryRun] = []
+        self.told: list[Told] = []
         self.messages = 0
 
     def take(self, at: float, deltas: Mapping[CounterKey, int]) -> None:
         """Counts of the slice that ends at `at`."""
-        self._last = at
+        self._pass_time(at - self._slice)
         if day_of(at) != self._day:
             self._next_day(at)
-        touched: dict[tuple[str, int], bool] = {}
         attempts = {k: n for k, n in deltas.items() if k.metric == Metric.ATTEMPTED}
+        self._begin_canaries(attempts, at)
+        kept: Counter[CounterKey] = Counter()
         for key, n in attempts.items():
             self.messages += n
-            self._add(key, self._admit(key, n, at), touched)
+            kept[key] += self._admit(key, n, at)
         for key, n in deltas.items():
-            if key not in attempts:
-                self._add(key, self._kept(key, n), touched)
-        self._judge(touched, at)
+            if key.metric != Metric.ATTEMPTED:
+                for now_under, rest in self._of_sent(key, n):
+                    kept[now_under] += rest
+        self._decide({key: n for key, n in kept.items() if n > 0}, at)
+        self._let_go(at)
+        self._last = at
 
     def end(self) -> None:
-        """No more comes: episodes that are still closed keep `until` 0."""
+        """No more comes: what is still closed keeps `until` 0."""
         self._open.clear()
 
+    # --- time without mail -------------------------------------------------------------------------------------------
+    def _pass_time(self, until: float) -> None:
+        """Gates move by time alone, also where no mail comes."""
+        if not self._last or not (self._shut or self._telling):
+            return
+        at = max(self._last + self._slice, until - MOST_LOOKS * self._slice)
+        while at <= until:
+            self._decide({}, at)
+            self._let_go(at)
+            at += self._slice
+
+    def _next_day(self, at: float) -> None:
+        self._day = day_of(at)
+        self._judge.forget(at)
+        if self._lateness:
+            self._judge.set_envelopes(fit(self._lateness, at))
+        oldest, hour = cohort_of(at - self._judge.window_days * DAY), cohort_of(at) - 2
+        self._hours = {
+            k: h for k, h in self._hours.items() if k[1] >= hour or (k[1] >= oldest and h.admitted < h.attempted)
+        }
+        self._waiting &= self._hours.keys()
+        self._rests = Counter(
+            {k: n for k, n in self._rests.items() if (k.attribution.traffic, k.attribution.cohort) in self._hours}
+        )
+        alive = {found[:2] for gate in self._shut if (found := self._allowance(gate, at)) is not None}
+        self._used = Counter({key: n for key, n in self._used.items() if key in alive})
+
     # --- what would have been held -----------------------------------------------------------------------------------
+    def _begin_canaries(self, attempts: Mapping[CounterKey, int], at: float) -> None:
+        if not self._canaried:
+            return
+        known = self._judge.canaries
+        for key in attempts:
+            traffic = key.attribution.traffic
+            if traffic.stream in self._canaried and traffic.campaign:
+                known.meet(traffic.stream, traffic.campaign)
+        self._settle(Moves(gates=known.moves(self._judge.gates, at)), at)
+
     def _admit(self, key: CounterKey, n: int, at: float) -> int:
         """How many of these first attempts the gates would have let through."""
         traffic, cohort = key.attribution.traffic, key.attribution.cohort
-        hour = self._hours.setdefault((traffic, cohort), _Hour())
+        hour = self._hours.get((traffic, cohort))
+        if hour is None:
+            hour = self._hours[traffic, cohort] = _Hour()
         hour.attempted += n
-        room, holder = n, None
-        for name, gate in self._gates.items():
-            if gate.state is GateState.OPEN or not gate.scope.covers(traffic):
+        room, slice_left, holder = n, n, None
+        bounds = []
+        for gate in self._shut:
+            if not gate.scope.covers(traffic):
                 continue
-            left = self._left(gate, at)
-            if left < room:
-                room = max(0, left)
+            bound = self._allowance(gate, at)
+            left = 0 if gate.state in _CLOSED or bound is None else max(0, bound[2] - self._used[bound[:2]])
+            bounds += [bound[:2]] if bound else []
+            if gate.rule == CANARY:
+                slice_left = min(slice_left, left)
+                continue
+            room = min(room, left)
             if left < n:
-                found = self._open.get(name)
+                found = self._open.get((gate.scope.key, gate.rule))
                 if found is not None and (holder is None or found.at < holder.at):
                     holder = found
-        for gate in self._gates.values():
-            if gate.state in (GateState.PROBING, GateState.SLOWED) and gate.scope.covers(traffic):
-                self._used[_allowance(gate, at)] += room
-        hour.admitted += room
-        if holder is not None:
+        sent = min(room, slice_left)
+        for bound_key in bounds:
+            self._used[bound_key] += sent
+        hour.admitted += sent
+        if room > sent:
+            hour.waiting += room - sent
+            self._waiting.add((traffic, cohort))
+        if holder is not None and n > room:
             hour.by = holder
+            self._told_held(holder, Metric.ATTEMPTED, n - room)
             holder.held += n - room
-        return self._told(key, n, room, hour)
+        return sent
 
-    def _left(self, gate: Gate, at: float) -> int:
-        return 0 if gate.state in _CLOSED else gate.limit - self._used[_allowance(gate, at)]
-
-    def _kept(self, key: CounterKey, n: int) -> int:
-        """How many of these later events belong to mail that would have been sent; the rest is spared."""
-        hour = self._hours.get((key.attribution.traffic, key.attribution.cohort))
+    def _of_sent(self, key: CounterKey, n: int) -> list[tuple[CounterKey, int]]:
+        """These later events as far as they belong to mail that would have been sent; the rest is spared or waits."""
+        under = key.attribution
+        hour = self._hours.get((under.traffic, under.cohort))
         if hour is None or hour.admitted == hour.attempted:
-            return n
+            return [(key, n)]
         # whole events: what is left of one is carried to the next of the same key
-        exact = n * (1 - hour.admitted / hour.attempted) * 1_000_000 + self._rests[key]
-        held = min(n, int(exact // 1_000_000))
-        self._rests[key] = int(exact - held * 1_000_000)
-        return self._told(key, n, n - held, hour)
+        exact = n * _PART * (hour.attempted - hour.admitted) // hour.attempted + self._rests[key]
+        behind = min(n, exact // _PART)
+        self._rests[key] = exact - behind * _PART
+        found = [(key, n - behind)]
+        waiting = behind * hour.waiting // (hour.attempted - hour.admitted)
+        if waiting and hour.sent_at:
+            found += self._of_sent(_moved(key, hour.sent_at), waiting)
+        elif waiting:
+            hour.later[key.metric] += waiting
+        if hour.by is not None and behind > waiting:
+            self._told_held(hour.by, key.metric, behind - waiting)
+        return found
 
-    def _told(self, key: CounterKey, n: int, kept: int, hour: _Hour) -> int:
-        found = hour.by
-        if found is not None and n > kept:
-            held = n - kept
-            found.spared[key.metric] = found.spared.get(key.metric, 0) + held
-            signal = next(SIGNALS[t.rule.signal] for t in self._tallies if t.rule.name == found.rule)
-            found.bad += held if key.metric in signal.bad else 0
-            found.total += held if key.metric in signal.total else 0
-        return kept
+    def _told_held(self, found: Finding, metric: str, n: int) -> None:
+        found.spared[metric] = found.spared.get(metric, 0) + n
+        signal = SIGNALS[self._judge.rules[found.rule].signal]
+        found.bad += n if metric in signal.bad else 0
+        found.total += n if metric in signal.total else 0
+
+    # --- canaries ----------------------------------------------------------------------------------------------------
+    def _let_go(self, at: float) -> None:
+        """Mail whose canary opened goes now, as far as other gates let it."""
+        if not self._waiting:
+            return
+        shut = [gate for gate in self._shut if gate.rule == CANARY]
+        for name in sorted(self._waiting):
+            traffic, cohort = name
+            if name not in self._waiting or any(gate.scope.covers(traffic) for gate in shut):
+                continue
+            self._waiting.discard(name)
+            hour = self._hours[name]
+            hour.sent_at = cohort_of(at)
+            first = CounterKey(
+                attribution=Attribution(traffic=traffic, cohort=hour.sent_at), metric=Metric.ATTEMPTED
+            )  # fmt: skip
+            if hour.sent_at == cohort:  # a canary of less than an hour
+                hour.admitted, n, hour.waiting = hour.admitted + hour.waiting, hour.waiting, 0
+                kept = {first: n}
+            else:
+                kept = {first: self._admit(first, hour.waiting, at)}
+            for metric, n in hour.later.items():
+                for key, rest in self._of_sent(replace(first, metric=metric), n):
+                    kept[key] = kept.get(key, 0) + rest
+            hour.later.clear()
+            self._decide({key: n for key, n in kept.items() if n > 0}, at)
+
+    def _take_over(self, found: Finding, gate: Gate) -> None:
+        """A rule closed a gate over mail that waits behind a canary: from here on that gate holds it."""
+        for name in [name for name in self._waiting if gate.scope.covers(name[0])]:
+            hour = self._hours[name]
+            hour.by = hour.by or found
+            hour.by.held += hour.waiting
+            self._told_held(hour.by, Metric.ATTEMPTED, hour.waiting)
+            for metric, n in hour.later.items():
+                self._told_held(hour.by, metric, n)
+            hour.later.clear()
+            hour.waiting = 0
+            self._waiting.discard(name)
 
     # --- judging -----------------------------------------------------------------------------------------------------
-    def _add(self, key: CounterKey, n: int, touched: dict[tuple[str, int], bool]) -> None:
-        if n <= 0:
-            return
-        for index, tally in enumerate(self._tallies):
-            scope = tally.add(key, n)
-            if scope is not None and key.metric in SIGNALS[tally.rule.signal].bad:
-                touched[scope.key, index] = True
+    def _decide(self, deltas: Mapping[CounterKey, int], at: float) -> None:
+        touched = self._judge.take(deltas)
+        self._settle(self._judge.decide(touched, at), at)
 
-    def _judge(self, touched: Mapping[tuple[str, int], bool], at: float) -> None:
-        """Good mail alone never raises evidence: an open gate is judged only where something bad came."""
-        names = {tally.rule.name: index for index, tally in enumerate(self._tallies)}
-        asked = set(touched) | {
-            (scope, names[rule]) for (scope, rule), gate in self._gates.items() if gate.state is not GateState.OPEN
-        }
-        for scope_key, index in sorted(asked):
-            tally = self._tallies[index]
-            name = (scope_key, tally.rule.name)
-            gate = self._gates.get(name)
-            scope = tally.scope(scope_key) or (gate.scope if gate else None)
-            if scope is None:
-                continue
-            moved = guard.step(gate or guard.first(tally.rule.name, scope), tally.verdict(scope, gate, at), at)
-            if moved is not None:
-                self._gates[name] = moved[0]
-                self._note(name, moved[0], tally.rule, at)
+    def _settle(self, moves: Moves, at: float) -> None:
+        self._judge.settle(moves)
+        if moves.gates:
+            self._shut = [gate for gate in self._judge.gates.values() if gate.state is not GateState.OPEN]
+        for gate, event in moves.gates:
+            if gate.rule == CANARY:
+                self._note_canary(gate, at)
+            else:
+                self._note(gate, event, at)
+        for told in moves.told:
+            self._note_told(told)
 
-    def _note(self, name: tuple[str, str], gate: Gate, rule: Rule, at: float) -> None:
+    def _note(self, gate: Gate, event: GateChanged, at: float) -> None:
+        name = (gate.scope.key, gate.rule)
         found = self._open.get(name)
         if gate.state is GateState.OPEN:
             if found is not None:
                 found.until = at
                 del self._open[name]
-        elif found is None and gate.evidence is not None and len(self.findings) < MOST_FINDINGS:
-            found = Finding(
-                rule=rule.name, scope=gate.scope.key, at=at, state=gate.state, evidence=gate.evidence,
-                threshold=rule.threshold, spared={}, closings=int(gate.state in _CLOSED),
+            return
+        evidence = event.evidence or gate.evidence
+        if found is None and evidence is not None and len(self.findings) < MOST_FINDINGS:
+            found = self._open[name] = Finding(
+                rule=gate.rule, scope=gate.scope.key, at=at, state=gate.state, evidence=evidence,
+                threshold=self._judge.rules[gate.rule].threshold, spared={}, closings=int(gate.state in _CLOSED),
             )  # fmt: skip
-            self._open[name] = found
             self.findings.append(found)
         elif found is not None and gate.state in _CLOSED:
             if found.closings == 0:  # it was only slowed until now
-                found.state, found.evidence = gate.state, gate.evidence or found.evidence
+                found.state, found.evidence = gate.state, evidence or found.evidence
             found.closings += 1
+        if found is not None and gate.state in _CLOSED and self._waiting:
+            self._take_over(found, gate)
 
-    def _next_day(self, at: float) -> None:
-        self._day = day_of(at)
-        for tally in self._tallies:
-            tally.forget(at)
-        oldest, hour = cohort_of(at - self._window * DAY), cohort_of(at) - 2
-        self._hours = {
-            k: h for k, h in self._hours.items() if k[1] >= hour or (k[1] >= oldest and h.admitted < h.attempted)
-        }
-        alive = {(t, c) for t, c in self._hours}
-        self._rests = Counter(
-            {k: n for k, n in self._rests.items() if (k.attribution.traffic, k.attribution.cohort) in alive}
-        )
-        self._used.clear()
+    def _note_canary(self, gate: Gate, at: float) -> None:
+        name = (gate.scope.key, gate.rule)
+        run = self._runs.get(name)
+        if run is None and gate.state is not GateState.OPEN and len(self.canaries) < MOST_FINDINGS:
+            run = self._runs[name] = CanaryRun(scope=gate.scope.key, at=at, slice=gate.limit)
+            self.canaries.append(run)
+        elif run is not None and gate.state is GateState.OPEN:
+            run.until = at
+            run.waited = sum(self._hours[name].waiting for name in self._waiting if gate.scope.covers(name[0]))
+            del self._runs[gate.scope.key, gate.rule]
+
+    def _note_told(self, event: RuleChanged) -> None:
+        name = (event.scope.key, event.rule)
+        if event.firing and len(self.told) < MOST_FINDINGS:
+            told = Told(
+                rule=event.rule, scope=event.scope.key, action=event.action, at=event.at, evidence=event.evidence
+            )  # fmt: skip
+            self._telling[name] = told
+            self.told.append(told)
+        elif (known := self._telling.pop(name, None)) is not None:
+            known.until = event.at
 
 
-def _allowance(gate: Gate, at: float) -> tuple[str, int]:
-    """A probe's share, or the hour of a slowed scope."""
-    if gate.state is GateState.PROBING:
-        return (gate.pause_id, cohort_of(gate.until))
-    return (gate.pause_id, int(at // HOUR))
+def _moved(key: CounterKey, cohort: int) -> CounterKey:
+    return replace(key, attribution=replace(key.attribution, cohort=cohort))

@@ -51,7 +51,11 @@ class Canaries:
     def note(self, event: Event) -> None:
         """Notice the campaign of accepted mail."""
         if isinstance(event, Accepted) and event.campaign and event.stream in self._terms:
-            self._begun.add((event.stream, event.campaign))
+            self.meet(event.stream, event.campaign)
+
+    def meet(self, stream: str, campaign: str) -> None:
+        """There is mail of this campaign."""
+        self._begun.add((stream, campaign))
 
     def count(self, key: CounterKey, n: int) -> None:
         """Count first attempts."""

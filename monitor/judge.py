@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from config.rules import GATING
 from config.tables import Rule
 from core.events import Event, GateChanged, GateState, RuleChanged
-from core.lane import DAY, Scope, cohort_of, day_of
+from core.lane import DAY, Scope, Traffic, cohort_of, day_of
 from core.state import CANARY, CounterKey, Gate
 from monitor import guard, listing, operator
 from monitor.canary import Canaries, Terms
@@ -29,6 +29,7 @@ from monitor.samples import Samples
 from monitor.signals import SIGNALS
 
 Key = tuple[str, str]  # scope key, rule
+MOST_WAYS = 100_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,11 +74,7 @@ class Judge:
             if rule.signal in SIGNALS
         }
         self._asking: dict[str, list[tuple[str, RuleTally, bool]]] = {}
-        for name, tally in self.tallies.items():
-            for metric, (is_bad, _, _) in tally.metrics.items():
-                # good mail alone raises no evidence, but it fills a fixed window
-                asks = is_bad or tally.rule.evidence == "window"
-                self._asking.setdefault(metric, []).append((name, tally, asks))
+        self._ways: dict[tuple[Traffic, str], list[tuple[RuleTally, Scope, Key, bool]]] = {}
         self.counters: Counter[CounterKey] = Counter()
         self.samples = Samples()
         self.findings = Findings(told)
@@ -98,14 +95,34 @@ class Judge:
     def take(self, deltas: Mapping[CounterKey, int]) -> set[Key]:
         """Count; every scope whose verdict may have changed."""
         touched: set[Key] = set()
+        counters, loud = self.counters, self.loud
         for key, n in deltas.items():
-            self.counters[key] += n
+            counters[key] += n
             self.canaries.count(key, n)
-            for name, tally, asks in self._asking.get(key.metric, ()):
-                scope = tally.add(key, n)
-                if scope is not None and (asks or (scope.key, name) in self.loud):  # good mail calms what was loud
-                    touched.add((scope.key, name))
+            under, metric = key.attribution, key.metric
+            way = (under.traffic, metric)
+            ways = self._ways.get(way)
+            if ways is None:
+                if len(self._ways) > MOST_WAYS:
+                    self._ways.clear()
+                ways = self._ways[way] = self._find_ways(under.traffic, metric)
+            for tally, scope, name, asks in ways:
+                tally.count(scope, under, metric, n)
+                if asks or name in loud:  # good mail calms what was loud
+                    touched.add(name)
         return touched
+
+    def _find_ways(self, traffic: Traffic, metric: str) -> list[tuple[RuleTally, Scope, Key, bool]]:
+        """Who counts this metric of this traffic, under what, and whether evidence may rise by it."""
+        found = []
+        for name, tally in self.tallies.items():
+            counts_as = tally.metrics.get(metric)
+            scope = tally.scope_of(traffic) if counts_as else None
+            if counts_as and scope is not None:
+                # good mail alone raises no evidence, but it fills a fixed window
+                asks = counts_as[0] or tally.rule.evidence == "window"
+                found.append((tally, scope, (scope.key, name), asks))
+        return found
 
     def note(self, events: Iterable[Event]) -> None:
         """What counts do not say: samples for people, campaigns that begin, what rules told."""
@@ -132,18 +149,22 @@ class Judge:
         for tally in self.tallies.values():
             tally.forget(now)
         oldest = cohort_of((day_of(now) - self.window_days) * DAY)
-        self.counters = Counter({k: n for k, n in self.counters.items() if k.attribution.cohort >= oldest})
+        for key in [key for key in self.counters if key.attribution.cohort < oldest]:
+            del self.counters[key]
         alive = {(s.key, name) for name, t in self.tallies.items() for s in t.scopes()}
         self.samples.forget(alive)
         self.loud = {key: verdict for key, verdict in self.loud.items() if key in alive}
 
     def _keep_apart(self, now: float) -> set[Key]:
         """The parts that gates of theirs judge, as the gates now stand; what has other counts for it."""
-        return {
-            (key, name)
-            for name, tally in self.tallies.items()
-            for key in tally.keep_apart(narrow_scopes(self.gates.values(), tally.rule, now), self.counters)
-        }
+        changed: set[Key] = set()
+        for name, tally in self.tallies.items():
+            before = tally.apart
+            wanted = narrow_scopes(self.gates.values(), tally.rule, now)
+            changed |= {(key, name) for key in tally.keep_apart(wanted, self.counters)}
+            if tally.apart is not before:
+                self._ways.clear()
+        return changed
 
     def _judge(self, touched: set[Key], now: float) -> list[tuple[Gate, GateChanged]]:
         """Moves of every gate that new counts or the time may have changed."""

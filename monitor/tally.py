@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from config.tables import Rule
-from core.lane import DAY, HOUR, Scope, Traffic, cohort_of, day_of
+from core.lane import DAY, HOUR, Attribution, Scope, Traffic, cohort_of, day_of
 from core.metrics import Metric
 from core.state import CounterKey
 from monitor.evidence import DelayEnvelope
@@ -72,7 +72,7 @@ class Tally:
         self._tallies: dict[str, ScopeTally] = {}
         self._able: set[str] = set()
         self._scope_of: dict[Traffic, Scope | None] = {}
-        self._apart: dict[str, Scope] = {}  # narrower scopes that are judged by themselves (monitor.narrowing)
+        self.apart: dict[str, Scope] = {}  # narrower scopes that are judged by themselves (monitor.narrowing)
         wanted = {*self.signal.bad, *self.signal.total, Metric.ATTEMPTED}
         # metric → whether it counts as bad, as total, as a first attempt
         self.metrics: dict[str, tuple[bool, bool, bool]] = {
@@ -111,18 +111,19 @@ class Tally:
 
     def add(self, key: CounterKey, n: int) -> Scope | None:
         """Count; the scope that changed, None when the rule does not look at this counter."""
-        counts_as = self.metrics.get(key.metric)
-        if counts_as is None:
-            return None
-        scope = self.scope_of(key.attribution.traffic)
-        if scope is None:
-            return None
-        is_bad, is_total, is_first = counts_as
+        scope = self.scope_of(key.attribution.traffic) if key.metric in self.metrics else None
+        if scope is not None:
+            self.count(scope, key.attribution, key.metric, n)
+        return scope
+
+    def count(self, scope: Scope, under: Attribution, metric: str, n: int) -> None:
+        """Count under a scope that was asked for before; `metric` is one of `metrics`."""
+        is_bad, is_total, is_first = self.metrics[metric]
         name = scope.key
         tally = self._tallies.get(name)
         if tally is None:
             tally = self._tallies[name] = ScopeTally(scope)
-        cohort = key.attribution.cohort
+        cohort = under.cohort
         hour, day = tally.hours.get(cohort), tally.days.get(cohort // HOURS_A_DAY)
         if hour is None:
             hour = tally.hours[cohort] = Sum()
@@ -138,25 +139,24 @@ class Tally:
             hour.total += n
             day.total += n
             if self.signal.feedback:
-                provider = str(key.attribution.traffic.lane.provider)
+                provider = str(under.traffic.lane.provider)
                 hour.by_provider[provider] = hour.by_provider.get(provider, 0) + n
                 tally.providers.add(provider)
         if name not in self._able and tally.total() >= self.rule.minimum_bad:
             self._able.add(name)
-        return scope
 
     def keep_apart(self, scopes: Sequence[Scope], counters: Mapping[CounterKey, int]) -> set[str]:
         """Judge exactly these narrower scopes by themselves; keys of the scopes whose counts that changed.
 
         `counters` are all that was ever added."""
         wanted = {scope.key: scope for scope in sorted(scopes, key=lambda s: (-s.key.count(","), s.key))}
-        if wanted.keys() == self._apart.keys():
+        if wanted.keys() == self.apart.keys():
             return set()
-        other = [scope for key, scope in (wanted | self._apart).items() if (key in wanted) != (key in self._apart)]
+        other = [scope for key, scope in (wanted | self.apart).items() if (key in wanted) != (key in self.apart)]
         moved = [(k, n) for k, n in counters.items() if any(s.covers(k.attribution.traffic) for s in other)]
         for key, n in moved:
             self.add(key, -n)
-        self._apart = wanted
+        self.apart = wanted
         self._scope_of.clear()
         changed = {scope.key for key, n in moved if (scope := self.add(key, n)) is not None}
         self._tallies = {key: tally for key, tally in self._tallies.items() if key in wanted or tally.counts}
@@ -209,7 +209,7 @@ class Tally:
             return None
         if self.signal.feedback and self._is_silent(traffic.lane.provider):
             return None
-        for scope in self._apart.values():
+        for scope in self.apart.values():
             if scope.covers(traffic):
                 return scope
         values = {

@@ -41,5 +41,10 @@ class Delays:
 
 async def fitted(store: SqlLateness, now: float) -> Mapping[str, DelayEnvelope]:
     """Envelopes by provider from the stored log."""
-    rows = await store.read(now - (HORIZON + LOOK_BACK) * HOUR)
-    return fit((Lateness(provider=provider, cohort=cohort, at=at) for provider, cohort, at in rows), now)
+    return fit(await reports_of(store, now), now)
+
+
+async def reports_of(store: SqlLateness, since: float) -> list[Lateness]:
+    """Every stored report from which the delays at `since` and later can be fitted."""
+    rows = await store.read(since - (HORIZON + LOOK_BACK) * HOUR)
+    return [Lateness(provider=provider, cohort=cohort, at=at) for provider, cohort, at in rows]

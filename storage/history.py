@@ -40,25 +40,18 @@ from storage.database import Database
 from storage.tables import events
 
 CHUNK = 20_000
-KINDS = (
-    "Delivered",
-    "Deferred",
-    "Bounced",
-    "BounceReceived",
-    "ComplaintReceived",
-    "Unsubscribed",
-    "SeedPlaced",
-    "Opened",
-    "Clicked",
-)
+# every kind is read and looked at here: asking the database to choose costs more than what it leaves out
 _ROWS = select(events.c.at, events.c.kind, events.c.body).where(
-    events.c.seq > bindparam("after"), events.c.seq <= bindparam("last"), events.c.kind.in_(KINDS)
+    events.c.seq > bindparam("after"), events.c.seq <= bindparam("last")
 )
+# kind → the key of its word, and of its flag, in the order of the body
 _CUTS = {
+    "Delivered": ("", '"attempt":'),
     "Deferred": ('"bounce_class":"', '"attempt":'),
     "Bounced": ('"bounce_class":"', '"attempt":'),
     "BounceReceived": ('"bounce_class":"', '"terminal":'),
     "ComplaintReceived": ('"feedback_type":"', ""),
+    "Unsubscribed": ("", ""),
     "SeedPlaced": ('"placement":"', ""),
     "Opened": ('"actor":"', ""),
     "Clicked": ('"actor":"', '"first":'),
@@ -67,7 +60,7 @@ _ATTRIBUTION: TypeAdapter[Attribution] = TypeAdapter(Attribution)
 _NO_REPLY = Reply(code=0, text="")
 
 Slice: TypeAlias = tuple[float, Event, int]
-_Cut: TypeAlias = tuple[int, str, str, str, str]
+_Cut: TypeAlias = tuple[float, str, str, str, str]
 
 
 class History:
@@ -78,7 +71,7 @@ class History:
 
     def folded(self, since: float = 0.0, *, slice_seconds: float = 3600.0) -> Iterator[Slice]:
         """Every counted event from `since` on."""
-        newest = 0
+        newest = 0.0
         reading = self._db.engine.execution_options(reading=True)
         with reading.connect() as connection:
             after = _first_seq(connection, since) - 1
@@ -98,24 +91,24 @@ class History:
 
 def _counts(rows: Iterable[tuple[float, str, str]], slice_seconds: float) -> Counter[_Cut]:
     """How often each (slice, kind, attribution, word, flag) occurs."""
-    counts: Counter[_Cut] = Counter()
+    cuts: list[_Cut] = []
+    add = cuts.append
     for at, kind, body in rows:
-        begin = body.find('"attribution":') + 14
-        end = body.find('"cohort":', begin) + 9
-        end = body.find("}", end)
+        keys = _CUTS.get(kind)
+        if keys is None:
+            continue
+        begin = body.find('"attribution":')
+        end = body.find("}", body.find('"cohort":', begin))
+        key, flagged = keys
         word = flag = ""
-        if kind == "Delivered":
-            cut = body.find('"attempt":', end) + 10
-            flag = body[cut : cut + 2]
-        elif kind != "Unsubscribed":
-            key, flagged = _CUTS[kind]
+        if key:
             cut = body.find(key, end) + len(key)
             word = body[cut : body.find('"', cut)]
-            if flagged:
-                cut = body.find(flagged, end) + len(flagged)
-                flag = body[cut : cut + 2]
-        counts[int(at // slice_seconds), kind, body[begin:end], word, flag] += 1
-    return counts
+        if flagged:
+            cut = body.find(flagged, end) + len(flagged)
+            flag = body[cut : cut + 2]
+        add((at // slice_seconds, kind, body[begin + 14 : end], word, flag))
+    return Counter(cuts)  # counts a list faster than one by one
 
 
 def _first_seq(connection: Connection, since: float) -> int:

@@ -9,31 +9,36 @@ import argparse
 import asyncio
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from config.load import load_providers
+from config.load import load_providers, load_rules
 from config.tables import Rule
 from core.clock import iso
 from core.errors import InvalidInput
+from core.events import Evidence
 from core.lane import DAY
 from core.state import CounterKey
-from monitor.backtest import Backtest, Finding, Outcome
+from monitor.backtest import Backtest
+from monitor.canary import Terms
 from monitor.counters import counted
-from monitor.evidence import DelayEnvelope
+from monitor.delays import Lateness
+from monitor.hindsight import CanaryRun, Finding, Outcome, Told
+from service.canaries import canary_terms
 from service.commands.common import Subparsers, add_config, desk
 from service.commands.simulate import read_rules
-from service.lateness import fitted
+from service.lateness import reports_of
 from storage.history import History
+from warmup.admission import gate_allowance
 from warmup.ramp import OTHER
 
 
 def add_commands(commands: Subparsers[argparse.ArgumentParser]) -> None:
     """Register the command."""
     command = commands.add_parser("backtest", help="what would these rules have done with the mail of the past?")
-    command.add_argument("--rules", type=Path, metavar="FILE", help="rules (default: the shipped ones)")
+    command.add_argument("--rules", type=Path, metavar="FILE", help="rules (default: those of the configuration)")
     command.add_argument("--since", default="", metavar="DATE|DAYS", help="2026-01-31, or days back (default: all)")
     command.add_argument("--slice-minutes", type=float, default=60.0, help="how finely time is cut (default 60)")
     command.add_argument("--json", action="store_true", help="print everything as JSON")
@@ -45,16 +50,15 @@ async def run_backtest(arguments: argparse.Namespace) -> int:
     """Run and print."""
     if not 1 <= arguments.slice_minutes <= 24 * 60:
         raise InvalidInput("--slice-minutes", "must be 1 to 1440", "Leave it out for one hour")
-    rules = read_rules(arguments.rules)
     async with desk(arguments.config) as here:
+        rules = read_rules(arguments.rules) if arguments.rules else load_rules(here.settings)
         since = since_of(arguments.since, here.clock.now())
-        transactional = here.settings.transactional
-        history = History(here.stores.db)
-        # by the delays as they are known now, over all of the past
-        envelopes = await fitted(here.stores.lateness, here.clock.now())
+        # what was reported long before says how late the providers of the first days report
+        lateness = await reports_of(here.stores.lateness, since)
         test = await asyncio.to_thread(
-            replayed, history, rules, transactional, since, arguments.slice_minutes * 60, envelopes
-        )
+            replayed, History(here.stores.db), rules, here.settings.transactional, since,
+            arguments.slice_minutes * 60, lateness, canary_terms(here.settings, rules),
+        )  # fmt: skip
     result = report(test)
     print(json.dumps(result, ensure_ascii=False) if arguments.json else shown(result))
     return 0
@@ -81,11 +85,15 @@ def replayed(
     transactional: tuple[str, ...],
     since: float,
     slice_seconds: float,
-    envelopes: Mapping[str, DelayEnvelope] | None = None,
+    lateness: Sequence[Lateness] = (),
+    canaries: Mapping[str, Terms] | None = None,
 ) -> Backtest:
     """The whole log, slice by slice.  Blocks."""
     silent = frozenset({OTHER, *(row.name for row in load_providers() if not row.complaint_feedback)})
-    test = Backtest(rules, transactional=transactional, no_feedback=silent, envelopes=envelopes)
+    test = Backtest(
+        rules, allowance=gate_allowance, transactional=transactional, no_feedback=silent, lateness=lateness,
+        canaries=canaries, slice_seconds=slice_seconds,
+    )  # fmt: skip
     for at, deltas in slices(history, since, slice_seconds):
         test.take(at, deltas)
     test.end()
@@ -114,6 +122,8 @@ def report(test: Backtest) -> dict[str, Any]:
         "pauses": [_row(found) for found in test.findings],
         "outcomes": {outcome.value: outcomes[outcome] for outcome in Outcome},
         "held": sum(found.held for found in test.findings),
+        "told": [_told(told) for told in test.told],
+        "canaries": [_canary(run) for run in test.canaries],
     }
 
 
@@ -121,12 +131,30 @@ def _row(found: Finding) -> dict[str, Any]:
     return {
         "rule": found.rule, "scope": found.scope, "at": iso(found.at), "state": found.state.value,
         "until": iso(found.until) if found.until else "", "closings": found.closings,
-        "evidence": {
-            "bad": found.evidence.numerator, "of": found.evidence.denominator, "e_value": found.evidence.e_value,
-            "limit": found.evidence.limit, "threshold": found.threshold,
-        },
-        "held": found.held, "held_bad": found.bad, "held_total": found.total, "spared": found.spared,
-        "outcome": found.outcome.value,
+        "evidence": _evidence(found.evidence), "held": found.held, "held_bad": found.bad, "held_total": found.total,
+        "spared": found.spared, "outcome": found.outcome.value,
+    }  # fmt: skip
+
+
+def _evidence(seen: Evidence) -> dict[str, Any]:
+    return {
+        "bad": seen.numerator, "of": seen.denominator, "e_value": seen.e_value, "limit": seen.limit,
+        "threshold": seen.threshold,
+    }  # fmt: skip
+
+
+def _told(told: Told) -> dict[str, Any]:
+    return {
+        "rule": told.rule, "scope": told.scope, "action": told.action, "at": iso(told.at),
+        "until": iso(told.until) if told.until else "",
+        "evidence": _evidence(told.evidence) if told.evidence else None,
+    }  # fmt: skip
+
+
+def _canary(run: CanaryRun) -> dict[str, Any]:
+    return {
+        "scope": run.scope, "at": iso(run.at), "slice": run.slice, "until": iso(run.until) if run.until else "",
+        "waited": run.waited,
     }  # fmt: skip
 
 
@@ -137,6 +165,20 @@ def shown(result: dict[str, Any]) -> str:
         f"{row['evidence']['of']:,}; would have held {row['held']:,}, {row['held_bad']:,} bad of them: {row['outcome']}"
         for row in result["pauses"]
     ]
+    lines += [
+        f"{row['at'][:16]}Z  {row['action']:<12} {row['scope']} by {row['rule']}"
+        + (f": {row['evidence']['bad']:,} of {row['evidence']['of']:,}" if row["evidence"] else "")
+        + (f"; over at {row['until'][:16]}Z" if row["until"] else "; not over")
+        for row in result["told"]
+    ]
+    lines += [
+        f"{row['at'][:16]}Z  {'canary':<12} {row['scope']}: {row['slice']:,} first, "
+        + (f"{row['waited']:,} waited until {row['until'][:16]}Z" if row["until"] else "the rest never went")
+        for row in result["canaries"]
+    ]
     sums = ", ".join(f"{name} {n}" for name, n in result["outcomes"].items())
-    tail = f"{result['messages']:,} messages read; {len(lines)} pauses ({sums}); {result['held']:,} messages held"
-    return "\n".join([*lines, tail])
+    tail = (
+        f"{result['messages']:,} messages read; {len(result['pauses'])} pauses ({sums}); {result['held']:,} messages "
+        f"held; {len(result['told'])} alerts and holds of the warm-up; {len(result['canaries'])} canaries"
+    )
+    return "\n".join([*sorted(lines), tail])

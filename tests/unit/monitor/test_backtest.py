@@ -10,8 +10,10 @@ from core.events import GateState
 from core.lane import HOUR
 from core.metrics import Metric
 from core.state import CounterKey
-from monitor.backtest import Backtest, Outcome
+from monitor.backtest import Backtest
+from monitor.hindsight import Outcome
 from tests.unit.monitor.world import NOON, rule, under
+from warmup.admission import gate_allowance
 
 
 def counts(at: float, attempted: int, bad: int, provider: str = "yahoo", stream: str = "bulk") -> dict[CounterKey, int]:
@@ -23,7 +25,7 @@ def counts(at: float, attempted: int, bad: int, provider: str = "yahoo", stream:
 
 
 def backtested(hours: list[tuple[int, int]], **changes: object) -> Backtest:
-    test = Backtest([rule(**changes)], transactional=("transactional",))
+    test = Backtest([rule(**changes)], allowance=gate_allowance, transactional=("transactional",))
     for index, (attempted, bad) in enumerate(hours):
         at = NOON + index * HOUR
         test.take(at + HOUR, counts(at, attempted, bad))
@@ -69,7 +71,7 @@ def test_a_probe_and_a_slowed_scope_let_their_share_through_until_the_gate_opens
 
 
 def test_other_scopes_and_spared_streams_go_on() -> None:
-    test = Backtest([rule()], transactional=("transactional",))
+    test = Backtest([rule()], allowance=gate_allowance, transactional=("transactional",))
     test.take(NOON + HOUR, counts(NOON, 1000, 200))
     for provider, stream in (("gmail", "bulk"), ("yahoo", "transactional")):
         test.take(NOON + 2 * HOUR, counts(NOON + HOUR, 500, 5, provider, stream))
@@ -77,7 +79,7 @@ def test_other_scopes_and_spared_streams_go_on() -> None:
 
 
 def test_late_events_of_held_mail_are_spared_in_proportion() -> None:
-    test = Backtest([rule()])
+    test = Backtest([rule()], allowance=gate_allowance)
     test.take(NOON + HOUR, counts(NOON, 1000, 200))
     test.take(NOON + 2 * HOUR, counts(NOON + HOUR, 400, 0))
     for hour in range(3, 8):
@@ -101,7 +103,7 @@ def test_no_more_is_held_than_was_sent(hours: list[tuple[int, int]]) -> None:
 
 @pytest.mark.parametrize("hours", [1, 3, 7])
 def test_the_size_of_slices_changes_when_but_not_whether(hours: int) -> None:
-    test = Backtest([rule()])
+    test = Backtest([rule()], allowance=gate_allowance)
     for start in range(0, 21, hours):
         sums: dict[CounterKey, int] = {}
         for hour in range(start, start + hours):
