@@ -106,6 +106,16 @@ class Backtest:
         self._let_go(at)
         self._last = at
 
+    @property
+    def counted(self) -> Mapping[CounterKey, int]:
+        """What would have been sent and come of it, of the window."""
+        return self._judge.counters
+
+    @property
+    def behind_canaries(self) -> int:
+        """First attempts that still wait."""
+        return sum(self._hours[name].waiting for name in self._waiting)
+
     def end(self) -> None:
         """No more comes: what is still closed keeps `until` 0."""
         self._open.clear()

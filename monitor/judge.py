@@ -107,7 +107,7 @@ class Judge:
                     self._ways.clear()
                 ways = self._ways[way] = self._find_ways(under.traffic, metric)
             for tally, scope, name, asks in ways:
-                tally.count(scope, under, metric, n)
+                tally.count(scope, name[0], under, metric, n)
                 if asks or name in loud:  # good mail calms what was loud
                     touched.add(name)
         return touched

@@ -19,13 +19,14 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Protocol
 
 from config.tables import Rule
 from core.events import Evidence
 from core.lane import HOUR, Scope, cohort_of
 from core.state import Gate
-from monitor.evidence import AT_ONCE, DelayEnvelope, log_detector, log_e_delayed, log_e_rate
+from monitor.evidence import DelayEnvelope, log_detector, log_e_delayed, log_e_rate
 from monitor.tally import HOURS_A_DAY, ScopeTally, Sum, Tally
 
 _BIGGEST = 690.0  # math.exp of more overflows; e^690 is beyond any limit
@@ -76,6 +77,9 @@ _Start = tuple[int, int, int, int, float]  # first cohort; bad, total, attempted
 
 class RuleTally(Tally):
     """One rule with its counts and what they say."""
+
+    _shares_of: tuple[float, Mapping[str, DelayEnvelope]] = (-1.0, MappingProxyType({}))
+    _known_shares: Mapping[str, list[float]] = MappingProxyType({})
 
     def verdict(self, scope: Scope, gate: Epoch | None, now: float) -> Verdict:
         """Judge one scope.  `gate` gives the epoch and base from which evidence counts."""
@@ -163,7 +167,7 @@ class RuleTally(Tally):
             first, base_bad, base_total = gate.epoch, gate.base_bad, gate.base_total
         # with the delays of the providers that it goes to; all the same when none is known
         envelopes = {p: e for p in tally.providers if (e := self.envelopes.get(p)) is not None}
-        present = now / HOUR
+        present, shares = now / HOUR, self._shares(now) if envelopes else {}
         old = present - max((e.end for e in envelopes.values()), default=-math.inf)  # every report could have come
         found: list[_Start] = []
         bad = total = attempted = 0
@@ -181,8 +185,11 @@ class RuleTally(Tally):
                         part.bad += s.bad
                         part.total += s.total
                         part.attempted += s.attempted
-                        if envelopes and s.by_provider:
-                            exposure += _exposure(s, present - hour, envelopes)
+                        if envelopes:
+                            back = max(0, int(present) - hour)
+                            for provider, n in s.by_provider.items():
+                                known = shares.get(provider, ())
+                                exposure += n * known[back] if back < len(known) else n
             else:
                 exposure += part.total
             bad += part.bad
@@ -197,9 +204,17 @@ class RuleTally(Tally):
             found.append((start, bad, total, attempted, max(0.0, exposure) if envelopes else -1.0))
         return found
 
-
-def _exposure(sent: Sum, age: float, envelopes: Mapping[str, DelayEnvelope]) -> float:
-    return math.fsum(n * envelopes.get(p, AT_ONCE).share(age) for p, n in sent.by_provider.items())
+    def _shares(self, now: float) -> Mapping[str, list[float]]:
+        """Of each provider's reports, how many could have come about mail of so many cohorts back; many ask at once."""
+        if self._shares_of[0] != now or self._shares_of[1] is not self.envelopes:
+            present = now / HOUR
+            begun = present - int(present)
+            self._known_shares = {
+                provider: [envelope.share(begun + age) for age in range(math.ceil(envelope.end))]
+                for provider, envelope in self.envelopes.items()
+            }
+            self._shares_of = (now, self.envelopes)
+        return self._known_shares
 
 
 def evaluate(tallies: Sequence[RuleTally], gates: Mapping[tuple[str, str], Gate], now: float) -> list[Verdict]:

@@ -113,13 +113,12 @@ class Tally:
         """Count; the scope that changed, None when the rule does not look at this counter."""
         scope = self.scope_of(key.attribution.traffic) if key.metric in self.metrics else None
         if scope is not None:
-            self.count(scope, key.attribution, key.metric, n)
+            self.count(scope, scope.key, key.attribution, key.metric, n)
         return scope
 
-    def count(self, scope: Scope, under: Attribution, metric: str, n: int) -> None:
-        """Count under a scope that was asked for before; `metric` is one of `metrics`."""
+    def count(self, scope: Scope, name: str, under: Attribution, metric: str, n: int) -> None:
+        """Count under a scope that was asked for before and its key; `metric` is one of `metrics`."""
         is_bad, is_total, is_first = self.metrics[metric]
-        name = scope.key
         tally = self._tallies.get(name)
         if tally is None:
             tally = self._tallies[name] = ScopeTally(scope)
@@ -184,8 +183,8 @@ class Tally:
         for name, tally in list(self._tallies.items()):
             for day in [d for d in tally.days if d < first]:
                 del tally.days[day]
-            for hour in [h for h in tally.hours if h < first * HOURS_A_DAY]:
-                del tally.hours[hour]
+                for hour in range(day * HOURS_A_DAY, (day + 1) * HOURS_A_DAY):
+                    tally.hours.pop(hour, None)
             if not tally.days:
                 del self._tallies[name]
         self._able = {n for n, t in self._tallies.items() if t.total() >= self.rule.minimum_bad}
