@@ -32,6 +32,7 @@ from monitor.signals import SIGNALS
 _CLOSED = (GateState.PAUSED, GateState.HARD_STOPPED)
 _PART = 1_000_000  # shares of events are carried in millionths
 MOST_FINDINGS = 10_000
+MOST_AT_ONCE = 3  # looks after moves in the same instant
 MOST_LOOKS = 24 * 14  # at gates alone, in a time without mail
 
 
@@ -262,8 +263,13 @@ class Backtest:
 
     # --- judging -----------------------------------------------------------------------------------------------------
     def _decide(self, deltas: Mapping[CounterKey, int], at: float) -> None:
-        touched = self._judge.take(deltas)
-        self._settle(self._judge.decide(touched, at), at)
+        moves = self._judge.decide(self._judge.take(deltas), at)
+        self._settle(moves, at)
+        for _ in range(MOST_AT_ONCE):  # the service looks again at once: a part that was slowed may close
+            if not moves.gates:
+                break
+            moves = self._judge.decide(set(), at)
+            self._settle(moves, at)
 
     def _settle(self, moves: Moves, at: float) -> None:
         self._judge.settle(moves)
