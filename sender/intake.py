@@ -92,6 +92,8 @@ class Intake:
         self._on_accepted = on_accepted
         self._way = way
         self._max_queued = max_queued
+        self._urgent = frozenset(settings.transactional)
+        self._ours = [normal_domain(row.name) for row in settings.sending_domains]
         # a placement test is no reader to be tired
         self._uncapped = frozenset(seed.mailbox.lower() for seed in settings.seeds.mailboxes)
         self._refusals: Counter[tuple[str, AnswerStatus]] = Counter()
@@ -104,8 +106,7 @@ class Intake:
     async def submit(self, injection: Injection) -> list[RecipientAnswer]:
         """Take over what can be taken over.  See the module for the contract."""
         # a campaign that fills the queue must not keep receipts out: the last tenth is theirs
-        room = self._max_queued * (1.1 if injection.stream in self._settings.transactional else 1.0)
-        if self._backlog() >= room:
+        if self._backlog() >= self._max_queued * (1.1 if injection.stream in self._urgent else 1.0):
             raise Overloaded(retry_after=30)
         if len(injection.idempotency_key) > MAX_KEY:
             raise LimitExceeded("idempotency_key", "is too long", f"At most {MAX_KEY} characters")
@@ -117,7 +118,7 @@ class Intake:
         injection = with_from(injection)
         sending_domain = self.sending_domain(injection)
         check_notes(injection)
-        body = body_of(injection)
+        body = body_of(injection, self._clock.now())
         addresses, answers = await self._addresses(injection, body)
         # `*` stands for streams that come later: whoever wanted none of them is not asked again for a new one
         also = [*filter(None, [topic_scope(stream.name, injection.topic)]), *([EVERY_OPTIONAL] * stream.unsubscribe)]
@@ -274,9 +275,8 @@ class Intake:
         address = split_mailbox(sender)[1]
         domain = parse_address(address).domain
         wanted = normal_domain(injection.sending_domain) if injection.sending_domain else ""
-        ours = (normal_domain(row.name) for row in self._settings.sending_domains)
         # relaxed alignment (RFC 9989): From may lie in a subdomain of the signing domain; the nearest one signs
-        fit = [n for n in ours if wanted in ("", n) and (domain == n or domain.endswith("." + n))]
+        fit = [n for n in self._ours if wanted in ("", n) and (domain == n or domain.endswith("." + n))]
         if fit:
             return SendingDomain(max(fit, key=len))
         raise InvalidInput(

@@ -87,8 +87,8 @@ class NoticeDesk:
             if answer.status is not AnswerStatus.ACCEPTED and Notify.FAILURE in wished.notify
         ]  # fmt: skip
         if told:
-            letter = letter_of(injection, body_of(injection), self._intake.sending_domain(injection))
             now = self._clock.now()
+            letter = letter_of(injection, body_of(injection, now), self._intake.sending_domain(injection))
             content = notification(letter, told, reporter=self._reporter, arrived=now, now=now)
             await self._submit(letter.sender, letter.sending_domain, content, f"notice:{letter.letter_id}", {})
 

@@ -35,6 +35,7 @@ _RECENT = (
     .limit(bindparam("rows"))
 )
 _END = 1 << 62
+_GATHER = 0.01  # real seconds
 _FRESH = 4000  # events, a few kilobytes each at most
 
 
@@ -103,6 +104,8 @@ class SqlEventLog:
             # not wait_for: until Python 3.12 it may swallow a cancellation that comes with the answer
             async with asyncio.timeout(timeout):
                 await future
+            if not self._db.is_inline:
+                await asyncio.sleep(_GATHER)  # what the next commits bring is read by the same look
         except TimeoutError:
             return  # the caller looks anyway
         finally:

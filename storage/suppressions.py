@@ -5,6 +5,7 @@ An entry may have an end; whoever calls `end_expired` now and then makes it so: 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Sequence
 
 from sqlalchemy import Connection, Executable, Row, and_, bindparam, delete, func, inspect, or_, select, text
@@ -16,7 +17,7 @@ from core.state import Suppression
 from core.tokens import MessageId
 from storage.database import Database
 from storage.events import append_events
-from storage.glance import plain
+from storage.glance import Glance, plain
 from storage.tables import suppressions as table
 
 _CHUNK = 400  # addresses in one statement; SQLite takes at most 32,766 parameters, older ones 999
@@ -129,6 +130,7 @@ class SqlSuppressions:
 
     def __init__(self, db: Database) -> None:
         self._db = db
+        self._asked: list[tuple[dict[str, str], asyncio.Future[bool]]] = []
 
     async def add(
         self, entries: Sequence[Suppression], message_id: MessageId | None = None, events: Sequence[Event] = ()
@@ -153,9 +155,31 @@ class SqlSuppressions:
         if self._db.glance is not None and len(wanted) == 1 and len(also) < len(_SCOPES):
             # nearly always nothing: only what is found is read at length
             scopes = {"address": wanted[0], **dict.fromkeys(_SCOPES, stream), **dict(zip(_SCOPES, also, strict=False))}
-            if self._db.glance.first(_ANY_PLAIN, scopes) is None:
+            if not await self._any(self._db.glance, scopes):
                 return {}
         return await self._db.read(lambda connection: find_suppressed(connection, wanted, stream, also))
+
+    async def _any(self, glance: Glance, scopes: dict[str, str]) -> bool:
+        """Whether there is an entry.  Questions of one round of the event loop are answered by one look."""
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[bool] = loop.create_future()
+        self._asked.append((scopes, answer))
+        if len(self._asked) == 1:
+            loop.call_soon(self._look, glance)
+        return await answer
+
+    def _look(self, glance: Glance) -> None:
+        asked, self._asked = self._asked, []
+        try:
+            rows = glance.each(_ANY_PLAIN, [scopes for scopes, _ in asked])
+        except Exception as error:
+            for _, answer in asked:
+                if not answer.done():
+                    answer.set_exception(error)
+            return
+        for (_, answer), row in zip(asked, rows, strict=True):
+            if not answer.done():  # its caller may have gone
+                answer.set_result(row is not None)
 
     async def of_address(self, address: str) -> list[Suppression]:
         return await self._db.read(

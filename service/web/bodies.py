@@ -9,6 +9,7 @@ import json
 from collections.abc import Sequence
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic_core import from_json
 
 from core.errors import InvalidInput, LimitExceeded
 from core.events import Door
@@ -87,7 +88,7 @@ async def read_message(raw: bytes, header_key: str = "", library: TemplateLibrar
     `header_key` is the Idempotency-Key header, for a body without one; `library` has the templates that may be named.
     Raises InvalidInput or ValidationError."""
     try:
-        table = json.loads(raw)
+        table = _parsed(raw)
     except (UnicodeDecodeError, RecursionError) as error:
         raise InvalidInput("body", "is no JSON in UTF-8, or is nested too deep", "Send a JSON object") from error
     if not isinstance(table, dict):
@@ -112,6 +113,14 @@ async def read_message(raw: bytes, header_key: str = "", library: TemplateLibrar
             raise InvalidInput(f"recipients.{number}", first["msg"], "See /openapi.json for the form") from error
         await asyncio.sleep(0)
     return body.injection(recipients)
+
+
+def _parsed(raw: bytes) -> object:
+    try:
+        return from_json(raw)
+    except ValueError:
+        # a fifth of the time, but it says less of what is wrong, and half a character is a recipient's fault alone
+        return json.loads(raw)
 
 
 def _from_library(body: MessageBody, parts: dict[str, str]) -> MessageBody:

@@ -106,6 +106,13 @@ async def test_a_suppression_is_new_once_and_keeps_its_first_evidence(stores: St
     ]
 
 
+async def test_questions_that_come_together_get_their_own_answers(stores: Stores) -> None:
+    await stores.suppressions.add([suppression("all@x.test"), suppression("bulk@x.test", stream="bulk")])
+    asked = [("all@x.test", "a"), ("bulk@x.test", "bulk"), ("bulk@x.test", "a"), ("free@x.test", "bulk")] * 10
+    answers = await asyncio.gather(*(stores.suppressions.check([who], stream) for who, stream in asked))
+    assert [bool(answer) for answer in answers] == [True, True, False, False] * 10
+
+
 async def test_a_streams_suppression_covers_that_stream_and_the_empty_one_all(stores: Stores) -> None:
     await stores.suppressions.add([suppression("ann@x.test", stream="bulk"), suppression("all@x.test")])
     both = ["ann@x.test", "all@x.test"]

@@ -58,3 +58,20 @@ def test_it_never_writes(path: Path, glance: Glance) -> None:
     sqlite3.connect(path).close()
     with pytest.raises(Unavailable):
         glance.first(type(_FIND)("CREATE TABLE other (n)", {}), {})
+
+
+def test_several_questions_are_answered_in_their_order_and_let_go_of_the_moment(path: Path, glance: Glance) -> None:
+    writer = sqlite3.connect(path, isolation_level=None)
+    writer.execute("PRAGMA journal_mode=WAL")
+    writer.execute("CREATE TABLE t (n, kind)")
+    writer.execute("INSERT INTO t VALUES (1, 7), (3, 7)")
+    asked = [{"which": n} for n in (1, 2, 3)]
+    assert glance.each(_FIND, asked) == [(1,), None, (3,)]
+    writer.execute("INSERT INTO t VALUES (2, 7)")
+    assert glance.each(_FIND, asked) == [(1,), (2,), (3,)]
+    writer.execute("DROP TABLE t")
+    with pytest.raises(Unavailable):
+        glance.each(_FIND, asked)
+    writer.execute("CREATE TABLE t (n, kind)")
+    assert glance.each(_FIND, asked) == [None, None, None]
+    writer.close()
