@@ -37,7 +37,7 @@ from sender.trouble import Outcome, Stops, Verdict, judge
 logger = logging.getLogger("penstock.sender")
 BATCH = 20  # rows claimed at once on an open connection
 MAX_BATCH = 100  # where much waits and the host is fast: a claim costs a commit
-BATCH_SECONDS = 0.4  # real seconds that a larger batch may take, by the pace of the one before
+BATCH_SECONDS = 1.0  # real seconds that a larger batch may take, by the pace of the one before
 NARROW_BATCH = 4  # while the pair recovers from trouble
 LEASE_SHARE = 0.7  # a message is begun only while so much of its lease is left; the transport takes 2/3 at most
 
@@ -148,8 +148,12 @@ class Line:
     async def _serve(self, pick: Pick) -> None:
         tools = self._tools
         await tools.settler.room()
-        now = self.moved_at = tools.clock.now()
         self._gives_way = False
+        if self._connection is not None and not self._foreman.is_urgent(pick):
+            await tools.settler.beat()
+            if self._gives_way or self._over():
+                return
+        now = self.moved_at = tools.clock.now()
         grants = self._grants
         grants.bounds = pick.bounds
         if self._connection is None and not await grants.opening():

@@ -2,7 +2,7 @@
 
 Contract: `put` takes a settlement over; it is written as soon as the write before it has ended, together with whatever
 came in meanwhile (group commit), so an outcome waits for nothing but the disk; while many come, two writes begin at
-least GATHER seconds apart.  A write that fails is tried again until
+least GATHER seconds apart, and claims that can wait go with them (`beat`).  A write that fails is tried again until
 it goes through: an outcome that was lost would mean a second mail to the same person.  Meanwhile `room` lets no one
 send on: with more than MAX_WAITING outcomes unwritten, sending stops.
 """
@@ -18,7 +18,7 @@ from core.state import Settlement
 logger = logging.getLogger("penstock.sender")
 MAX_WAITING = 100
 BATCH = 200
-GATHER = 0.02  # real seconds; a commit costs as much as sending a message, so one an outcome would halve the rate
+GATHER = 0.04  # real seconds; a commit costs as much as sending three messages, so one an outcome would halve the rate
 _FIRST_WAIT = 0.1  # real seconds
 _LONGEST_WAIT = 5.0
 
@@ -34,6 +34,7 @@ class Settler:
         self._came = asyncio.Event()
         self._written = asyncio.Event()
         self._written.set()
+        self._beat: asyncio.Future[None] | None = None  # while outcomes are gathered
 
     @property
     def unwritten(self) -> int:
@@ -52,6 +53,20 @@ class Settler:
             self._written.clear()
             await self._written.wait()
 
+    async def beat(self) -> None:
+        """Return when the next write begins, at once when none is gathered for: what is asked of the database then
+        shares its commit."""
+        if self._beat is not None:
+            await asyncio.shield(self._beat)
+
+    async def _gather(self, loop: asyncio.AbstractEventLoop, until: float) -> None:
+        self._beat = loop.create_future()
+        try:
+            await asyncio.sleep(until - loop.time())
+        finally:
+            self._beat.set_result(None)
+            self._beat = None
+
     async def run(self) -> None:
         """Write for ever."""
         wait = _FIRST_WAIT
@@ -59,8 +74,8 @@ class Settler:
         again = 0.0
         while True:
             await self._came.wait()
-            if (early := again - loop.time()) > 0 and len(self._waiting) < MAX_WAITING // 2:
-                await asyncio.sleep(early)
+            if loop.time() < again and len(self._waiting) < MAX_WAITING // 2:
+                await self._gather(loop, again)
             again = loop.time() + GATHER
             batch = self._waiting[:BATCH]
             del self._waiting[: len(batch)]

@@ -170,4 +170,6 @@ async def _main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(asyncio.run(_main()))
+    import uvloop
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop if os.environ.get("UV") else None) as r:
+        sys.exit(r.run(_main()))
