@@ -48,10 +48,33 @@ _SEED = {
 def fold(events: Iterable[Event]) -> dict[CounterKey, int]:
     """What these events add to the counters."""
     sums: Counter[CounterKey] = Counter()
+    alike: dict[tuple[object, ...], tuple[Event, int]] = {}
     for event in events:
-        for attribution, metric in counted(event):
-            sums[CounterKey(attribution=attribution, metric=metric)] += 1
+        # nearly all events are of two kinds and differ in nothing that is counted: those are counted once together
+        match event:
+            case Delivered():
+                where = event.attribution
+                traffic = where.traffic
+                lane = traffic.lane
+                key: tuple[object, ...] = (
+                    event.attempt == 1, where.cohort, lane.source, lane.sending_domain, lane.provider, traffic.stream,
+                    traffic.campaign, traffic.list_source,
+                )  # fmt: skip
+            case Accepted():
+                key = (cohort_of(event.at), event.sending_domain, event.stream, event.campaign, event.list_source)
+            case _:
+                _add(sums, event, 1)
+                continue
+        first, n = alike.get(key, (event, 0))
+        alike[key] = (first, n + 1)
+    for event, n in alike.values():
+        _add(sums, event, n)
     return dict(sums)
+
+
+def _add(sums: Counter[CounterKey], event: Event, n: int) -> None:
+    for attribution, metric in counted(event):
+        sums[CounterKey(attribution=attribution, metric=metric)] += n
 
 
 def counted(event: Event) -> list[tuple[Attribution, Metric]]:

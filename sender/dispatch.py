@@ -37,7 +37,8 @@ from sender.crew import MAX_LINES, OTHER_ROW, Crew, relay_rows
 from sender.holds import Holds
 from sender.limiting.book import Bounds, Crowd, LimitBook
 from sender.limiting.memory import MemoryRates
-from sender.line import Line, Pick
+from sender.line import Line
+from sender.pick import Pick
 from sender.pools import Pools, is_ramping, overflows
 from sender.replies.exchange import Replies
 from sender.route import Router

@@ -15,7 +15,7 @@ import logging
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Protocol
 
 from core.classify import BounceClass, Diagnosis
@@ -27,9 +27,9 @@ from core.reply import Stage
 from core.state import AttemptResult, Claim, Envelope, Settlement
 from core.tls import FREE_PASSAGE, PolicyType, StsMode
 from sender.board import Pile, Place
-from sender.limiting.book import Bounds
 from sender.limiting.grants import Grants, NotNow
 from sender.outcome import attribution, bounce, drop, no_reply, settle
+from sender.pick import Pick
 from sender.route import Route, Unroutable
 from sender.tools import Tools
 from sender.trouble import Outcome, Stops, Verdict, judge
@@ -40,21 +40,6 @@ MAX_BATCH = 100  # where much waits and the host is fast: a claim costs a commit
 BATCH_SECONDS = 1.0  # real seconds that a larger batch may take, by the pace of the one before
 NARROW_BATCH = 4  # while the pair recovers from trouble
 LEASE_SHARE = 0.7  # a message is begun only while so much of its lease is left; the transport takes 2/3 at most
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pick:
-    """What a line may claim now."""
-
-    pile: Pile
-    traffic: Traffic
-    pool: str
-    bounds: Bounds
-    messages: int
-    fresh: int
-    retries: int
-    allowances: tuple[tuple[str, int, int], ...]
-    retry_allowances: tuple[tuple[str, int, int], ...]
 
 
 class Foreman(Protocol):

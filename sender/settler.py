@@ -18,7 +18,8 @@ from core.state import Settlement
 logger = logging.getLogger("penstock.sender")
 MAX_WAITING = 100
 BATCH = 200
-GATHER = 0.04  # real seconds; a commit costs as much as sending three messages, so one an outcome would halve the rate
+FULL = 48  # outcomes that are written before GATHER is over
+GATHER = 0.06  # real seconds; a commit costs as much as sending three messages, so one an outcome would halve the rate
 _FIRST_WAIT = 0.1  # real seconds
 _LONGEST_WAIT = 5.0
 
@@ -44,6 +45,8 @@ class Settler:
     def put(self, settlement: Settlement) -> None:
         """Take over one outcome."""
         self._waiting.append(settlement)
+        if len(self._waiting) >= FULL:
+            self._end_gathering()
         self._came.set()
         self._written.clear()
 
@@ -61,9 +64,15 @@ class Settler:
 
     async def _gather(self, loop: asyncio.AbstractEventLoop, until: float) -> None:
         self._beat = loop.create_future()
+        timer = loop.call_at(until, self._end_gathering)
         try:
-            await asyncio.sleep(until - loop.time())
+            await asyncio.shield(self._beat)
         finally:
+            timer.cancel()
+            self._end_gathering()
+
+    def _end_gathering(self) -> None:
+        if self._beat is not None:
             self._beat.set_result(None)
             self._beat = None
 
@@ -74,7 +83,7 @@ class Settler:
         again = 0.0
         while True:
             await self._came.wait()
-            if loop.time() < again and len(self._waiting) < MAX_WAITING // 2:
+            if loop.time() < again and len(self._waiting) < FULL:
                 await self._gather(loop, again)
             again = loop.time() + GATHER
             batch = self._waiting[:BATCH]

@@ -63,7 +63,7 @@ class Audience:
                 await asyncio.sleep(0.05)  # a long log is read beside the service's own work
             else:
                 await self._stores.log.changed(POLL)
-                await asyncio.sleep(POLL / 10)  # many short batches cost more than a few long ones
+                await asyncio.sleep(POLL / 4)  # many short batches cost more than a few long ones
 
     async def step(self) -> bool:
         """Take in one batch.  False at the head of the log."""

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from core.errors import PenstockError
+from service.loop import run as run_long
 
 # modules of `service.commands`, in the order of the help
 GROUPS = (
@@ -40,7 +41,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = sys.argv[1:] if argv is None else list(argv)
     arguments = parser(words[0] if words else "").parse_args(words)
     try:
-        return int(asyncio.run(arguments.run(arguments)))
+        work = arguments.run(arguments)
+        return int(run_long(work) if words[:1] == ["run"] else asyncio.run(work))
     except PenstockError as error:
         print(f"penstock: {error}", file=sys.stderr)
         return 2

@@ -33,6 +33,7 @@ from core.tokens import TokenSigner
 from service.control import Control
 from service.lean import lean
 from service.logs import configure_logging
+from service.loop import run
 from service.resolver import DnsResolver
 from service.senders import GATES, LAG, WAKE, lock_path
 from service.sending import build_sending
@@ -170,6 +171,4 @@ async def _main() -> int:
 
 
 if __name__ == "__main__":
-    import uvloop
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop if os.environ.get("UV") else None) as r:
-        sys.exit(r.run(_main()))
+    sys.exit(run(_main()))

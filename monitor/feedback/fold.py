@@ -122,6 +122,8 @@ class Fold:
         for name in places_of(event):
             self._places.setdefault(name, Place(name=name)).delivered(event.at)
             self._count(Tally.DELIVERED, name, event.at)
+        if not self._records:
+            return
         address = address_of(event.recipient)
         for kind in OVER_TIME:
             record = self._records.get((address, kind))

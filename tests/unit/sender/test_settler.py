@@ -1,0 +1,67 @@
+"""Outcomes are written together, and claims go with them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import cast
+
+from core.clock import SystemClock
+from core.ports import Queue
+from core.state import Settlement
+from sender.settler import FULL, Settler
+from tests.unit.sender.fakes import virtually
+
+
+class Written:
+    """The one call of the queue that a settler makes."""
+
+    def __init__(self) -> None:
+        self.batches: list[int] = []
+
+    async def settle(self, settlements: Sequence[Settlement]) -> None:
+        self.batches.append(len(settlements))
+
+
+def outcomes(settler: Settler, count: int) -> None:
+    for _ in range(count):
+        settler.put(cast(Settlement, object()))
+
+
+def test_the_first_outcome_waits_for_nobody_and_those_after_it_share_a_write() -> None:
+    async def story() -> None:
+        queue = Written()
+        settler = Settler(cast(Queue, queue), SystemClock())
+        running = asyncio.ensure_future(settler.run())
+        outcomes(settler, 1)
+        await settler.drained()
+        outcomes(settler, 2)
+        await asyncio.sleep(0)
+        outcomes(settler, 3)
+        await settler.drained()
+        running.cancel()
+        assert queue.batches == [1, 5]
+
+    virtually(story)
+
+
+def test_a_claim_waits_while_outcomes_are_gathered_and_no_longer_than_until_there_are_enough() -> None:
+    async def story() -> None:
+        queue = Written()
+        settler = Settler(cast(Queue, queue), SystemClock())
+        running = asyncio.ensure_future(settler.run())
+        await settler.beat()  # nothing is gathered: at once
+        outcomes(settler, 1)
+        await settler.drained()
+        outcomes(settler, 1)
+        await asyncio.sleep(0)
+        waits = asyncio.ensure_future(settler.beat())
+        await asyncio.sleep(0)
+        assert not waits.done()
+        outcomes(settler, FULL)
+        await waits
+        await settler.drained()
+        running.cancel()
+        assert queue.batches == [1, FULL + 1]
+
+    virtually(story)
