@@ -158,10 +158,15 @@ def lapse(gate: Gate, now: float, reason: str) -> tuple[Gate, GateChanged] | Non
     """Open a gate whose ground is gone, once its state has expired; hard stops and open gates stay as they are."""
     if (gate.state, Lapsed) not in TABLE or gate.until <= 0 or now < gate.until:
         return None
+    return finish(gate, now, reason)
+
+
+def finish(gate: Gate, now: float, reason: str, *, by: str = BY) -> tuple[Gate, GateChanged]:
+    """Open a gate whose ground is gone, at once.  Raises IllegalMove when it is open or stopped."""
     after = move(gate.state, Lapsed())
     cohort = cohort_of(now)
     opened = replace(
-        gate, state=after, since=now, until=0.0, reason=reason, by=BY, limit=0, epoch=cohort,
+        gate, state=after, since=now, until=0.0, reason=reason, by=by, limit=0, epoch=cohort,
         base_bad=0, base_total=0, episodes=0,
     )  # fmt: skip
     return opened, changed(gate, opened, None, now)

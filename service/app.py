@@ -31,6 +31,7 @@ from sender.route import Router
 from sender.routebook import RouteBook
 from service.alerting import Alerting
 from service.audience import Audience
+from service.campaigngates import CampaignGates
 from service.canaries import canary_terms
 from service.clockstore import note_clock
 from service.control import Control
@@ -181,6 +182,9 @@ class Service:
         feedback = FeedbackDesk(
             settings=settings, stores=stores, classifier=classifier, resolver=resolver, returns=returns, clock=clock
         )
+        ended = CampaignGates(
+            stores.campaigns, stores.controls, lambda: projector.counters, canary_terms(settings, rules), clock
+        )
         alerting = Alerting(parts, service._http, feeds, feedback, ReportWatch(reports))
         notices = NoticeDesk(settings, stores, intake, clock)
         service._doors = [
@@ -191,6 +195,7 @@ class Service:
         jobs = [
             *feeds.jobs, *reports.jobs, *feedback.jobs, *notices.jobs, *parts.reporting.jobs, *placement.jobs,
             Job(name="slow rules", seconds=max(5.0, 600 / clock.rate), work=watch.look),
+            Job(name="campaigns' gates", seconds=max(5.0, 300 / clock.rate), work=ended.look),
             Job(name="sunset", seconds=max(5.0, 3600 / clock.rate), work=parts.audience.sunset),
         ]  # fmt: skip
         service._timetable = Timetable(parts, steps, alerting, Metering(parts), jobs)

@@ -47,6 +47,7 @@ from sender.replies.exchange import Replies
 from sender.route import Router
 from sender.schedule import RetrySchedule
 from service.control import Control, StartingAdmission
+from service.lateness import EVERY, Delays
 from service.simulated_truth import Result, Truth
 from storage.stores import Stores, open_stores
 from warmup.admission import GateAdmission
@@ -158,6 +159,7 @@ class _Simulation:
             transactional=SETTINGS.transactional, clock=clock, on_change=self._gates_changed, poll=LOOK,
             no_feedback=frozenset(p.name for p in providers if not p.complaint_feedback), monotonic=lambda: 0.0,
         )  # fmt: skip
+        self._delays = Delays(stores.lateness, self._projector, clock)
         self._steps = Steps(
             plans=[self._plan],
             allowances=stores.allowances,
@@ -250,7 +252,11 @@ class _Simulation:
 
     async def _look(self) -> None:
         assert self._control is not None
+        fitted_at = START
         while True:
+            if self._clock.now() >= fitted_at + EVERY:
+                fitted_at = self._clock.now()
+                await self._delays.refresh()
             await self._steps.within_day(self._clock.now())
             await self._control.refresh()
             await self._tell_seeds()

@@ -300,7 +300,9 @@ class FastLane:
         """Complaint reports and late bounces that came by now."""
         for heap, metric in ((self.provider.reports, Metric.COMPLAINED), (self.provider.returns, Metric.HARD_BOUNCED)):
             while heap and heap[0][0] <= now:
-                _, campaign, cohort = heapq.heappop(heap)
+                at, campaign, cohort = heapq.heappop(heap)
+                if metric is Metric.COMPLAINED:
+                    self._judges.reported(cohort, at)
                 counts = Counter({str(metric): 1})
                 self._days.setdefault(cohort // 24, Counter()).update(counts)
                 self._judges.add(counts, campaign, cohort)

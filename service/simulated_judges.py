@@ -12,9 +12,10 @@ from functools import lru_cache
 from config.rules import GATING
 from config.tables import Rule
 from core.events import GateChanged, GateState, RuleChanged
-from core.lane import HOUR, Attribution, Campaign, Lane, Stream, Traffic, day_of
+from core.lane import HOUR, Attribution, Campaign, Lane, Stream, Traffic, cohort_of, day_of
 from core.state import CounterKey, Gate
 from monitor import guard
+from monitor.delays import HORIZON, LEAST, LOOK_BACK, Lateness, fit
 from monitor.findings import Findings
 from monitor.findings import step as step_finding
 from monitor.rules import RuleTally
@@ -22,6 +23,7 @@ from monitor.signals import SIGNALS
 from service.simulate import SETTINGS, STREAM, lane_of
 
 STANDING = 6 * HOUR
+FIT_EVERY = 24 * HOUR  # the service fits four times a day; a day old picture differs by little, and costs a quarter
 
 
 @lru_cache(maxsize=4096)
@@ -50,6 +52,8 @@ class Judges:
         self._asked = 0.0
         self._lane = lane_of(provider)
         self._findings = Findings()
+        self._reports: list[Lateness] = []  # cohorts rise, but for those that are late
+        self._fitted_at = 0.0
         self.shut: tuple[Gate, ...] = ()
         self.said: list[GateChanged | RuleChanged] = []
 
@@ -65,6 +69,10 @@ class Judges:
             if bad := sum(counts.get(metric, 0) for metric in signal.bad):
                 cell[0] += bad
                 self._hot.add((name, campaign))
+
+    def reported(self, cohort: int, at: float) -> None:
+        """A complaint came: from these the provider's delay is fitted, as the service does."""
+        self._reports.append(Lateness(provider=str(self._lane.provider), cohort=cohort, at=at))
 
     def look(self, now: float) -> list[GateChanged]:
         """Move the gates.  Good mail alone raises no evidence, and a rate below every threshold none either."""
@@ -86,6 +94,7 @@ class Judges:
             asked |= {(index, told.scope.key) for told in self._findings.firing if told.rule == tally.rule.name}
         if not asked:
             return []
+        self._fit(now)
         self._flush(now)
         moved: list[GateChanged] = []
         for index, key in sorted(asked):
@@ -127,6 +136,16 @@ class Judges:
                 if bad >= rule.minimum_bad and bad > rule.threshold * total:
                     return True
         return False
+
+    def _fit(self, now: float) -> None:
+        if now < self._fitted_at + FIT_EVERY or len(self._reports) < LEAST:
+            return
+        self._fitted_at = now
+        oldest = cohort_of(now) - HORIZON - LOOK_BACK
+        self._reports = [report for report in self._reports if report.cohort >= oldest]
+        envelopes = fit(self._reports, now)
+        for tally in self._tallies:
+            tally.envelopes = envelopes
 
     def _flush(self, now: float) -> None:
         if day_of(now) != self._day:

@@ -11,6 +11,7 @@ from sqlalchemy.engine import make_url
 from core.errors import Unavailable
 from storage.allowances import SqlAllowances
 from storage.audience import SqlAudience
+from storage.campaigns import SqlCampaigns
 from storage.choices import SqlFrequencies
 from storage.controls import SqlControls
 from storage.counters import SqlCounters
@@ -50,6 +51,7 @@ class Stores:
     idempotency: SqlIdempotency
     suppressions: SqlSuppressions
     controls: SqlControls
+    campaigns: SqlCampaigns
     counters: SqlCounters
     allowances: SqlAllowances
     leases: SqlLeases
@@ -94,6 +96,7 @@ async def open_stores(url: str, *, inline: bool = False) -> Stores:
     return Stores(
         db=db, log=SqlEventLog(db), queue=SqlQueue(db), spool=SqlSpool(db), idempotency=SqlIdempotency(db),
         suppressions=SqlSuppressions(db), controls=SqlControls(db), counters=SqlCounters(db),
+        campaigns=SqlCampaigns(db),
         allowances=SqlAllowances(db), leases=SqlLeases(db), meta=SqlMeta(db), dmarc=SqlAggregateReports(db),
         observations=SqlObservations(db), frequency=SqlFrequency(db), feedback=SqlFeedback(db),
         engagements=SqlEngagements(db), consents=SqlConsents(db), choices=SqlFrequencies(db),

@@ -15,9 +15,11 @@ PLAN = Plan(name="p", start=40, growth=1.5, target=200)
 BAD = Shares(engaged=0.1, casual=0.2, sleeping=0.7, dead=0.25)
 
 
-def run(days: int, seed: int = 1, *, incidents: tuple[Incident, ...] = (), like: str = "yahoo") -> Result:
+def run(
+    days: int, seed: int = 1, *, incidents: tuple[Incident, ...] = (), like: str = "yahoo", plan: Plan = PLAN
+) -> Result:
     model = SimulationModel(name="m", provider="m", like=like, incidents=list(incidents))
-    request = Request(plan=PLAN, rules=read_rules(None), models=[model], days=days, daily=120, seed=seed)
+    request = Request(plan=plan, rules=read_rules(None), models=[model], days=days, daily=120, seed=seed)
     return simulate(request)
 
 
@@ -51,6 +53,17 @@ def test_a_blocklisting_is_seen_in_the_counts_and_sends_the_ramp_back() -> None:
     assert day[2].blocked >= 5  # then the gate closes
     assert day[2].sent == 0
     assert day[3].cap <= day[2].cap
+
+
+def test_the_adaptive_controller_raises_by_what_is_taken_and_steps_back_from_a_block() -> None:
+    plan = Plan(name="a", controller="adaptive", start=30, growth=1.5, target=200)
+    result = run(5, incidents=(Incident(day=4, kind="blocklisted"),), plan=plan)
+    caps = [row.cap for row in result.days]
+    assert caps[0] == 30
+    assert caps[0] < caps[1] < caps[2]
+    assert all(row.sent + row.bounced <= row.cap for row in result.days[:4])  # the fifth day is reopened within it
+    assert result.steps_back["m"] >= 1
+    assert caps[4] < caps[3]
 
 
 def test_shipped_plans_are_found_by_name() -> None:
