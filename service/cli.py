@@ -21,8 +21,8 @@ GROUPS = (
     "running", "setup", "dkim", "mail", "templates", "control", "warmup", "feedback", "replies", "rules",
     "reports", "simulate", "backtest", "suppressions", "audience", "signals", "placement",
 )  # fmt: skip
-# commands that run in a pipe, over many files, on small machines: only what they need is loaded
-LIGHT = {"parse": "feedback", "classify": "feedback"}
+# commands that run in a pipe, over many files, on small machines, or are to be up soon: only what they need is loaded
+LIGHT = {"parse": "feedback", "classify": "feedback", "run": "running"}
 
 
 def parser(command: str = "") -> argparse.ArgumentParser:

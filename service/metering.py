@@ -12,7 +12,6 @@ from monitor import operator as word
 from service.alerting import sources_now
 from service.figures import lane_figures, today
 from service.parts import Parts
-from storage.influx import InfluxSink
 
 _FIELDS = ("attempted", "delivered", "deferred", "hard_bounced", "soft_bounced", "complained", "blocked")
 
@@ -25,6 +24,8 @@ class Metering:
         metrics = parts.settings.metrics
         self.sink: MetricsSink | None = None
         if metrics.influx_url:
+            from storage.influx import InfluxSink  # its client is a tenth of what a start loads
+
             token = read_secret(metrics.influx_token_file) if metrics.influx_token_file else ""
             self._influx = InfluxSink(
                 url=metrics.influx_url, org=metrics.influx_org, bucket=metrics.influx_bucket, token=token

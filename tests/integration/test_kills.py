@@ -2,8 +2,9 @@
 are counted.
 
 Penstock runs as one process, and again with several sender processes on SQLite and on PostgreSQL, and is killed many
-times while mail goes in and out; afterwards the event log is held against what the injector was promised and what the
-sink took.
+times while mail goes in and out: with sender processes the main process alone, one sender alone, or all at once, and
+only after mail was sent in that life.  Afterwards the event log is held against what the injector was promised and what
+the sink took.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ import json
 import os
 import random
 import signal
-import sys
 import tempfile
 import time
 import urllib.error
@@ -29,11 +29,12 @@ from core.events import TERMINAL, Accepted, Bounced, Delivered, Dropped, Event
 from storage.stores import open_stores
 from tests.contract.postgres import Postgres
 from tests.daemons.knot import Knot
-from tests.daemons.process import Daemon, wait_until
+from tests.daemons.nursery import Nursery
+from tests.daemons.process import wait_until
 from tests.integration.sink import Sink
 
 pytestmark = [pytest.mark.daemons, pytest.mark.timeout(600)]
-LIVES = [(1, 50, "sqlite"), (2, 20, "sqlite"), (2, 6, "postgresql")]  # sender processes, kills, database
+LIVES = [(1, 50, "sqlite"), (2, 12, "sqlite"), (2, 6, "postgresql")]  # sender processes, kills, database
 CAP, MOST = 10, 12  # first attempts a day to the provider that is warmed up; transactional mail may go a fifth above
 UNDER_WAY = 0.25  # seconds from the last look at the suppression list to RCPT, at most
 PORT, DNS_PORT, SINK = 8035, 5300, "127.0.0.9"
@@ -97,12 +98,19 @@ def judge(recipient: str, visit: int) -> str:
     return "250 2.1.5 Ok"
 
 
+def children(pid: int) -> list[int]:
+    """Processes that this one started and that live."""
+    return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
 class Load:
     """Penstock, the sink, and what the injector was promised."""
 
     def __init__(self, folder: Path, senders: int, kills: int, url: str) -> None:
         self.folder = folder
+        self.senders = senders
         self.kills = kills
+        self.victims: Counter[str] = Counter()
         self.url = url or f"sqlite:///{folder}/var/penstock.db"
         self.rng = random.Random(20261125)
         (folder / "knot").mkdir(mode=0o755)
@@ -117,14 +125,25 @@ class Load:
         self.suppressed: dict[str, float] = {}  # address → monotonic instant of the API's answer
         self.unanswered = 0
         self.serial = 0
+        self.nursery = Nursery()
         self.start()
 
     def start(self) -> None:
-        self.penstock = Daemon(
-            [str(Path(sys.executable).with_name("penstock")), "run", "--config", str(self.folder / "penstock.toml")],
-            self.folder / "penstock.log",
+        self.penstock = self.nursery.penstock(self.folder / "penstock.toml", self.folder / "penstock.log")
+        wait_until(
+            lambda: self.penstock.ended() or self.call("GET", "/healthz") is not None, lambda: self.penstock.tail(), 60
         )
-        self.penstock.await_that(lambda: self.call("GET", "/healthz") is not None, "Penstock", 60)
+        assert not self.penstock.ended(), self.penstock.tail()
+
+    def await_sending(self) -> None:
+        """Sender processes come up after the doors are open: a kill before they work would prove little."""
+        before = len(self.sink.taken)
+
+        def sent() -> bool:
+            self.inject(2)
+            return len(self.sink.taken) > before
+
+        wait_until(sent, self.penstock.tail, 60)
 
     def call(self, method: str, path: str, body: object = None) -> Any:
         """The JSON answer, None when there was none (the process was down)."""
@@ -170,8 +189,15 @@ class Load:
             self.suppressed.update(dict.fromkeys(recent[:2], time.monotonic()))
 
     def kill(self) -> None:
-        os.kill(self.penstock.process.pid, signal.SIGKILL)
-        self.penstock.process.wait(10)
+        """The only process; of several the main process, a sender, or all of them."""
+        victim = self.rng.choice(["main", "sender", "all"]) if self.senders > 1 else "all"
+        senders = children(self.penstock.pid)
+        self.victims[victim] += 1
+        if victim == "sender" and senders:
+            os.kill(self.rng.choice(senders), signal.SIGKILL)  # another takes its place while the rest goes on
+            return
+        self.penstock.kill(family=victim == "all")
+        self.start()
 
     def log(self) -> list[Event]:
         """Every event, read from the store itself."""
@@ -192,6 +218,7 @@ class Load:
 
     def stop(self) -> None:
         self.penstock.stop()
+        self.nursery.stop()
         self.sink.stop()
         self.knot.stop()
 
@@ -216,13 +243,14 @@ def load(request: pytest.FixtureRequest) -> Iterator[Load]:
 
 def test_kills_lose_nothing_mail_nobody_suppressed_and_count_their_duplicates(load: Load) -> None:
     for _ in range(load.kills):
+        if load.senders > 1:
+            load.await_sending()
         end = time.monotonic() + load.rng.uniform(0.05, 0.6)
         while time.monotonic() < end:
             load.inject(load.rng.randint(1, 12))
             if load.rng.random() < 0.3:
                 load.suppress_some()
         load.kill()
-        load.start()
 
     wait_until(lambda: load.queued().keys() <= {"yahoo"}, lambda: f"{load.queued()}: {load.penstock.tail()}", 120)
     load.penstock.stop()
@@ -258,8 +286,8 @@ def test_kills_lose_nothing_mail_nobody_suppressed_and_count_their_duplicates(lo
     twice = sum(n - 1 for n in taken.values())
     ended_twice = len(dropped & set(taken))
     print(
-        f"kills {load.kills}, promised {len(load.promised)}, accepted {len(accepted)}, delivered {len(delivered)}, "
-        f"bounced {len(bounced)}, dropped {len(dropped)}, held by the cap {len(held)} ({len(warm)} tried), "
-        f"duplicates {twice}, taken but dropped {ended_twice}"
+        f"kills {dict(load.victims)}, promised {len(load.promised)}, accepted {len(accepted)}, "
+        f"delivered {len(delivered)}, bounced {len(bounced)}, dropped {len(dropped)}, "
+        f"held by the cap {len(held)} ({len(warm)} tried), duplicates {twice}, taken but dropped {ended_twice}"
     )
     assert twice + ended_twice <= load.kills * 10, "at most the messages in flight at each kill"
