@@ -71,10 +71,11 @@ class Limits:
     archive_bytes: int = 32_000_000  # of an archive that has to be held whole
     expansion: int = 250  # output for each byte of input, after the first 2 MB; deflate itself reaches 1032
     layers: int = 4
-    members: int = 64
+    members: int = 1_000
     depth: int = 32
     records: int = 200_000  # stored of one report; further ones are counted as refused
     reports: int = 1_000  # in one file
+    records_before: int = 100_000  # of a file's reports before the last one: a collection holds small ones
     token_bytes: int = 1_000_000  # one tag or one piece of text
     names: int = 5_000  # different element names
     text: int = 2_000  # characters kept of one value
@@ -91,12 +92,20 @@ class Meter:
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
         self.notes: dict[str, None] = {}  # an ordered set
+        self.records = 0  # of all reports in the file so far
         self._out = 0
         self._deadline = time.thread_time() + limits.cpu_seconds
 
     def note(self, text: str) -> None:
         if len(self.notes) < 50:
             self.notes[text] = None
+
+    def next_report(self) -> None:
+        """A further report begins."""
+        if self.records > self.limits.records_before:
+            raise Refused(
+                Defect.TOO_MANY, f"{self.records} records came before it in one file: hand in its reports one by one"
+            )
 
     def tick(self) -> None:
         """Raise when the CPU time is spent.  CPU and not wall time: a busy machine must not refuse reports."""

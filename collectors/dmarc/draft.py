@@ -72,8 +72,11 @@ class Draft:
     def add(self, row: list[str], signatures: list[Signature], spf: list[Signature]) -> None:
         """One row with what its record says besides."""
         self.seen += 1
+        self.meter.records += 1
         if self.seen > self.meter.limits.records:
             self._refuse(row, f"beyond the limit of {self.meter.limits.records} records", shared=True)
+            if self.seen >= 2 * self.meter.limits.records:
+                raise Refused(Defect.TOO_MANY, f"holds {self.seen} records and more")
             return
         try:
             count = self.counts.get(row[1])
@@ -104,10 +107,14 @@ class Draft:
             return
         self.records.append(record)
 
-    def cut_off(self, row: list[str]) -> None:
-        """The file ended inside a record."""
+    def messages(self) -> int:
+        """What all its rows count, with those that are refused."""
+        return sum(record.count for record in self.records) + self.refused_messages
+
+    def refuse(self, row: list[str], reason: str) -> None:
+        """One row that cannot be taken."""
         self.seen += 1
-        self._refuse(row, "the file ends inside this record")
+        self._refuse(row, reason)
 
     def _refuse(self, row: list[str], reason: str, *, shared: bool = False) -> None:
         try:

@@ -3,7 +3,7 @@
 Contract: `begin`, `chars` and `end` are called for each element in order; `results` then gives every report of the
 file.  Each `<record>` (each `<row>`, should a record hold several) reaches a `Draft` exactly once.
 The handlers are closures over plain variables: they run some sixty times a record, and attribute access on an
-object would halve the speed.
+object would halve the speed.  Text goes straight into a list: half of it is the white space between elements.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Callable
 from collectors.dmarc.defects import Defect, Meter, Refusal, Refused
 from collectors.dmarc.draft import Draft, Signature
 from collectors.dmarc.schema import META as _META
-from collectors.dmarc.schema import RECORD_SLOTS, Action, Node, tree
+from collectors.dmarc.schema import RECORD_SLOTS, Action, Node, Slot, tree
 from core.state import DmarcReport
 
 Start = Callable[[str, object], None]
@@ -21,7 +21,12 @@ End = Callable[[str], None]
 Chars = Callable[[str], None]
 # plain numbers: comparing with members of an enum costs a method call
 META, NONE, RECORD, ROW = int(_META), int(Action.NONE), int(Action.RECORD), int(Action.ROW)
-DKIM, SPF, REPORT = int(Action.DKIM), int(Action.SPF), int(Action.REPORT)
+DKIM, SPF, REPORT, MARKUP = int(Action.DKIM), int(Action.SPF), int(Action.REPORT), int(Action.MARKUP)
+COUNT = int(Slot.COUNT)
+
+
+class Misnested(Exception):
+    """A report inside a report, or a record inside a record: only the lenient reader tells them apart."""
 
 
 class Fold:
@@ -34,6 +39,7 @@ class Fold:
         self.begin: Start
         self.end: End
         self.chars: Chars
+        self.trim: Callable[[], None]  # to be called now and then: it bounds the text of one element
         self.path: Callable[[], list[Node]]
         self.in_record: Callable[[], list[str] | None]
         self._handlers()
@@ -45,17 +51,22 @@ class Fold:
             try:
                 out.append(draft.finish(name))
             except Refused as error:
-                messages = sum(record.count for record in draft.records) + draft.refused_messages
-                out.append(error.of(name, draft.seen, messages))
+                out.append(error.of(name, draft.seen, draft.messages()))
         return out
+
+    def counted(self) -> tuple[int, int]:
+        """Records and messages of all reports so far."""
+        return sum(draft.seen for draft in self.drafts), sum(draft.messages() for draft in self.drafts)
 
     def _handlers(self) -> None:
         meter, limits = self.meter, self.meter.limits
         node = tree()
         outside = node
         ignored = Node()
+        markup = Node(Action.MARKUP)
+        kept: list[str] = []  # what a value holds before mark-up inside it
         stack: list[Node] = []
-        text = ""
+        text: list[str] = []  # of the innermost element
         row = [""] * RECORD_SLOTS
         signatures: list[Signature] = []
         spf: list[Signature] = []
@@ -63,7 +74,11 @@ class Fold:
         recording = False
         draft = Draft(meter)  # takes what stands outside any report: never stored
 
+        most, clear, join = limits.text, text.clear, "".join
+        stray = False  # the record stands outside, and of which report it is nobody can say
+
         def unknown(name: str) -> Node:
+            nonlocal stray
             if len(stack) > limits.depth:
                 raise Refused(Defect.TOO_DEEP, f"elements are nested more than {limits.depth} deep")
             local = name.rpartition(":")[2].strip().lower()
@@ -72,20 +87,30 @@ class Fold:
                 if len(node) < 64:
                     node[name] = child  # the prefixed spelling is found at once from now on
                 return child
+            slot = node.slot
+            if slot >= 0:
+                kept.append("".join(text))  # mark-up inside a value
+                return markup
             if node is outside:
                 self.root = self.root or local
+                if local == "record" and self.drafts:
+                    meter.note("a record stands behind the end of its report")
+                    stray = len(self.drafts) > 1
+                    return outside["feedback"]["record"]
                 return node
+            if (slot == REPORT and local == "feedback") or (recording and local == "record" and node is not ignored):
+                raise Misnested(f"<{local}> inside <{local}>")
             # a stray wrapper around the parts of a report is looked through; anything inside a part is not
-            return node if node.slot == REPORT else ignored
+            return node if slot == REPORT else ignored
 
         def begin(name: str, attributes: object) -> None:
-            nonlocal node, text, recording, draft
+            nonlocal node, recording, draft
             stack.append(node)
             try:
                 node = node[name]
             except KeyError:
                 node = unknown(name)
-            text = ""
+            clear()
             slot = node.slot
             if slot >= NONE:
                 return
@@ -94,47 +119,67 @@ class Fold:
             elif slot == REPORT and stack[-1] is outside:
                 if len(self.drafts) >= limits.reports:
                     raise Refused(Defect.TOO_MANY, f"more than {limits.reports} reports in one file")
+                meter.next_report()
                 draft = Draft(meter)
                 self.drafts.append(draft)
 
-        def chars(data: str) -> None:
-            nonlocal text
-            if len(text) < limits.text:
-                text += data
+        def trim() -> None:
+            if len(text) > 1 and sum(map(len, text)) > most:
+                text[:] = ["".join(text)[:most]]
 
         def end(name: str) -> None:
-            nonlocal node, recording
+            nonlocal node
             slot = node.slot
             node = stack.pop()
             if slot >= 0:
+                value = join(text)[:most]
                 if slot < META:
-                    row[slot] = text
-                elif text and slot not in draft.meta:
-                    draft.meta[slot] = text[: limits.text]
+                    if row[slot]:
+                        again(slot, value)
+                    else:
+                        row[slot] = value
+                elif value and draft.meta.setdefault(slot, value) != value:
+                    meter.note(f"several values for {Slot(slot).name.lower()}: the first one counts")
             elif slot != NONE:
                 action(slot)
 
+        def again(slot: int, value: str) -> None:
+            """A value that its record holds already."""
+            if value == row[slot] or not value:
+                return
+            if slot <= COUNT:
+                # nobody can say which one is meant: such a record is refused, with both in the reason
+                row[slot] = f"{row[slot]} and {value}"[:most]
+            else:
+                meter.note(f"several values for {Slot(slot).name.lower()} in one record: the first one counts")
+
         def action(slot: int) -> None:
-            nonlocal recording
+            nonlocal recording, stray
             if slot == DKIM:
                 signatures.append((row[7], row[8], row[9]))
                 row[7] = row[8] = row[9] = ""
             elif slot == SPF:
                 spf.append((row[7], "", row[9]))
                 row[7] = row[8] = row[9] = ""
+            elif slot == MARKUP:
+                text[:] = [f"{kept.pop()} <{join(text)}>"[:most]]  # no number and no name any more, and told as it is
             elif slot == ROW:
                 rows.append(row[:5])
                 row[:5] = ("", "", "", "", "")
             elif slot == RECORD:
                 recording = False
                 for values in rows or [row[:5]]:
-                    draft.add(values + row[5:], signatures, spf)
+                    if stray:
+                        draft.refuse(values, "stands behind the end of a report, and of which one nobody can say")
+                    else:
+                        draft.add(values + row[5:], signatures, spf)
+                stray = False
                 row[:] = [""] * RECORD_SLOTS
                 signatures.clear()
                 spf.clear()
                 rows.clear()
 
-        self.begin, self.end, self.chars = begin, end, chars
+        self.begin, self.end, self.chars, self.trim = begin, end, text.append, trim
         self.path = lambda: [*stack, node]
         self.in_record = lambda: (rows[0] if rows else list(row)) if recording else None
 
@@ -142,4 +187,4 @@ class Fold:
         """The file ended: a record that is still open is refused."""
         row = self.in_record()
         if row is not None and self.drafts:
-            self.drafts[-1].cut_off(row)
+            self.drafts[-1].refuse(row, "the file ends inside this record")

@@ -11,7 +11,7 @@ from pyexpat import ExpatError, ParserCreate
 from pyexpat import errors as expat_errors
 
 from collectors.dmarc.defects import Defect, Limits, Meter, Refusal, Refused
-from collectors.dmarc.fold import Fold
+from collectors.dmarc.fold import Fold, Misnested
 from collectors.dmarc.soup import read_soup
 from collectors.dmarc.text import clean
 from collectors.dmarc.unpack import Stream, unpack
@@ -27,37 +27,45 @@ def parse_aggregate(payload: bytes, filename: str = "", limits: Limits = DEFAULT
     meter = Meter(limits)
     results: list[Result] = []
     for stream in unpack(payload, filename, meter):
-        results += [stream] if isinstance(stream, Refusal) else _read(stream, meter)
-        meter.notes.clear()
+        results += [stream] if isinstance(stream, Refusal) else read_stream(stream, meter)
     return results
 
 
+def read_stream(stream: Stream, meter: Meter) -> list[Result]:
+    """Every report in one unpacked file.  Its notes end with it."""
+    try:
+        return _read(stream, meter)
+    finally:
+        meter.notes.clear()
+
+
 def _read(stream: Stream, meter: Meter) -> list[Result]:
-    before = list(meter.notes)
+    before, counted = list(meter.notes), meter.records
+    fold = Fold(meter)
     try:
         try:
-            fold = _read_strict(stream, meter)
-        except ExpatError as error:
+            _read_strict(stream, fold, meter)
+        except (ExpatError, Misnested) as error:
             meter.notes.clear()
             for text in before:
                 meter.note(text)
-            text = expat_errors.messages.get(error.code, "error")
-            meter.note(f"the XML is broken ({text}, line {error.lineno}): read leniently")
+            text = str(error)
+            if isinstance(error, ExpatError):
+                text = f"{expat_errors.messages.get(error.code, 'error')}, line {error.lineno}"
+            meter.note(f"the XML is broken ({text}): read leniently")
+            meter.records = counted
             fold = Fold(meter)
             read_soup(clean(stream.open(), meter), fold, meter)
             if not fold.drafts and fold.root in ("", "feedback"):
-                raise Refused(
-                    Defect.BROKEN_XML, f"no report can be recovered: {text} in line {error.lineno}"
-                ) from error
+                raise Refused(Defect.BROKEN_XML, f"no report can be recovered: {text}") from error
         if not fold.drafts:
             raise Refused(Defect.NOT_A_REPORT, f"the root element is <{fold.root[:40]}> and not <feedback>")
         return fold.results(stream.name)
     except Refused as error:
-        return [error.of(stream.name)]
+        return [error.of(stream.name, *fold.counted())]
 
 
-def _read_strict(stream: Stream, meter: Meter) -> Fold:
-    fold = Fold(meter)
+def _read_strict(stream: Stream, fold: Fold, meter: Meter) -> None:
     names: dict[str, str] = {}
     # expat before 2.6 reads an unfinished token again with every feed: the bound on tokens keeps that harmless
     parser = ParserCreate("utf-8", None, names)
@@ -72,13 +80,13 @@ def _read_strict(stream: Stream, meter: Meter) -> Fold:
         for at in range(0, len(piece), _FEED):
             part = piece[at : at + _FEED]
             parser.Parse(part, False)
+            fold.trim()
             fed += len(part)
             if fed - parser.CurrentByteIndex > meter.limits.token_bytes:
                 raise Refused(Defect.TOO_LARGE, f"one tag or text has more than {meter.limits.token_bytes} bytes")
         if len(names) > meter.limits.names:
             raise Refused(Defect.TOO_MANY, f"more than {meter.limits.names} different element names")
     parser.Parse(b"", True)
-    return fold
 
 
 def _refuse_entity(name: str, *rest: object) -> None:

@@ -46,6 +46,7 @@ class Action(IntEnum):
     DKIM = -4
     SPF = -5
     REPORT = -6
+    MARKUP = -7
 
 
 class Node(dict[str, "Node"]):
@@ -60,8 +61,10 @@ class Node(dict[str, "Node"]):
 
 def tree() -> Node:
     """A fresh tree (a parser adds prefixed spellings to its own).  The root's only child is `feedback`."""
-    evaluated = Node(disposition=Node(Slot.DISPOSITION), dkim=Node(Slot.DKIM), spf=Node(Slot.SPF))
-    identifiers = Node(header_from=Node(Slot.HEADER_FROM), envelope_from=Node(Slot.ENVELOPE_FROM))
+    # what is known and not kept stands here too: an unknown name costs five times a known one
+    reason = Node(type=Node(), comment=Node())
+    evaluated = Node(disposition=Node(Slot.DISPOSITION), dkim=Node(Slot.DKIM), spf=Node(Slot.SPF), reason=reason)
+    identifiers = Node(header_from=Node(Slot.HEADER_FROM), envelope_from=Node(Slot.ENVELOPE_FROM), envelope_to=Node())
     record = Node(
         Action.RECORD,
         row=Node(Action.ROW, source_ip=Node(Slot.SOURCE_IP), count=Node(Slot.COUNT), policy_evaluated=evaluated),
@@ -73,8 +76,15 @@ def tree() -> Node:
                 domain=Node(Slot.AUTH_DOMAIN),
                 selector=Node(Slot.AUTH_SELECTOR),
                 result=Node(Slot.AUTH_RESULT),
+                human_result=Node(),
             ),
-            spf=Node(Action.SPF, domain=Node(Slot.AUTH_DOMAIN), result=Node(Slot.AUTH_RESULT)),
+            spf=Node(
+                Action.SPF,
+                domain=Node(Slot.AUTH_DOMAIN),
+                scope=Node(),
+                result=Node(Slot.AUTH_RESULT),
+                human_result=Node(),
+            ),
         ),
     )
     metadata = Node(

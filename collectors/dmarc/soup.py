@@ -28,6 +28,7 @@ def read_soup(pieces: Iterator[bytes], fold: Fold, meter: Meter) -> None:
     held = ""
     for piece in pieces:
         meter.tick()
+        fold.trim()
         held += piece.decode("utf-8", "replace")
         held = held[_scan(held, mender, last=False) :]
     _scan(held, mender, last=True)

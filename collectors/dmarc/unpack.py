@@ -22,6 +22,7 @@ Chunks = Iterator[bytes]
 STEP = 1024  # packed bytes fed at once: what a damaged place may cost
 PIECE = 65_536  # unpacked bytes given at once
 _LOCAL = struct.Struct("<4sHHHHHIIIHH")
+_STORED, _DEFLATED, _BZIP2 = 0, 8, 12
 _FOREIGN = (
     (b"\xfd7zXZ\x00", "xz"),
     (b"7z\xbc\xaf\x27\x1c", "7-zip"),
@@ -156,7 +157,13 @@ def _bunzip(chunks: Chunks, meter: Meter) -> Chunks:
     for piece in chunks:
         taken += len(piece)
         data = piece
-        while True:
+        while data or not machine.needs_input:
+            if machine.eof:  # a further stream may follow
+                data = machine.unused_data + data
+                if not data.startswith(b"BZh"[: len(data)]):
+                    meter.note("there is something behind the packed data")
+                    return
+                machine = bz2.BZ2Decompressor()
             try:
                 out = machine.decompress(data, PIECE)
             except (OSError, ValueError) as error:
@@ -164,16 +171,17 @@ def _bunzip(chunks: Chunks, meter: Meter) -> Chunks:
                     raise Refused(Defect.BROKEN_ARCHIVE, f"cannot be unpacked: {error}") from error
                 meter.note(f"the packed data is damaged after {given} bytes")
                 return
+            data = b""
             given += len(out)
             meter.expanded(taken, given)
             if out:
                 yield out
-            if machine.eof:
-                return
-            if machine.needs_input:
+            if machine.eof and not machine.unused_data:
                 break
-            data = b""
-    meter.note("the packed data ends early")
+    if not machine.eof:
+        if not given:
+            raise Refused(Defect.TRUNCATED, "the packed data ends before anything can be read")
+        meter.note(f"the packed data ends early, after {given} bytes")
 
 
 # --- zip -----------------------------------------------------------------------------------------
@@ -194,8 +202,8 @@ def _open_zip(stream: Stream, meter: Meter, found: list[Stream | Refusal], layer
             raise Refused(Defect.TOO_LARGE, f"the archive has more than {meter.limits.archive_bytes} bytes")
     data = bytes(held)
     # counted before zipfile looks at it: it would make an object of every entry first
-    if data.count(b"PK\x01\x02") > 16 * meter.limits.members:
-        raise Refused(Defect.TOO_MANY, f"the archive lists more than {16 * meter.limits.members} entries")
+    if data.count(b"PK\x01\x02") > 4 * meter.limits.members:
+        raise Refused(Defect.TOO_MANY, f"the archive lists more than {4 * meter.limits.members} entries")
     members = _directory(data, meter)
     files = [m for m in members if not _is_clutter(m.name)]
     if not files:
@@ -205,8 +213,8 @@ def _open_zip(stream: Stream, meter: Meter, found: list[Stream | Refusal], layer
     for member in files:
         if member.flags & 1:
             found.append(Refusal(name=member.name, defect=Defect.ENCRYPTED, problem="is encrypted"))
-        elif member.method not in (0, 8):
-            problem = f"is packed by zip's method {member.method}; only stored and deflated are read"
+        elif member.method not in (_STORED, _DEFLATED, _BZIP2):
+            problem = f"is packed by zip's method {member.method}; stored, deflated and bzip2 are read"
             found.append(Refusal(name=member.name, defect=Defect.UNSUPPORTED, problem=problem))
         else:
             _open(Stream(member.name, lambda m=member: _unzip(data, m, meter)), meter, found, layer + 1)  # type: ignore[misc]
@@ -255,6 +263,8 @@ def _unzip(data: bytes, member: _Member, meter: Meter) -> Chunks:
         for at in range(begin, end, PIECE):
             yield data[at : min(at + PIECE, end)]
 
-    if member.method == 0:
+    if member.method == _STORED:
         return packed()
+    if member.method == _BZIP2:
+        return _bunzip(packed(), meter)
     return _inflate(packed(), meter, -zlib.MAX_WBITS, b"\0never")

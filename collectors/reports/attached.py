@@ -1,8 +1,8 @@
 """Finds reports in what people and programs hand over: mails, mail folders, files.
 
-Contract: `tls_attachments(content)` gives the parts of a mail that may be TLS reports; `looks_like_mail` tells a mail
-from a file; `report_files(path)` walks a file, folder, Maildir or mbox and yields (name, content) one at a time, so
-that ten thousand reports need no more memory than one.  A file beyond the limit is yielded empty: its refusal says so.
+Contract: `tls_attachments(content)` gives the parts of a mail that may be TLS reports; `report_files(path)` walks a
+file, folder, Maildir or mbox and yields (name, content) one at a time, so that ten thousand reports need no more memory
+than one.  A file beyond the limit is yielded empty: its refusal says so.
 """
 
 from __future__ import annotations
@@ -18,15 +18,8 @@ from typing import BinaryIO
 
 MAX_FILE = 50_000_000
 MAX_PARTS = 100
-_FIELD = re.compile(rb"[!-9;-~]{1,76}[ \t]*:")
 _SEPARATOR = re.compile(rb"From \S+ .{0,20}\d\d:\d\d.{0,20}\d{4}\s*$")  # RFC 4155
 _TLS_KINDS = frozenset({"application/tlsrpt+gzip", "application/tlsrpt+json", "application/json"})
-
-
-def looks_like_mail(content: bytes) -> bool:
-    """True when the first line is a header field or an mbox separator."""
-    first = content[:2000].lstrip(b"\r\n").partition(b"\n")[0]
-    return bool(_FIELD.match(first) or _SEPARATOR.match(first))
 
 
 def tls_attachments(content: bytes) -> Iterator[tuple[bytes, str]]:

@@ -16,20 +16,21 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 
 from collectors.dmarc.defects import Defect, Refusal
-from collectors.dmarc.mail import parse_report_mail
-from collectors.dmarc.parse import parse_aggregate
-from collectors.reports.attached import looks_like_mail, tls_attachments
+from collectors.dmarc.mail import looks_like_mail, parse_report_file, parse_report_mail
+from collectors.reports.attached import tls_attachments
 from collectors.reports.failure import parse_failure
 from collectors.reports.naming import Namer
 from collectors.reports.provenance import Arrival, OriginCheck
 from collectors.reports.tlsrpt import looks_like_json, parse_tls
 from core.events import DmarcReportStored, Event, ReportUnverified
+from core.lane import DAY
 from core.ports import Clock, EventLog
 from core.reports import AggregateReports, FailureReport, OtherReports, Provenance, Stored, TlsReport, Trust
 from core.state import DmarcReport
 
 AT_ONCE = 32  # files of an import
 AT_ONCE_BYTES = 500_000
+AHEAD = 2 * DAY  # seconds: what a reporter's clock may be wrong by
 
 Parsed = DmarcReport | TlsReport | FailureReport | Refusal
 
@@ -143,10 +144,15 @@ class ReportIntake:
     async def _aggregate(
         self, one: DmarcReport, origin: Provenance, sender: str, now: float, taken: Taken
     ) -> Event | None:
+        title = f"report {one.report_id} of {one.reporter} about {one.domain}"
+        if one.begin > now + AHEAD:
+            taken.refused.append(
+                f"{title}: {Defect.INVALID}: its period begins {(one.begin - now) / DAY:.0f} days from now"
+            )
+            return _unverified(f"{Defect.INVALID}: a period that is yet to come", sender, title, now)
         given = await self._proven(origin, one.email.rpartition("@")[2].lower())
         outcome = await self._store.store(one, given, now, self._namer.name_all)
         _count(taken, outcome, given)
-        title = f"report {one.report_id} of {one.reporter} about {one.domain}"
         match outcome:
             case Stored.CONFLICT:
                 taken.refused.append(f"{title}: another report with this key and other content came before")
@@ -175,16 +181,15 @@ class ReportIntake:
 
 def _parse(content: bytes, name: str, mail: bool, now: float, redact: bool) -> list[Parsed]:
     if not mail:
-        results: list[Parsed] = []
-        for one in parse_aggregate(content, name):
-            if isinstance(one, Refusal) and one.defect is Defect.TLS_REPORT:
-                results += parse_tls(content, name)
-                break
-            results.append(one)
+        read = parse_report_file(content, name)
+        results: list[Parsed] = [one for one in read if not _is_tls(one)]
+        if len(results) < len(read):
+            # an archive may hold both kinds: each reader names only what neither takes
+            results += [one for one in parse_tls(content, name) if isinstance(one, TlsReport) or not results]
         return results
     found: list[Parsed] = []
     for one in parse_report_mail(content):
-        if isinstance(one, Refusal) and one.defect is Defect.TLS_REPORT:
+        if _is_tls(one):
             continue
         if isinstance(one, Refusal) and one.defect is Defect.FAILURE_REPORT:
             found.append(parse_failure(content, now, redact=redact))
@@ -195,6 +200,10 @@ def _parse(content: bytes, name: str, mail: bool, now: float, redact: bool) -> l
         if looks_like_json(data) or not found:
             told += parse_tls(data, filename)
     return [*found, *told] or [Refusal(name="", defect=Defect.NOT_A_REPORT, problem="carries no report")]
+
+
+def _is_tls(one: Parsed) -> bool:
+    return isinstance(one, Refusal) and one.defect is Defect.TLS_REPORT
 
 
 def _count(taken: Taken, outcome: Stored, origin: Provenance) -> None:

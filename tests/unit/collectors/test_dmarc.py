@@ -19,6 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collectors.dmarc import Defect, Limits, Refusal, parse_aggregate, parse_report_mail
+from collectors.dmarc.mail import parse_report_file
 from core.state import DmarcReport
 
 HERE = Path(__file__).resolve()
@@ -53,7 +54,7 @@ def only(results: list[DmarcReport | Refusal]) -> DmarcReport:
 def test_own_corpus(case: Path) -> None:
     expected: dict[str, Any] = json.loads(case.read_text())
     name = expected["file"]
-    results = parse_aggregate((OWN / name).read_bytes(), name)
+    results = parse_report_file((OWN / name).read_bytes(), name)
     reports = [r for r in results if isinstance(r, DmarcReport)]
     assert [str(r.defect) for r in results if isinstance(r, Refusal)] == expected["refusals"]
     assert len(reports) == len(expected["reports"])
@@ -131,10 +132,10 @@ def test_a_damaged_report_never_invents_a_record(data: st.DataObject) -> None:
 
 
 def test_records_beyond_the_limit_are_counted_as_refused() -> None:
-    limits = Limits(records=3)
+    limits = Limits(records=6)
     rows = [RECORD.format(ip="192.0.2.1", count=2) for _ in range(10)]
     report = only(parse_aggregate(report_of(*rows), "x", limits))
-    assert (len(report.records), len(report.refused), report.refused_messages) == (3, 7, 14)
+    assert (len(report.records), len(report.refused), report.refused_messages) == (6, 4, 8)
 
 
 @pytest.mark.parametrize(
@@ -145,11 +146,24 @@ def test_records_beyond_the_limit_are_counted_as_refused() -> None:
         (report_of("<x" + "x" * 3_000_000 + ">"), Limits(), Defect.TOO_LARGE),
         (report_of("".join(f"<n{i}/>" for i in range(9_000))), Limits(), Defect.TOO_MANY),
         (report_of(), Limits(cpu_seconds=0), Defect.TOO_SLOW),
-        (b"<feedback>" * 40 + report_of() + b"</feedback>" * 40, Limits(), Defect.TOO_DEEP),
+        (b"<all>" * 40 + report_of() + b"</all>" * 40, Limits(), Defect.TOO_DEEP),
         (HEAD.encode() * 3, Limits(reports=2), Defect.TOO_MANY),
+        (report_of(*[RECORD.format(ip="192.0.2.1", count=2)] * 6), Limits(records=3), Defect.TOO_MANY),
+        (report_of(*[RECORD.format(ip="192.0.2.1", count=2)] * 6) * 2, Limits(records_before=5), Defect.TOO_MANY),
         (HEAD.encode() + b"<!--<<a " * 80_000, Limits(), Defect.BROKEN_XML),
     ],
-    ids=["bomb", "layers", "huge tag", "many names", "time", "depth", "many reports", "noise"],
+    ids=[
+        "bomb",
+        "layers",
+        "huge tag",
+        "many names",
+        "time",
+        "depth",
+        "many reports",
+        "many records",
+        "collection",
+        "noise",
+    ],
 )
 def test_a_broken_bound_is_named(payload: bytes, limits: Limits, defect: Defect) -> None:
     results = parse_aggregate(payload, "x", limits)

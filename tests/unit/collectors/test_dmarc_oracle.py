@@ -85,6 +85,11 @@ def files(*roots: Path) -> Iterator[Path]:
         yield from sorted(p for p in root.rglob("*") if p.is_file() and p.suffix not in (".json", ".md"))
 
 
+def _first(value: str | list[str]) -> str:
+    """parsedmarc gives the list where an element comes twice."""
+    return value if isinstance(value, str) else value[0]
+
+
 def differences(content: bytes, name: str) -> str:
     """'' when both say the same, or parsedmarc reads no report at all."""
     told = oracle(content)
@@ -95,7 +100,7 @@ def differences(content: bytes, name: str) -> str:
     if len(reports) != 1:
         return f"{len(reports)} reports"
     report, meta = reports[0], told["report_metadata"]
-    if (report.domain, report.report_id) != (told["policy_published"]["domain"].lower(), meta["report_id"]):
+    if (report.domain, report.report_id) != (_first(told["policy_published"]["domain"]).lower(), meta["report_id"]):
         return f"head: {report.domain} {report.report_id}"
     pairs = [ours(record) for record in report.records], [theirs(record) for record in told["records"]]
     return "" if pairs[0] == pairs[1] else f"{set(pairs[0]) ^ set(pairs[1])}"

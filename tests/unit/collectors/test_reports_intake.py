@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import json
+import zipfile
 from pathlib import Path
 
 import dkim
@@ -11,7 +14,7 @@ from collectors.reports.attached import count_files, report_files
 from core.errors import Unavailable
 from core.events import DmarcReportStored, ReportUnverified
 from core.reports import Dim, SourceKind, Trust
-from tests.unit.collectors.report_world import END, PEER, PEM, ZONE, mail, world, xml
+from tests.unit.collectors.report_world import BEGIN, END, PEER, PEM, ZONE, mail, world, xml
 
 OWN = Path(__file__).resolve().parents[2] / "corpus/dmarc"
 SENDER = "dmarc@mailhaus.example"
@@ -172,3 +175,32 @@ def test_folders_maildirs_and_mboxes_give_every_mail(tmp_path: Path) -> None:
     assert [Path(name).name for name, _ in found] == ["a.xml", "box:1", "box:2", "box:3", "1.host"]
     assert all(b"<feedback>" in content for _, content in found)
     assert not any(content.startswith(b"From ") for _, content in found)
+
+
+async def test_a_report_about_days_to_come_is_refused_with_what_it_says() -> None:
+    async with world() as here:
+        year = 365 * 86_400
+        taken = await here.intake.upload(xml(begin=BEGIN + year, end=END + year).encode(), "x.xml", "test")
+        assert taken.stored == 0
+        assert "its period begins 364 days from now" in taken.refused[0]
+        assert await here.counted() == 0
+        (event,) = await here.events()
+        assert isinstance(event, ReportUnverified)
+
+
+async def test_a_zip_of_mails_files_and_tls_reports_gives_them_all() -> None:
+    tls = {
+        "organization-name": "Mailhaus", "contact-info": "tls@mailhaus.example", "report-id": "t1",
+        "date-range": {"start-datetime": "2026-10-26T00:00:00Z", "end-datetime": "2026-10-26T23:59:59Z"},
+        "policies": [{"policy": {"policy-type": "sts", "policy-domain": "news.example"},
+                      "summary": {"total-successful-session-count": 7, "total-failure-session-count": 0}}],
+    }  # fmt: skip
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("a.eml", mail(xml("a")))
+        archive.writestr("tls.json", json.dumps(tls))
+        archive.writestr("b.xml", xml("b"))
+    async with world() as here:
+        taken = await here.intake.upload(packed.getvalue(), "all.zip", "test")
+        assert (taken.stored, taken.messages, taken.refused) == (3, 10, [])
+        assert len(await here.stores.other_reports.tls()) == 1
