@@ -10,12 +10,14 @@ Layout: purpose (1) · key id (1) · message id (20) · day (4) · MAC (16).
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 import os
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from typing import NewType
 
 from core.lane import day_of
@@ -62,6 +64,11 @@ def _number(value: int, width: int) -> str:
     return "".join([_PAIRS[value >> shift & 1023] for shift in range(5 * width - 10, -1, -10)])
 
 
+@lru_cache(maxsize=4)
+def _day(day: int) -> str:
+    return _number(day, 4)
+
+
 _POOL: list[int] = []  # random numbers of 64 bits from the operating system, fetched many at a time: it is slow to ask
 os.register_at_fork(after_in_child=_POOL.clear)
 
@@ -80,6 +87,22 @@ def new_message_id(now: float, randbits: Callable[[int], int] = _randbits) -> Me
     return MessageId(_number((int(now * 1000) % (1 << 48)) << 52 | randbits(52), 20))
 
 
+class _Mac:
+    """HMAC-SHA256 (RFC 2104) under one key whose two pads are taken in once: half the time of `hmac.digest`, and there
+    are four tokens in a message."""
+
+    def __init__(self, key: bytes) -> None:
+        padded = (hashlib.sha256(key).digest() if len(key) > 64 else key).ljust(64, b"\0")
+        self._inner = hashlib.sha256(bytes(byte ^ 0x36 for byte in padded))
+        self._outer = hashlib.sha256(bytes(byte ^ 0x5C for byte in padded))
+
+    def __call__(self, data: bytes) -> bytes:
+        inner, outer = self._inner.copy(), self._outer.copy()
+        inner.update(data)
+        outer.update(inner.digest())
+        return outer.digest()
+
+
 class TokenSigner:
     """Signs with the first key and verifies with any.
 
@@ -90,13 +113,13 @@ class TokenSigner:
     def __init__(self, keys: dict[str, bytes], max_age_days: int = 400) -> None:
         if not keys or any(len(k) != 1 or k not in _DIGITS or len(v) < 16 for k, v in keys.items()):
             raise ValueError("token keys: one-character ids (a-z, 2-7), each with at least 16 bytes")
-        self._keys = dict(keys)
+        self._keys = {name: _Mac(key) for name, key in keys.items()}
         self._signing_id = next(iter(keys))
         self._max_age_days = max_age_days
 
     def sign(self, purpose: Purpose, message_id: MessageId, now: float, payload: str = "") -> str:
         """The token for one message and purpose; `payload` is signed with it but not part of it."""
-        head = f"{purpose}{self._signing_id}{message_id}{_number(day_of(now), 4)}"
+        head = f"{purpose}{self._signing_id}{message_id}{_day(day_of(now))}"
         return head + self._mac(self._signing_id, head + payload)
 
     def verify(self, text: str, now: float, purpose: Purpose | None = None, payload: str = "") -> Token | TokenProblem:
@@ -119,5 +142,4 @@ class TokenSigner:
         return Token(purpose=Purpose(head[0]), message_id=MessageId(head[2:22]), day=day)
 
     def _mac(self, key_id: str, head: str) -> str:
-        digest = hmac.digest(self._keys[key_id], head.encode(), "sha256")
-        return _number(int.from_bytes(digest[:10], "big"), 16)
+        return _number(int.from_bytes(self._keys[key_id](head.encode())[:10], "big"), 16)

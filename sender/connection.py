@@ -121,22 +121,23 @@ class SmtpConnection:
         end = loop.time() + longest
         waiting_since, state = loop.time(), self._session.state
         while True:
-            queue = list(commands)
             reply: Reply | None = None
             done = False
-            while queue:
-                command = queue.pop(0)
-                if isinstance(command, Write):
-                    queue += await self._write(command, end)
-                elif isinstance(command, StartTls):
-                    queue += await self._shake_hands()
-                elif isinstance(command, Answer):
-                    reply, done = command.reply, True
-                elif isinstance(command, Opened):
-                    done = True
-                elif isinstance(command, HangUp):
-                    self._channel.abort()
-                    done = True
+            while commands:
+                more: list[Command] = []
+                for command in commands:
+                    if isinstance(command, Write):
+                        more += await self._write(command, end)
+                    elif isinstance(command, Answer):
+                        reply, done = command.reply, True
+                    elif isinstance(command, StartTls):
+                        more += await self._shake_hands()
+                    elif isinstance(command, Opened):
+                        done = True
+                    elif isinstance(command, HangUp):
+                        self._channel.abort()
+                        done = True
+                commands = more
             if done or (not expect and self._session.state is State.READY):
                 return reply
             if self._session.state is not state:

@@ -17,24 +17,18 @@ def split_message(message: bytes) -> tuple[bytes, bytes]:
     return head.removesuffix(b"\r\n"), body
 
 
-def header_fields(head: bytes) -> list[tuple[bytes, bytes]]:
-    """(lower-case name, raw value with its folds) in order.  Lines that are no field are left out."""
-    fields: list[tuple[bytes, bytes]] = []
+def relaxed_fields(head: bytes) -> list[tuple[bytes, bytes]]:
+    """(lower-case name, relaxed value) in order: unfolded, each run of white space one space, none at the ends.
+
+    Lines that are no field are left out.  White space is put right in the whole block at once, not field by field."""
     if b"\r\n " in head or b"\r\n\t" in head:
-        # a fold is no end of a field: take the folds out of the way of the split (a bare LF cannot stand in here)
-        head = head.replace(b"\r\n ", b"\n ").replace(b"\r\n\t", b"\n\t")
-    for line in head.split(b"\r\n"):
+        head = head.replace(b"\r\n ", b" ").replace(b"\r\n\t", b" ")
+    fields: list[tuple[bytes, bytes]] = []
+    for line in _one_space(head).split(b"\r\n"):
         name, colon, value = line.partition(b":")
-        if colon and name and name[:1] not in b" \t\n":
-            fields.append((name.rstrip(b" \t").lower(), value))
+        if colon and name and name[:1] != b" ":
+            fields.append((name.rstrip(b" ").lower(), value.strip(b" ")))
     return fields
-
-
-def relaxed_value(value: bytes) -> bytes:
-    """A field's value unfolded, each run of white space one space, none at the ends."""
-    if b"\n" in value or b"\r" in value:
-        value = value.replace(b"\n", b"").replace(b"\r", b"")
-    return _one_space(value).strip(b" ")
 
 
 def relaxed_body(body: bytes) -> bytes:

@@ -39,7 +39,8 @@ BATCH = 20  # rows claimed at once on an open connection
 MAX_BATCH = 100  # where much waits and the host is fast: a claim costs a commit
 BATCH_SECONDS = 1.0  # real seconds that a larger batch may take, by the pace of the one before
 NARROW_BATCH = 4  # while the pair recovers from trouble
-LEASE_SHARE = 0.7  # a message is begun only while so much of its lease is left; the transport takes 2/3 at most
+LEASE_SHARE = 0.7  # a message is begun only while so much of its lease is left
+TRANSPORT_SHARE = 0.68  # of a lease: the transport takes 2/3 at most, by itself
 
 
 class Foreman(Protocol):
@@ -359,6 +360,8 @@ class Line:
         assert self._connection is not None
         self._sent += 1
         left = (lease.lease_until - tools.clock.now()) / tools.clock.rate
+        if left > tools.delivery.lease_seconds * TRANSPORT_SHARE:
+            return await self._connection.send(envelope)
         try:
             async with asyncio.timeout(max(0.0, left)):
                 return await self._connection.send(envelope)
