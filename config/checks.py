@@ -17,6 +17,7 @@ from config.checks_seeds import check_seeds, missing_variables
 from config.model import Part, Settings
 from config.parts import is_loopback as is_loopback
 from config.problems import Problem
+from config.provider_limits import check_provider_limits
 from config.rules import SLOW_SIGNALS
 from config.tables import Plan, Rule
 from core.address import normal_domain, parse_address
@@ -37,6 +38,7 @@ def check_settings(settings: Settings, file: str, providers: frozenset[str]) -> 
         *_tls_reports(settings),
         *check_pools(settings),
         *check_limits(settings, providers),
+        *check_provider_limits(settings, providers),
         *_recipients(settings),
         *_urls(settings),
         *_storage(settings),

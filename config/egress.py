@@ -62,3 +62,12 @@ class Limit(Part):
     burst: int = Field(0, ge=0, le=1_000_000, description="That may come at once; 0: one second's worth, at least 1")
     connections: int = Field(0, ge=0, le=10_000, description="Open at once; 0: no limit")
     messages_per_connection: int = Field(0, ge=0, description="0: as the provider table says")
+
+
+class ProviderLimit(Part):
+    """What a mailbox provider bears from one source of ours, where we know it better than the shipped table."""
+
+    provider: str = Field(description="A provider of the table, or 'other' for each site of no known provider")
+    connections: int | None = Field(None, ge=1, le=1000, description="Open connections per source")
+    messages_per_connection: int | None = Field(None, ge=1, le=100_000)
+    new_connections_per_minute: int | None = Field(None, ge=0, le=100_000, description="Per source; 0: no limit")

@@ -14,6 +14,7 @@ from pydantic import Field
 
 from config.egress import Limit as Limit
 from config.egress import Pool as Pool
+from config.egress import ProviderLimit as ProviderLimit
 from config.egress import Relay as Relay
 from config.egress import Source as Source
 from config.monitoring import Engagement as Engagement
@@ -291,6 +292,7 @@ class Settings(Part):
     sources: list[Source] = Field(min_length=1)
     pools: list[Pool] = Field(default_factory=list)
     limits: list[Limit] = Field(default_factory=list)
+    provider_limits: list[ProviderLimit] = Field(default_factory=list)
     streams: list[StreamSettings] = Field(
         default_factory=lambda: [
             StreamSettings(name="transactional", kind="transactional", priority=0, unsubscribe=False),

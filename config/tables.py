@@ -36,6 +36,8 @@ class ProviderRow(Part):
     )
 
 
+# of every other site: it may be large, so openings are bounded only against running wild
+OTHER_ROW = ProviderRow(name="other", mx=["invalid"], new_connections_per_minute=600)
 Weight = Literal["stop", "hold", "warn"]
 
 

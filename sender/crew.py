@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from config.model import Relay
-from config.tables import ProviderRow
+from config.tables import OTHER_ROW, ProviderRow
 from core.decision import Defer
 from core.lane import Provider, Site, Source
 from sender.board import Pile, Place
@@ -26,8 +26,6 @@ from sender.tools import Tools
 logger = logging.getLogger("penstock.sender")
 MAX_LINES = 400
 FAILED_SECONDS = 1.0  # real seconds that a place is left alone after a line there ended in an error of ours
-# of every other site: it may be large, so openings are bounded only against running wild
-OTHER_ROW = ProviderRow(name="other", mx=["invalid"], new_connections_per_minute=600)
 
 
 class Crew:
@@ -136,7 +134,7 @@ class Crew:
 
     def _hire(self, source: Source, place: Place, pile: Pile, bounds: Bounds, *, urgent: bool) -> bool:
         site, provider = pile.group.site, pile.group.provider
-        row = self._rows.get(site) or self._rows.get(provider, OTHER_ROW)
+        row = self._rows.get(site) or self._rows.get(provider) or self._rows.get(OTHER_ROW.name, OTHER_ROW)
         of_site, of_provider = (self._open[key] for key in self._slots(source, site, provider))
         allowed = part_of(row.connections, *self._share)
         now, traffic, reactor = self._tools.clock.now(), pile.traffic(source), self._tools.reactor

@@ -21,7 +21,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from config.model import Settings
-from config.tables import ProviderRow
+from config.tables import OTHER_ROW, ProviderRow
 from core.classify import Classifier
 from core.decision import Admit, Decision, Defer, DeferReason
 from core.lane import HOUR, Source
@@ -33,7 +33,7 @@ from core.state import Snapshot
 from sender.agenda import Agenda
 from sender.board import Board, Pile, kind_of
 from sender.compose import Composer
-from sender.crew import MAX_LINES, OTHER_ROW, Crew, relay_rows
+from sender.crew import MAX_LINES, Crew, relay_rows
 from sender.holds import Holds
 from sender.limiting.book import Bounds, Crowd, LimitBook
 from sender.limiting.memory import MemoryRates
@@ -100,7 +100,9 @@ class Dispatcher:
         rng: random.Random | None = None,
     ) -> None:
         rows = {row.name: row for row in providers} | relay_rows(settings.relays)
-        self._limits = LimitBook(settings.limits, rows, OTHER_ROW, rates or MemoryRates(), clock, share)
+        self._limits = LimitBook(
+            settings.limits, rows, rows.get(OTHER_ROW.name, OTHER_ROW), rates or MemoryRates(), clock, share
+        )
         self._paced = bool(settings.limits)
         self._busy: dict[Line, tuple[Crowd, ...]] = {}
         self._replies = replies or Replies(RuleBook([]), None, node, share=share)

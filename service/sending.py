@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from config.load import load_rulebook
 from config.model import Settings
+from config.provider_limits import owner_rows
 from config.reactions import load_reaction_rules, load_retries
 from config.replies import shipped_classifier
 from config.tables import Plan, ProviderRow
@@ -83,7 +84,8 @@ def build_sending(
         admission=StartingAdmission(GateAdmission(plans, settings, canaries), control),
         composer=Composer(signer, settings, DkimSigner(settings.sending_domains)),
         classifier=shipped_classifier(),
-        schedule=RetrySchedule(settings.delivery, rows=load_retries(settings)), providers=providers,
+        schedule=RetrySchedule(settings.delivery, rows=load_retries(settings)),
+        providers=owner_rows(providers, settings.provider_limits),
         snapshot=control.snapshot, spent=control.spent, share=share, rates=stores.rates,
         replies=Replies(rules, stores.lore, node, share=share),
     )  # fmt: skip

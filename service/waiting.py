@@ -10,13 +10,15 @@ from dataclasses import dataclass
 
 from config.load import load_providers
 from config.model import Settings
+from config.provider_limits import owner_rows
+from config.tables import OTHER_ROW
 from core.clock import iso
 from core.events import Deferred, GateState, Held
 from core.gcra import Rate, available, opens_at, parse_rate
 from core.lane import NO_POOL, UNROUTED, Lane, Source, Traffic, parse_scope
 from core.messages import QueueGroup, Submission
 from core.ports import Clock
-from sender.crew import OTHER_ROW, relay_rows
+from sender.crew import relay_rows
 from sender.limiting.book import LimitBook
 from sender.pools import Pools
 from service.alerting import sources_now
@@ -80,8 +82,9 @@ async def waits_of(stores: Stores, settings: Settings, message: Submission, cloc
     pools = Pools(settings)
     pool = pools.name(group)
     lines: dict[str, StoryLine] = {}
-    rows = {row.name: row for row in load_providers()} | relay_rows(settings.relays)
-    book = LimitBook(settings.limits, rows, OTHER_ROW, stores.rates, clock)
+    table = owner_rows(load_providers(), settings.provider_limits)
+    rows = {row.name: row for row in table} | relay_rows(settings.relays)
+    book = LimitBook(settings.limits, rows, rows[OTHER_ROW.name], stores.rates, clock)
     tats = await stores.rates.look() if settings.limits else {}
     out = {event.source: event for event in await sources_now(stores.log, now)}
     gates = [gate for gate in await stores.controls.gates() if gate.state in _CLOSED]

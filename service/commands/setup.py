@@ -12,6 +12,7 @@ from pathlib import Path
 from collectors.dns.sheets import Standing
 from collectors.dns.sheets import render as render_sheets
 from config.load import load_plans, load_providers, load_rulebook, load_settings, read_settings
+from config.provider_limits import wider
 from config.reactions import load_reaction_rules, load_retries
 from config.replies import load_reply_rules
 from config.schema import settings_schema
@@ -126,6 +127,8 @@ async def run_config(arguments: argparse.Namespace) -> int:
         f"false alarms, all rules together: one action in {book.budget.action_days:g} days, one alert in "
         f"{book.budget.alert_days:g} days in the mean; a healthy campaign: {book.budget.campaign_chance:.1%}"
     )
+    for line in wider(settings, providers):
+        print(f"warning: {line}")
     for rule in book.rules:
         if rule.evidence == "window":
             print(
