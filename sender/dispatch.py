@@ -49,7 +49,7 @@ from sender.tools import Bodies, Spent, Tools, not_told
 
 logger = logging.getLogger("penstock.sender")
 STOP_SECONDS = 12.0  # real seconds for the messages in flight when the service stops
-OVERDUE_SECONDS = 5.0  # real seconds between looks for mail past its deadline
+OVERDUE_SECONDS, OVERDUE = 5.0, 500  # real seconds between looks for mail past its deadline; how much a look ends
 KEEPING_SECONDS = 900.0  # between rounds of paying, expiring and recovering
 SHORTEST_GAP = 0.005  # real seconds between two looks; a look that takes long is followed by twice its time
 CAME_GAP = 0.02  # the same when mail has come in meanwhile; a look that takes longer is followed by half its time
@@ -217,7 +217,9 @@ class Dispatcher:
         if now >= self._overdue_at:
             # a pause may hold it, but its caller does not want it any more and waits for word
             self._overdue_at = now + self._clock.real(OVERDUE_SECONDS)
-            await self._queue.end_overdue(now)
+            if await self._queue.end_overdue(now, OVERDUE) == OVERDUE:
+                self._overdue_at = now  # of a whole campaign the rest follows at the next look
+                self.wake()
         await self._replies.turn(self._clock)
         await self._tools.holds.tell()
         await self._tools.sources.tell(self._log)

@@ -7,10 +7,12 @@ import random
 from collections import Counter
 
 from core.classify import BounceClass
+from core.decision import Defer, DeferReason
 from core.events import Bounced, Deferred, Dropped, DropReason, GateState
 from core.lane import Scope
 from core.ports import NullMx
 from core.state import Envelope, Gate, MxHost
+from sender.dispatch import OVERDUE
 from tests.unit.sender.fakes import START, FakeResolver, House, virtually
 
 HOUR = 3600.0
@@ -74,6 +76,19 @@ def test_mail_past_its_deadline_ends_at_once_tried_or_not() -> None:
         assert {bounce for bounce, _ in ends.values()} == {BounceClass.EXPIRED}
         assert 240 <= ends["ann@small.test"][1] <= 310
         assert 600 <= ends["bob@small.test"][1] <= 620
+
+    virtually(story)
+
+
+def test_a_whole_campaign_past_its_deadline_ends_within_seconds() -> None:
+    async def story() -> None:
+        house = House()
+        house.admission.rule = lambda *_: Defer(until=house.clock.now() + HOUR, reason=DeferReason.PAUSED)
+        await house.put(*[f"u{n}@gmail.test" for n in range(5 * OVERDUE)], deadline=300)
+        await house.work(900)
+        ends = [e.at - START for e in house.log.of(Bounced)]
+        assert len(ends) == 5 * OVERDUE
+        assert max(ends) <= 310
 
     virtually(story)
 
