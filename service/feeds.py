@@ -144,7 +144,7 @@ class Feeds:
             if is_stale(one, now, stale_days=feed.stale_days):
                 newest = (one.newest_day + 1) * DAY if one.newest_day else one.first
                 since = one.failing_since or newest
-                found.append(StaleFeed(name=feed.name, kind=feed.kind, since=since, problem=one.problem))
+                found.append(StaleFeed(name=feed.name, kind=feed.kind, since=since, problem=one.problem or one.unkept))
         return tuple(found)
 
 
@@ -227,6 +227,7 @@ def _polled(feed: Feed) -> Polled:
     row = FEEDS[feed.kind]
     account = Account(
         name=feed.name, subjects=tuple(feed.subjects), secret=read_secret(feed.secret_file).strip(),
+        secret_file=feed.secret_file,
         url=(feed.url or row.url).rstrip("/"), token_url=(feed.token_url or row.token_url).rstrip("/"),
     )  # fmt: skip
     return Polled(row=row, account=account, poll=feed.poll_hours * HOUR)

@@ -135,14 +135,19 @@ class Views:
         """Reported beside delivered."""
         await self._reports.count_deliveries()
         since, today = self._today() - days, self._today()
-        heads = [head for head in await self._heads() if head.day >= since]
+        every = await self._heads()
+        heads = [head for head in every if head.day >= since]
         tallies = await self._store.tally(
             [Dim.DAY, Dim.REPORTER, Dim.POLICY_DOMAIN, Dim.SOURCE, Dim.DKIM_DOMAIN, Dim.SELECTOR], since_day=since,
             limit=_ROWS,
         )  # fmt: skip
         sent = await self._reports.stores.sent.sent(since * 24, (today + 1) * 24)
         known = {head.reporter: self._reports.providers_of(head.reporter) for head in heads}
-        return reconcile(heads, tallies, sent, ours=await self._reports.ours(), providers=known)
+        usual = {name: _usual_days(own) for name, own in _by_reporter(every).items()}
+        return reconcile(
+            heads, tallies, sent, ours=await self._reports.ours(), providers=known,
+            due=lambda reporter: today - usual.get(reporter, COMPLETE_AFTER),
+        )  # fmt: skip
 
     async def selectors(self) -> list[Selector]:
         """Every selector of ours, and every other that reports show for our domains."""
@@ -174,20 +179,15 @@ class Views:
     async def reporters(self, days: int = 30) -> list[Reporter]:
         """Who reports, how completely and how late."""
         since, today = self._today() - days, self._today()
-        groups: dict[str, list[ReportHead]] = defaultdict(list)
-        for head in await self._heads():
-            if head.day >= since:
-                groups[head.reporter].append(head)
         found = []
-        for name, heads in groups.items():
+        for name, heads in _by_reporter([head for head in await self._heads() if head.day >= since]).items():
             last = max(head.day for head in heads)
             lags = [max(0.0, head.received_at - head.end) for head in heads]
-            usual = int(median(lags) // DAY) + COMPLETE_AFTER
             found.append(
                 Reporter(
                     name=name, org=heads[0].org, providers=self._reports.providers_of(name), reports=len(heads),
                     messages=sum(head.messages for head in heads), first_day=min(head.day for head in heads),
-                    last_day=last, lag=median(lags), missing=max(0, today - last - usual),
+                    last_day=last, lag=median(lags), missing=max(0, today - last - _usual_days(heads)),
                 )
             )  # fmt: skip
         return sorted(found, key=lambda one: -one.messages)
@@ -245,3 +245,15 @@ def _sums(pairs: Iterable[tuple[str, int]]) -> dict[str, int]:
 def _belongs(reporter: str, domain: str, host: str) -> bool:
     """True when our attempt went to the reporter's own house."""
     return any(name == reporter or name.endswith("." + reporter) for name in (domain, host))
+
+
+def _by_reporter(heads: Iterable[ReportHead]) -> dict[str, list[ReportHead]]:
+    groups: dict[str, list[ReportHead]] = defaultdict(list)
+    for head in heads:
+        groups[head.reporter].append(head)
+    return groups
+
+
+def _usual_days(heads: Sequence[ReportHead]) -> int:
+    """After how many days a reporter's report is here, as a rule."""
+    return int(median(max(0.0, head.received_at - head.end) for head in heads) // DAY) + COMPLETE_AFTER

@@ -2,8 +2,9 @@
 
 Contract: `token()` gives one that is good for a minute at least; `token(fresh=True)` asks anew, for a server that
 refused the one at hand.  At most one exchange at a time.  A refresh token that the service replaces is written back
-into its file (mode kept), and lives in memory only when it came from the environment.  Raises LoginRefused when the
-service does not accept the refresh token (revoked, expired, password changed), Unavailable when it does not answer.
+into its file (readable by its owner alone), and lives in memory only when it came from the environment.  Raises
+LoginRefused when the service does not accept the refresh token (revoked, expired, password changed), Unavailable when
+it does not answer.
 No secret ever stands in a text.  Bounded: 64 kB of answer, 20 s.
 """
 
@@ -12,7 +13,6 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
+from collectors.keep import keep_secret
 from core.errors import LoginRefused, Unavailable
 
 logger = logging.getLogger("penstock.seeds")
@@ -141,13 +142,7 @@ def _keep(account: OAuthAccount) -> None:
         logger.warning("%s: the refresh token was replaced; it came from the environment: renew it there",
                        account.mailbox)  # fmt: skip
         return
-    beside = path.with_name(f".{path.name}.new")
     try:
-        mode = path.stat().st_mode & 0o777
-        with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "w", encoding="utf-8") as file:
-            file.write(account.refresh_token + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, path)
+        keep_secret(path, account.refresh_token + "\n")
     except OSError as error:
         logger.warning("%s: the replaced refresh token cannot be kept in %s: %s", account.mailbox, path, error.strerror)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeAlias
 
 import aiohttp
@@ -11,17 +12,20 @@ import aiohttp
 from core.state import Observation
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Account:
     """An account at a provider.  `name` is the feed's name in observations; `secret` is the secret file's text.
 
-    `url` and `token_url` are base addresses without final slash."""
+    `url` and `token_url` are base addresses without final slash.  `unkept` tells why a replaced secret stands in no
+    file, '' when it does (see `token`)."""
 
     name: str
     subjects: tuple[str, ...]
     secret: str
     url: str
     token_url: str
+    secret_file: Path | None = None
+    unkept: str = ""
 
     def __repr__(self) -> str:
         return f"Account({self.name!r})"  # the secret must not reach a log through a repr

@@ -15,7 +15,8 @@ from urllib.parse import quote
 import aiohttp
 
 from collectors.postmaster.feed import Account
-from collectors.postmaster.http import Refused, exchange_token, get_json, post_json
+from collectors.postmaster.http import Refused, get_json, post_json
+from collectors.postmaster.token import access_token
 from core.clock import utc
 from core.lane import DAY
 from core.state import Observation
@@ -127,7 +128,7 @@ async def _authorised(session: aiohttp.ClientSession, account: Account) -> dict[
         raise Refused(
             "the secret file of a google feed must be JSON with client_id, client_secret and refresh_token"
         ) from None
-    token = await exchange_token(session, account.token_url, {**form, "grant_type": "refresh_token"})
+    token = await access_token(session, account, {**form, "grant_type": "refresh_token"})
     return {"Authorization": f"Bearer {token}"}
 
 

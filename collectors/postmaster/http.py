@@ -53,8 +53,8 @@ async def post_json(
     return _object(await _request(session, "POST", url, headers=headers, json=body), url)
 
 
-async def exchange_token(session: aiohttp.ClientSession, url: str, form: Mapping[str, str]) -> str:
-    """An access token for a refresh token (RFC 6749 section 6)."""
+async def exchange_token(session: aiohttp.ClientSession, url: str, form: Mapping[str, str]) -> tuple[str, str]:
+    """An access token for a refresh token (RFC 6749 section 6), and the refresh token that replaces it, '' for none."""
     try:
         answer = _object(await _request(session, "POST", url, data=dict(form)), url)
     except _Answered as error:
@@ -64,7 +64,8 @@ async def exchange_token(session: aiohttp.ClientSession, url: str, form: Mapping
     token = answer.get("access_token")
     if not isinstance(token, str) or not token:
         raise Unavailable(f"{_host(url)} gave no access token")
-    return token
+    replaced = answer.get("refresh_token")
+    return token, replaced if isinstance(replaced, str) else ""
 
 
 class _Answered(Unavailable):

@@ -14,7 +14,8 @@ from typing import Any
 import aiohttp
 
 from collectors.postmaster.feed import Account
-from collectors.postmaster.http import exchange_token, get_json
+from collectors.postmaster.http import get_json
+from collectors.postmaster.token import access_token
 from core.clock import utc
 from core.errors import Unavailable
 from core.lane import DAY
@@ -30,7 +31,7 @@ MAX_METRICS = 40
 async def fetch(session: aiohttp.ClientSession, account: Account, day: int) -> list[Observation]:
     """Figures of one day for every domain."""
     form = {"client_id": CLIENT, "grant_type": "refresh_token", "refresh_token": account.secret.strip()}
-    token = await exchange_token(session, account.token_url, form)
+    token = await access_token(session, account, form)
     date = utc(day * DAY).strftime("%Y-%m-%d")
     found: list[Observation] = []
     for domain in account.subjects:

@@ -16,8 +16,9 @@ from collections.abc import Iterator
 import aiohttp
 
 from collectors.postmaster.feed import Account
-from collectors.postmaster.http import Refused, exchange_token, get
+from collectors.postmaster.http import Refused, get
 from collectors.postmaster.snds import MAX_ROWS, is_ip, observed, places_of, rows_of
+from collectors.postmaster.token import access_token
 from core.clock import utc
 from core.errors import Unavailable
 from core.lane import DAY
@@ -73,7 +74,7 @@ async def _get(session: aiohttp.ClientSession, account: Account, path: str) -> s
         "grant_type": "refresh_token", "client_id": client, "refresh_token": token,
         "scope": f"{client}/.default offline_access",
     }  # fmt: skip
-    access = await exchange_token(session, account.token_url, form)
+    access = await access_token(session, account, form)
     text = await get(session, account.url + path, headers={"Authorization": f"Bearer {access}"})
     if text.lstrip()[:1] == "<":
         raise Refused("SNDS answered a page and no data: sign in again and renew the refresh token")

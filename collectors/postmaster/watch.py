@@ -51,6 +51,7 @@ class FeedHealth:
     failing_since: float = 0.0
     refused: bool = False
     problem: str = ""
+    unkept: str = ""  # a replaced secret that stands in no file
     settled: list[int] = field(default_factory=list)
 
 
@@ -108,6 +109,7 @@ class FeedWatch:
             _failed(mine, f"internal error ({type(error).__name__})", now, refused=False)
         else:
             mine.failing_since, mine.problem, mine.refused = 0.0, "", False
+        mine.unkept = feed.account.unkept[:300]
 
     async def _day(self, feed: Polled, mine: FeedHealth, day: int, today: int) -> None:
         found = await feed.row.fetch(self._session, feed.account, day)
@@ -133,8 +135,9 @@ def _failed(mine: FeedHealth, problem: str, now: float, *, refused: bool) -> Non
 
 
 def is_stale(health: FeedHealth, now: float, *, stale_days: float) -> bool:
-    """A refused key at once; any other failure after a day; silence when the newest figures are too old."""
-    if health.refused:
+    """A refused key, or one that a restart would lose, at once; any other failure after a day; silence when the newest
+    figures are too old."""
+    if health.refused or health.unkept:
         return True
     if health.failing_since and now - health.failing_since >= 24 * HOUR:
         return True

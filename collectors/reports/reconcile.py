@@ -4,13 +4,13 @@ Contract: one line for each day, reporter, domain and source of ours.  Own deliv
 the reports of that day cover.  `difference` = reported − delivered; it is explained while it lies between 0 and
 `refused`, for a receiver may count a message that it refused after it had seen it.  A reporter that nobody can assign
 to a provider has no own figure (`delivered` None), and a day with deliveries and without report is a line with
-`reported` None: unknown is never 0.
+`reported` None: unknown is never 0.  Such a line is `awaited` while the reporter's report is not due yet.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
 
@@ -41,6 +41,7 @@ class Line:
     delivered: int | None
     refused: int
     signed: tuple[Signed, ...] = ()
+    awaited: bool = False
 
     @property
     def difference(self) -> int | None:
@@ -61,9 +62,11 @@ def reconcile(
     *,
     ours: Mapping[str, str],
     providers: Mapping[str, tuple[str, ...]],
+    due: Callable[[str], int],
 ) -> list[Line]:
     """`tallies` by (day, reporter, policy domain, source address, d=, selector); `ours`: address → source name;
-    `providers`: reporter → providers.  Newest day first."""
+    `providers`: reporter → providers; `due`: reporter → the newest day whose report should be here by now.
+    Newest day first."""
     reported: dict[Key, Counter[tuple[str, str]]] = {}
     addresses: dict[str, set[str]] = {}
     for tally in tallies:
@@ -95,7 +98,7 @@ def reconcile(
                     ),
                 )
             )  # fmt: skip
-    lines += _unreported(sent, taken, providers)
+    lines += _unreported(sent, taken, providers, due)
     return sorted(lines, key=lambda line: (-line.day, line.reporter, line.domain, line.source))
 
 
@@ -112,9 +115,12 @@ def _own(
 
 
 def _unreported(
-    sent: Sequence[SentCount], taken: set[tuple[int, str]], providers: Mapping[str, tuple[str, ...]]
+    sent: Sequence[SentCount],
+    taken: set[tuple[int, str]],
+    providers: Mapping[str, tuple[str, ...]],
+    due: Callable[[str], int],
 ) -> list[Line]:
-    """Days with deliveries to a provider whose reporter we know, and no report."""
+    """Days with deliveries to a provider whose reporter we know, and no report (yet)."""
     told = {provider: reporter for reporter, names in providers.items() for provider in names}
     sums: dict[Key, tuple[int, int, str]] = {}
     for one in sent:
@@ -128,7 +134,7 @@ def _unreported(
     return [
         Line(
             day=day, reporter=reporter, providers=(provider,), domain=domain, source=source, addresses=(),
-            reported=None, delivered=delivered, refused=refused,
+            reported=None, delivered=delivered, refused=refused, awaited=day > due(reporter),
         )
         for (day, reporter, domain, source), (delivered, refused, provider) in sums.items()
         if delivered

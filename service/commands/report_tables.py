@@ -100,7 +100,8 @@ async def run_reconcile(arguments: argparse.Namespace) -> int:
         _table(
             ("day", "reporter", "domain", "source", "delivered", "reported", "difference", "signed"),
             [
-                (_day(one.day), one.reporter, one.domain, one.source, _number(one.delivered), _number(one.reported),
+                (_day(one.day), one.reporter, one.domain, one.source, _number(one.delivered),
+                 "awaited" if one.awaited else _number(one.reported),
                  _difference(one), ", ".join(f"{s.selector}={s.messages:,}" for s in one.signed if s.selector))
                 for one in found
             ],

@@ -153,3 +153,9 @@ async def test_a_state_that_cannot_be_read_begins_anew(world: World) -> None:
 )
 def test_a_feed_is_stale_when_refused_failing_for_a_day_or_without_new_figures(health: FeedHealth, stale: bool) -> None:
     assert is_stale(health, NOW, stale_days=4) is stale
+
+
+def test_a_secret_that_stands_in_no_file_is_told_at_once() -> None:
+    health = FeedHealth(name="x", first=NOW, polled=NOW, newest_day=TODAY, unkept="cannot be written")
+    assert is_stale(health, NOW, stale_days=9)
+    assert not is_stale(FeedHealth(name="x", first=NOW, polled=NOW, newest_day=TODAY), NOW, stale_days=9)

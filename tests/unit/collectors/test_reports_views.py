@@ -75,7 +75,7 @@ def lines(heads: list[ReportHead], reported: int, *own: SentCount, known: bool =
     ]
     foreign = tally(str(DAY), "receiver.example", "news.example", "203.0.113.6", "", "", messages=999)
     providers = {"receiver.example": ("gmail",)} if known else {}
-    return reconcile(heads, [*rows, foreign], own, ours={"192.0.2.1": "mta1"}, providers=providers)
+    return reconcile(heads, [*rows, foreign], own, ours={"192.0.2.1": "mta1"}, providers=providers, due=lambda _: DAY)
 
 
 def test_own_deliveries_in_the_hours_of_the_report_are_laid_beside_it() -> None:
@@ -91,6 +91,8 @@ def test_own_deliveries_in_the_hours_of_the_report_are_laid_beside_it() -> None:
     assert (found[DAY].delivered, found[DAY].reported, found[DAY].difference) == (7, 7, 0)
     assert [(s.domain, s.selector, s.messages) for s in found[DAY].signed] == [("news.example", "p1", 7)]
     assert {day: line.reported for day, line in found.items()} == {DAY - 1: None, DAY: 7, DAY + 1: None}
+    # the day after the newest one that is due is awaited, and no day without a report
+    assert {day: line.awaited for day, line in found.items()} == {DAY - 1: False, DAY: False, DAY + 1: True}
 
 
 def test_an_end_on_the_hour_belongs_to_the_hour_before() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from aiohttp import web
@@ -85,3 +87,29 @@ async def test_a_login_to_snds_that_ended_is_told_as_refused(secret: str, status
         with pytest.raises(Refused) as caught:
             await snds_rest.fetch(session, rest_account(url, secret=secret), DAY)
     assert "r3fresh" not in str(caught.value)
+
+
+async def test_a_refresh_token_that_is_replaced_is_used_and_kept_in_its_file(tmp_path: Path) -> None:
+    file = tmp_path / "rest.json"
+    file.write_text('{"client_id": "c1", "refresh_token": "r0"}')
+    file.chmod(0o640)
+    given: list[str] = []
+
+    async def token(request: web.Request) -> web.Response:
+        given.append(str((await request.post())["refresh_token"]))
+        return web.json_response({"access_token": "acc", "refresh_token": f"r{len(given)}"})
+
+    account = replace(rest_account("", secret=file.read_text()), secret_file=file)
+    async with serving(**{"GET /api/report/status/ip": text_answer(""), "POST /token": token}) as (url, session):
+        account = replace(account, url=url, token_url=f"{url}/token")
+        for _ in range(2):
+            await snds_rest.state(session, account, DAY)
+        assert given == ["r0", "r1"]
+        assert json.loads(file.read_text()) == {"client_id": "c1", "refresh_token": "r2"}
+        assert (file.stat().st_mode & 0o777, account.unkept) == (0o600, "")
+        account.secret_file = tmp_path / "gone" / "rest.json"
+        await snds_rest.state(session, account, DAY)
+        assert "cannot be written: No such file" in account.unkept
+        account.secret_file.parent.mkdir()
+        await snds_rest.state(session, account, DAY)
+        assert (account.unkept, json.loads(account.secret_file.read_text())["refresh_token"]) == ("", "r4")

@@ -60,7 +60,9 @@ async def test_the_picture_holds_what_was_reported(reports: Reports) -> None:
 
 
 async def test_views_answer_and_wrong_questions_are_told(client: Client) -> None:
-    answer = await client.post("/v1/reports?filename=r.xml", data=xml().encode())
+    answer = await client.post(
+        "/v1/reports?filename=r.xml", data=xml(begin=19_999 * 86_400, end=20_000 * 86_400 - 1).encode()
+    )
     assert (answer.status, (await answer.json())["stored"]) == (202, 1)
     for path, _, _ in VIEWS:
         assert (await client.get(path.replace("{id}", "1"))).status == 200, path
