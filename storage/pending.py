@@ -17,13 +17,14 @@ from sqlalchemy import Connection, bindparam, text, update
 
 from core.events import Event
 from storage.codec import EncodedEvent, event_row
+from storage.direct import Direct
 from storage.statements import Rows
 from storage.tables import events, queue_groups
 
 _LOG_LOCK = 0x50454E53
 _TAKE_LOG_LOCK = text("SELECT pg_advisory_xact_lock(:lock)")
 _EVENTS = Rows(events)
-_ADD = (
+_ADD = Direct(
     update(queue_groups)
     .where(queue_groups.c.id == bindparam("group"))
     .values(queued=queue_groups.c.queued + bindparam("rows"), waited=queue_groups.c.waited + bindparam("seconds"))
@@ -94,9 +95,10 @@ def flush(connection: Connection, notes: Pending) -> None:
         return
     if connection.dialect.name == "postgresql":
         connection.execute(_TAKE_LOG_LOCK, {"lock": _LOG_LOCK})
-    for group in groups:
-        figures = {"group": group, "rows": notes.rows.get(group, 0), "seconds": notes.waits.get(group, 0.0)}
-        if connection.execute(_ADD, figures).rowcount != 1:
-            raise Overtaken(f"queue group {group} is gone")
+    figures = [
+        {"group": group, "rows": notes.rows.get(group, 0), "seconds": notes.waits.get(group, 0.0)} for group in groups
+    ]
+    if figures and _ADD.run_each(connection, figures) != len(figures):
+        raise Overtaken("a queue group is gone")
     if notes.events:
         _EVENTS.add(connection, [event if isinstance(event, dict) else event_row(event) for event in notes.events])

@@ -19,6 +19,7 @@ from core.lane import Campaign, Pool, Provider, SendingDomain, Site, Stream
 from core.messages import BodyId, Submission
 from core.recipient import topic_scope
 from core.tokens import MessageId
+from storage.direct import Direct
 from storage.pending import pending
 from storage.statements import chunks
 from storage.tables import bodies, queue
@@ -42,15 +43,18 @@ UNLEASED_STATE = case((queue.c.attempts == 0, int(RowState.FRESH)), else_=int(Ro
 # an attempt that ended nothing gives no cohort: the next one begins it
 FIRST_IF_TRIED = case((queue.c.attempts == 0, 0.0), else_=queue.c.first_sent_at)
 
-_DELETE_ROWS = delete(queue).where(queue.c.message_id.in_(bindparam("ids", expanding=True)))
+_DELETE_ROWS = Direct(delete(queue).where(queue.c.message_id.in_(bindparam("ids", expanding=True))), names="ids")
 _LOCK_BODIES = (
     select(bodies.c.body_id)
     .where(bodies.c.body_id.in_(bindparam("ids", expanding=True)))
     .order_by(bodies.c.body_id)
     .with_for_update()
 )
-_DELETE_BODIES = delete(bodies).where(
-    bodies.c.body_id.in_(bindparam("ids", expanding=True)), ~exists().where(queue.c.body_id == bodies.c.body_id)
+_DELETE_BODIES = Direct(
+    delete(bodies).where(
+        bodies.c.body_id.in_(bindparam("ids", expanding=True)), ~exists().where(queue.c.body_id == bodies.c.body_id)
+    ),
+    names="ids",
 )
 
 
@@ -90,7 +94,7 @@ def remove_rows(connection: Connection, rows: Iterable[Any]) -> None:
     """Take rows (message_id, group_id, body_id) out of the queue, and bodies that no row needs any more."""
     gone = list(rows)
     for ids in chunks([row.message_id for row in gone]):
-        connection.execute(_DELETE_ROWS, {"ids": ids})
+        _DELETE_ROWS.run(connection, {"ids": ids})
     notes = pending(connection)
     for row in gone:
         notes.count(row.group_id, -1)
@@ -98,4 +102,4 @@ def remove_rows(connection: Connection, rows: Iterable[Any]) -> None:
         if connection.dialect.name == "postgresql":
             # the second of two nodes that each remove one of the last two rows must see the first one's removal
             connection.execute(_LOCK_BODIES, {"ids": ids})
-        connection.execute(_DELETE_BODIES, {"ids": ids})
+        _DELETE_BODIES.run(connection, {"ids": ids})

@@ -9,7 +9,7 @@ counts only while nobody else holds the row and no later attempt was counted.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from sqlalchemy import Connection, bindparam, case, select, update
 
@@ -18,6 +18,7 @@ from core.messages import Leased
 from core.state import Settlement, Suppression
 from core.tokens import MessageId
 from storage.codec import text_of
+from storage.direct import Direct
 from storage.events import append_events
 from storage.queue.rows import FIRST_IF_TRIED, IS_LEASED, UNLEASED_STATE, RowState, address_of, remove_rows
 from storage.statements import chunks
@@ -25,15 +26,28 @@ from storage.suppressions import add_suppressions
 from storage.tables import queue
 
 Outcome: TypeAlias = Delivered | Deferred | Bounced | Dropped
-_HELD = (
+_HELD = Direct(
     select(
         queue.c.message_id, queue.c.group_id, queue.c.body_id, queue.c.state, queue.c.attempts, queue.c.lease_node,
         queue.c.lease_until,
     )
     .where(queue.c.message_id.in_(bindparam("ids", expanding=True)))
     .order_by(queue.c.message_id)
-    .with_for_update()
+    .with_for_update(),
+    names="ids",
 )  # fmt: skip
+
+
+class _Held(NamedTuple):
+    message_id: str
+    group_id: int
+    body_id: str
+    state: int
+    attempts: int
+    lease_node: str
+    lease_until: float
+
+
 _NO_LEASE = {"lease_node": "", "lease_life": "", "lease_until": 0.0}
 _DEFER = (
     update(queue)
@@ -71,10 +85,10 @@ _RELEASE = (
 
 def settle_rows(connection: Connection, settlements: Sequence[Settlement]) -> None:
     """Write outcomes.  Raises ValueError for an event that is no outcome of its lease's message."""
-    held: dict[str, Any] = {}
+    held: dict[str, _Held] = {}
     for ids in chunks(sorted({s.lease.submission.message_id for s in settlements})):
-        held.update((row.message_id, row) for row in connection.execute(_HELD, {"ids": ids}))
-    ended: list[Any] = []
+        held.update((row[0], _Held._make(row)) for row in _HELD.rows(connection, {"ids": ids}))
+    ended: list[_Held] = []
     deferrals: list[dict[str, object]] = []
     outcomes: list[Outcome] = []
     suppress: list[tuple[Suppression, MessageId | None]] = []
@@ -117,11 +131,11 @@ def _outcome(settlement: Settlement) -> Outcome:
     return event
 
 
-def _counts(lease: Leased, row: Any) -> bool:
+def _counts(lease: Leased, row: _Held) -> bool:
     """Whether a deferral under this lease still says something new about its row."""
     if row.state == RowState.LEASED:
-        return bool(row.lease_node == lease.node and row.lease_until == lease.lease_until)
-    return bool(row.attempts == lease.attempts)
+        return row.lease_node == lease.node and row.lease_until == lease.lease_until
+    return row.attempts == lease.attempts
 
 
 def _deferral(lease: Leased, event: Deferred) -> dict[str, object]:
