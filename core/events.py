@@ -17,6 +17,7 @@ from core.lane import Attribution, Lane, Scope, Traffic
 from core.placement import PlacementStarted as PlacementStarted
 from core.placement import PlacementTested as PlacementTested
 from core.placement import SeedBlind as SeedBlind
+from core.placement import SeedMoved as SeedMoved
 from core.placement import SeedPlaced as SeedPlaced
 from core.placement import SeedSighted as SeedSighted
 from core.reaction import PairRested as PairRested
@@ -369,7 +370,7 @@ class AlertDelivered:
 Event: TypeAlias = (
     Accepted | IntakeRefused | Held | PutBack | Delivered | Deferred | Bounced | Dropped
     | BounceReceived | ComplaintReceived | Unsubscribed | ReportUnverified
-    | SuppressionAdded | SuppressionRemoved | SeedPlaced | SeedBlind | SeedSighted
+    | SuppressionAdded | SuppressionRemoved | SeedPlaced | SeedMoved | SeedBlind | SeedSighted
     | PlacementStarted | PlacementTested | DmarcReportStored
     | ListingChanged | RecordChanged | SourceRested | SourceReturned | TlsNegotiated
     | Opened | Clicked | OptInRequested | OptInConfirmed

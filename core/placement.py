@@ -66,6 +66,21 @@ class SeedPlaced:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SeedMoved:
+    """A seed mail lies elsewhere now: its host moved it after it was placed, each place told once.
+
+    `seconds` from its first sight to its sight in the new place.  Figures count where it lay first."""
+
+    at: float
+    message_id: MessageId
+    mailbox: str
+    before: Placement
+    placement: Placement
+    folder: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SeedBlind:
     """A seed mailbox cannot be looked into; `login`: its login was refused, which does not pass by itself."""
 
@@ -111,8 +126,18 @@ class PlacementStarted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SeedMove:
+    """Where a copy was moved to, `seconds` after it was first seen or less."""
+
+    outcome: SeedOutcome
+    folder: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SeedResult:
-    """What one copy came to.  `seconds` as in SeedPlaced; `detail` the folder, or the reply that put it off."""
+    """What one copy came to.  `seconds` as in SeedPlaced; `detail` the folder, or the reply that put it off; `moves`
+    what its host did with it afterwards, which changes no figure."""
 
     mailbox: str
     provider: str
@@ -120,6 +145,7 @@ class SeedResult:
     detail: str = ""
     seconds: float = -1.0
     facts: SeedFacts = NO_FACTS
+    moves: tuple[SeedMove, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

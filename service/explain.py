@@ -42,6 +42,7 @@ from core.events import (
     ReportUnverified,
     RuleChanged,
     SeedBlind,
+    SeedMoved,
     SeedPlaced,
     SeedSighted,
     SourceRested,
@@ -215,6 +216,8 @@ def _text(event: Event) -> str:  # one arm an event: a table of words
             return f"suppression of {event.address} lifted by {event.by}"
         case SeedPlaced():
             return f"seed {event.mailbox}: found in {event.placement} (folder {event.folder or '–'})"
+        case SeedMoved():
+            return f"seed {event.mailbox}: moved from {event.before} to {event.placement} (folder {event.folder})"
         case SeedBlind():
             return f"seed {event.mailbox} cannot be looked into: {event.problem}"
         case SeedSighted():

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from config.model import PlacementTest, Settings
 from core.errors import InvalidInput, PenstockError
@@ -20,20 +20,22 @@ from core.events import (
     PlacementStarted,
     PlacementTested,
     SeedBlind,
+    SeedMoved,
     SeedSighted,
 )
 from core.lane import HOUR
-from core.placement import SeedCopy, SeedOutcome, SeedResult
+from core.placement import SeedCopy, SeedMove, SeedOutcome, SeedResult
 from core.ports import Clock
 from core.tokens import MessageId, new_message_id
 from sender.intake import AnswerStatus, Injection, Intake, RecipientIn
 from service.commands.template_file import read_template
 from service.feeds import Job
-from service.placement_outcome import GRACE, outcome_of, result_of
+from service.placement_outcome import GRACE, moved_to, outcome_of, result_of
 from storage.stores import Stores
 
 logger = logging.getLogger("penstock.placement")
 MAX_TESTS = 200  # of the history that one look reads
+MAX_MOVES = 5_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,13 +133,15 @@ class PlacementDesk:
     async def tests(self, limit: int = 50) -> list[PlacementView]:
         """Tests, newest first."""
         started, ended = await self._history(limit)
-        blind = await self._blind()
-        return [
-            PlacementView(started=one, results=done.results, ended_at=done.at)
-            if (done := ended.get(one.test_id)) is not None
-            else PlacementView(started=one, results=await self._results(one, blind))
-            for one in started
-        ]
+        blind, moves = await self._blind(), await self._moves()
+        found = []
+        for one in started:
+            done = ended.get(one.test_id)
+            results = done.results if done is not None else await self._results(one, blind)
+            found.append(
+                PlacementView(started=one, results=_moved(one, results, moves), ended_at=done.at if done else 0.0)
+            )
+        return found
 
     async def test(self, test_id: str) -> PlacementView | None:
         """One test; None when it is not among the newest."""
@@ -239,6 +243,14 @@ class PlacementDesk:
         ours = {seed.mailbox for seed in self._settings.seeds.mailboxes}
         return {mailbox: event for mailbox, event in found.items() if mailbox in ours}
 
+    async def _moves(self) -> dict[MessageId, list[SeedMove]]:
+        """What hosts did with copies after they were placed, oldest first."""
+        found: dict[MessageId, list[SeedMove]] = {}
+        for logged in reversed(await self._stores.log.recent(["SeedMoved"], MAX_MOVES)):
+            if isinstance(logged.event, SeedMoved):
+                found.setdefault(logged.event.message_id, []).append(moved_to(logged.event))
+        return found
+
     async def _results(self, one: PlacementStarted, blind: Mapping[str, SeedBlind]) -> tuple[SeedResult, ...]:
         now = self._clock.now()
         window = self._settings.seeds.window_hours * HOUR
@@ -255,3 +267,11 @@ class PlacementDesk:
                     self._final[copy.message_id] = known
             results.append(known)
         return tuple(results)
+
+
+def _moved(
+    one: PlacementStarted, results: tuple[SeedResult, ...], moves: Mapping[MessageId, list[SeedMove]]
+) -> tuple[SeedResult, ...]:
+    """The results with what happened to their copies afterwards: also after the test came to its end."""
+    of = {copy.mailbox: moves[copy.message_id] for copy in one.copies if copy.message_id in moves}
+    return tuple(replace(result, moves=tuple(of.get(result.mailbox, ()))) for result in results) if of else results

@@ -16,10 +16,11 @@ from core.events import (
     Dropped,
     Logged,
     Placement,
+    SeedMoved,
     SeedPlaced,
 )
 from core.lane import HOUR
-from core.placement import SeedCopy, SeedOutcome, SeedResult
+from core.placement import SeedCopy, SeedMove, SeedOutcome, SeedResult
 
 GRACE = 24 * HOUR  # after the window: for a mailbox that was not looked into just then
 _PLACED = {
@@ -73,6 +74,11 @@ def outcome_of(
     if deferred is not None:
         return result_of(copy, SeedOutcome.DEFERRED, f"{deferred.bounce_class}: {deferred.reply.text}")
     return result_of(copy, SeedOutcome.NOT_SENT, "no attempt within the window")
+
+
+def moved_to(event: SeedMoved) -> SeedMove:
+    """What a later move says of a copy."""
+    return SeedMove(outcome=_PLACED[event.placement], folder=event.folder, seconds=event.seconds)
 
 
 def result_of(copy: SeedCopy, outcome: SeedOutcome, detail: str) -> SeedResult:

@@ -159,4 +159,7 @@ def _seed_json(one: SeedResult, message_id: str) -> dict[str, Any]:
             "by": facts.authserv, "spf": facts.spf, "dkim": facts.dkim, "dmarc": facts.dmarc, "arc": facts.arc
         } if facts.authserv else None,
         "filters": dict(facts.filters),
+        "moves": [
+            {"outcome": str(move.outcome), "folder": move.folder, "seconds": move.seconds} for move in one.moves
+        ],
     }  # fmt: skip

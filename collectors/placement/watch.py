@@ -2,7 +2,8 @@
 
 Contract: a mail in a seed mailbox counts when its token (X-Penstock-Token, or the left part of Message-ID) is ours
 *and* the log says that this message was delivered to this very mailbox; anything else is somebody else's mail.
-Each message is placed once (SeedPlaced); one that was called MISSING and turns up later is placed after all.
+Each message is placed once (SeedPlaced); one that was called MISSING and turns up later is placed after all, and one
+that turns up in another place within its window was moved (SeedMoved), each place told once.
 A mailbox that cannot be looked into gives one SeedBlind until it works again; while it is blind, and until it has been
 looked into after a message's window ended, nothing in it is called missing: unknown is not absent.
 Nothing in a mailbox is ever changed.  Many mailboxes are looked into at once; one's failure does not touch the others.
@@ -21,7 +22,7 @@ from email.utils import parsedate_to_datetime
 from collectors.placement.headers import facts_of
 from core.address import parse_address
 from core.errors import InvalidInput, LoginRefused, Unavailable
-from core.events import Delivered, Event, Placement, SeedBlind, SeedPlaced, SeedSighted
+from core.events import Delivered, Event, Placement, SeedBlind, SeedMoved, SeedPlaced, SeedSighted
 from core.lane import HOUR
 from core.ports import Clock, EventLog, MailboxSource
 from core.state import FoundMail
@@ -146,15 +147,22 @@ class SeedWatcher:
     async def _place(self, item: _Waiting) -> None:
         source, found = item.source, item.found
         delivered: Delivered | None = None
+        story: list[SeedPlaced | SeedMoved] = []
         for logged in await self._log.of_message(item.message_id):
             match logged.event:
-                case SeedPlaced(placement=placement) if placement is not Placement.MISSING:
-                    return
+                case SeedPlaced(placement=Placement.MISSING):
+                    pass
+                case SeedPlaced() | SeedMoved() as event:
+                    story.append(event)
                 case Delivered() as event:
                     delivered = event
                 case _:
                     pass
         now = self._clock.now()
+        if story:
+            if delivered is not None and now - delivered.at <= self._window:
+                await self._moved(item, story, now)
+            return
         if delivered is None:
             # the remote host stores before our outcome is committed: look again, but not for ever
             if now - item.since < self._window and len(self._waiting) < MAX_WAITING:
@@ -174,6 +182,19 @@ class SeedWatcher:
         )
         await self._log.append([placed])
         self._outstanding.pop(item.message_id, None)
+
+    async def _moved(self, item: _Waiting, story: Sequence[SeedPlaced | SeedMoved], now: float) -> None:
+        """A mail that was placed before was found: in a place where nobody saw it yet?"""
+        first, last, place = story[0], story[-1], _placement(item.found)
+        known = {event.folder for event in story}
+        if item.source.mailbox != first.mailbox or item.found.folder in known or place is last.placement:
+            return  # every mail is found again after a restart
+        await self._log.append([
+            SeedMoved(
+                at=now, message_id=item.message_id, mailbox=first.mailbox, before=last.placement, placement=place,
+                folder=item.found.folder, seconds=max(0.0, now - first.at),
+            )
+        ])  # fmt: skip
 
     async def missing(self, now: float) -> None:
         """Call missing what was delivered longer than the window ago and lies nowhere."""

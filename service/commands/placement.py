@@ -224,8 +224,9 @@ def _show(digest: Digest) -> None:
     _table(
         ("mailbox", "provider", "outcome", "after", "folder or reason", "authentication", "filter"),
         [
-            (one.mailbox, one.provider, str(one.outcome), span(one.seconds, "en") if one.seconds >= 0 else "",
-             one.detail[:60], _authentication(one), " ".join(f"{k}:{v[:24]}" for k, v in one.facts.filters[:4]))
+            (one.mailbox, one.provider, " then ".join([one.outcome, *(move.outcome for move in one.moves)]),
+             span(one.seconds, "en") if one.seconds >= 0 else "", one.detail[:60], _authentication(one),
+             " ".join(f"{k}:{v[:24]}" for k, v in one.facts.filters[:4]))
             for one in digest.view.results
         ],
     )  # fmt: skip

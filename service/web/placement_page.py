@@ -35,6 +35,7 @@ EN = {
     "history": "History", "test": "Test", "stream": "Stream", "sent": "Sent", "by_hand": "by hand",
     "seeds": "Seed mailboxes", "state": "State", "ok": "looked into", "blind": "cannot be looked into",
     "login": "login refused", "stale": "stale: outcomes never differ", "newest_outcomes": "Newest outcomes",
+    "moved": "later {place}, within {after}",
     "told": "Missing is split by our own log: absent was taken over by its host and lies nowhere.",
 }  # fmt: skip
 RU = {
@@ -52,6 +53,7 @@ RU = {
     "stream": "Поток", "sent": "Отправлено", "by_hand": "вручную", "seeds": "Контрольные ящики",
     "state": "Состояние", "ok": "просматривается", "blind": "недоступен", "login": "вход отклонён",
     "stale": "застоялся: исход не меняется", "newest_outcomes": "Последние исходы",
+    "moved": "потом: {place}, не позже чем через {after}",
     "told": "Пропажи разделены по нашему журналу: «пропало» значит, что сервер принял письмо, но его нигде нет.",
 }  # fmt: skip
 _KEPT: web.AppKey[dict[str, tuple[float, dict[str, Any]]]] = web.AppKey("placement_page", dict)

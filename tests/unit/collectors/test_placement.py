@@ -11,7 +11,7 @@ import pytest
 from collectors.placement.watch import SeedWatcher
 from core.clock import FixedClock, utc
 from core.errors import Unavailable
-from core.events import Delivered, Event, Placement, SeedBlind, SeedPlaced, SeedSighted
+from core.events import Delivered, Event, Placement, SeedBlind, SeedMoved, SeedPlaced, SeedSighted
 from core.lane import Attribution, Lane, Provider, SendingDomain, Source, Stream, Traffic
 from core.reply import Reply
 from core.state import FoundMail
@@ -234,3 +234,46 @@ async def test_a_restarted_watcher_still_knows_what_has_to_arrive() -> None:
     await again.look()
     await again.missing(world.clock.now())
     assert world.placements() == [(found, Placement.INBOX), (lost, Placement.MISSING)]
+
+
+def moves(world: World) -> list[tuple[Placement, Placement, str, float]]:
+    return [(e.before, e.placement, e.folder, e.seconds) for e in world.log.all() if isinstance(e, SeedMoved)]
+
+
+async def test_a_mail_that_its_host_moves_afterwards_is_followed_within_the_window() -> None:
+    world = World()
+    message_id = await world.delivered()
+    headers = f"X-Penstock-Token: {token(message_id)}\r\n\r\n"
+    world.shelves[0].put(headers)
+    await world.watcher.look()
+    world.clock.advance(2 * HOUR)
+    world.shelves[0].put(headers, "Junk", junk=True)
+    await world.watcher.look()
+    assert moves(world) == [(Placement.INBOX, Placement.SPAM, "Junk", 2 * HOUR)]
+    assert world.placements() == [(message_id, Placement.INBOX)], "figures count where it lay first"
+
+    # after a restart every mail is found again: nothing moved
+    watcher = world.restarted()
+    world.shelves[0].put(headers)
+    world.shelves[0].put(headers, "Junk", junk=True)
+    await watcher.look()
+    assert len(moves(world)) == 1
+
+    world.clock.advance(48 * HOUR)
+    world.shelves[0].put(headers, "Archive")
+    await watcher.look()
+    assert len(moves(world)) == 1
+
+
+async def test_a_mail_that_is_taken_out_of_spam_is_told_and_another_mailbox_has_no_say() -> None:
+    world = World(Shelf(), Shelf("other@mailhaus.example"))
+    message_id = await world.delivered()
+    headers = f"X-Penstock-Token: {token(message_id)}\r\n\r\n"
+    world.shelves[0].put(headers, "Junk", junk=True)
+    await world.watcher.look()
+    world.shelves[1].put(headers)
+    await world.watcher.look()
+    assert moves(world) == []
+    world.shelves[0].put(headers)
+    await world.watcher.look()
+    assert [(before, after) for before, after, _, _ in moves(world)] == [(Placement.SPAM, Placement.INBOX)]

@@ -22,6 +22,7 @@ from core.events import (
     Placement,
     PlacementTested,
     SeedBlind,
+    SeedMoved,
     SeedPlaced,
     SeedSighted,
 )
@@ -155,7 +156,18 @@ async def test_a_test_is_sent_followed_and_compared_with_the_one_before(tmp_path
         assert one["seeds"][1]["authentication"]["spf"] == "pass"
         _, seeds = await caller.call("GET", "/v1/placement/seeds")
         assert [row["outcomes"][0] for row in seeds["seeds"]] == ["inbox", "spam", "tab", "absent"]
-        for language, word in (("en", "Seed mailboxes"), ("ru", "Контрольные ящики")):
+        moved = SeedMoved(
+            at=caller.service.parts.clock.now(), message_id=one["seeds"][0]["message_id"], mailbox="",
+            before=Placement.INBOX, placement=Placement.SPAM, folder="Junk", seconds=7200.0,
+        )  # fmt: skip
+        await caller.service.parts.stores.log.append([moved])
+        _, one = await caller.call("GET", f"/v1/placement/{ids[1]}")
+        assert (one["seeds"][0]["outcome"], one["outcomes"]["inbox"]) == ("inbox", 1)
+        assert one["seeds"][0]["moves"] == [{"outcome": "spam", "folder": "Junk", "seconds": 7200.0}]
+        for language, word in (
+            ("en", "later spam, within 2\u00a0h"),
+            ("ru", "потом: спам, не позже чем через 2\u00a0ч"),
+        ):
             headers = {"Authorization": "Bearer read-token-1234567"}
             async with caller.session.get(f"{caller.base}/placement?lang={language}", headers=headers) as page:
                 text = await page.text()
