@@ -17,7 +17,7 @@ from pydantic import BaseModel, ValidationError
 
 from config.checks import check_plans, check_rules, check_settings, missing_files
 from config.model import Part, Settings
-from config.problems import ConfigError, Problem, problems_of
+from config.problems import MAX_FILE_BYTES, ConfigError, Problem, problems_of
 from config.rules import Rulebook
 from config.tables import BlocklistZone, Plan, ProviderRow, Rule, Sheet
 
@@ -36,7 +36,6 @@ __all__ = [
 ]
 
 DATA = Path(__file__).resolve().parent / "data"
-MAX_FILE_BYTES = 1_000_000
 DEFAULT_PLAN = "conservative"
 _P = TypeVar("_P", bound=BaseModel)
 

@@ -1,8 +1,8 @@
 """What is wrong with a configuration file, told so that its owner can mend it.
 
-Contract: every problem names the file, the key's path as a person would write it (`sources[1].bind`), what is wrong
-and what to do.  All problems of a file are reported together.  Values are not repeated: a mistaken line may hold a
-secret.  Unknown keys get a suggestion: the nearest known name, or the table in which that name is known.
+Contract: every problem names the file and line, the key's path as a person would write it (`sources[1].bind`), what is
+wrong and what to do.  All problems of a file are reported together.  Values are not repeated: a mistaken line may hold
+a secret.  Unknown keys get a suggestion: the nearest known name, or the table in which that name is known.
 """
 
 from __future__ import annotations
@@ -16,8 +16,10 @@ from typing import Any, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
+from config.lines import line_of
 from core.errors import InvalidInput
 
+MAX_FILE_BYTES = 1_000_000
 MAX_SHOWN = 50  # problems in one message; the rest is counted
 
 
@@ -31,8 +33,9 @@ class Problem:
     remedy: str
 
     def __str__(self) -> str:
-        place = f"{self.file}: {self.key}" if self.key else self.file
-        return f"{place}: {self.problem}. {self.remedy}"
+        line = _line(self.file, self.key)
+        place = f"{self.file}:{line}" if line else self.file
+        return ": ".join(filter(None, (place, self.key, f"{self.problem}. {self.remedy}")))
 
 
 class ConfigError(InvalidInput):
@@ -50,6 +53,15 @@ class ConfigError(InvalidInput):
         if len(self.problems) > MAX_SHOWN:
             lines.append(f"… and {len(self.problems) - MAX_SHOWN} more")
         return "\n".join(lines)
+
+
+def _line(file: str, key: str) -> int:
+    """Where it stands; 0 when nobody can tell: settings need not come from a file."""
+    try:
+        with open(file, encoding="utf-8") as opened:
+            return line_of(opened.read(MAX_FILE_BYTES), key)
+    except (OSError, ValueError):
+        return 0
 
 
 def key_path(loc: Sequence[str | int]) -> str:

@@ -70,9 +70,9 @@ def test_all_problems_of_a_file_are_told_at_once_with_file_key_and_remedy(tmp_pa
     text = str(caught.value)
     assert len(caught.value.problems) == 4
     assert f"{path}: sending_domains: this key is missing." in text
-    assert f"{path}: nodde: there is no such key. Did you mean 'node'?" in text
-    assert f"{path}: sources[0].wheight: there is no such key. Did you mean 'weight'?" in text
-    assert f"{path}: http.port: input should be a valid integer" in text
+    assert f"{path}:1: nodde: there is no such key. Did you mean 'node'?" in text
+    assert f"{path}:5: sources[0].wheight: there is no such key. Did you mean 'weight'?" in text
+    assert f"{path}:7: http.port: input should be a valid integer" in text
     assert isinstance(caught.value, InvalidInput)
 
 
