@@ -92,6 +92,7 @@ class ParsedMail:
     original: Original = field(default_factory=Original)
     complaint: Complaint | None = None
     sender: str = ""
+    answered: tuple[str, ...] = ()  # unchecked tokens of In-Reply-To and References: what a person answers to
 
     def to_json(self, file: str = "") -> dict[str, Any]:
         """One line of `penstock parse`."""
@@ -140,7 +141,8 @@ def _read(notice: Notice, content: bytes, classifier: Classifier) -> ParsedMail:
         return ParsedMail(kind=Kind.BOUNCE, recipients=recipients, original=original, sender=sender)
     if machine is not None:
         return _automatic(machine, sender, original)
-    return ParsedMail(kind=Kind.NOT_RECOGNISED, reason="no known form", original=original, sender=sender)
+    return ParsedMail(kind=Kind.NOT_RECOGNISED, reason="no known form", original=original, sender=sender,
+                      answered=_answered(notice))  # fmt: skip
 
 
 def _report_inside(notice: Notice) -> Notice | None:
@@ -242,6 +244,12 @@ def _original(notice: Notice, content: bytes) -> Original:
         subject=headers.get("subject")[:300],
         tokens=tuple(dict.fromkeys(found))[:_MAX_TOKENS],
     )
+
+
+def _answered(notice: Notice) -> tuple[str, ...]:
+    told = [notice.headers.get("in-reply-to")[:1000], notice.headers.get("references")[-4000:]]
+    found = [token for text in told for token in _tokens(text.encode("latin-1", "replace"))]
+    return tuple(dict.fromkeys(found))[:_MAX_TOKENS]
 
 
 def _tokens(text: bytes) -> list[str]:

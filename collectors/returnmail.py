@@ -7,6 +7,7 @@ Contract: `accepts(address)` answers RCPT; `receive(...)` returns only when ever
 - The address that is suppressed is the one that we sent to, never one that the report names.
 - A report counts once: the message's own events say whether it was seen before.  One transaction holds the event and
   the suppression that follows from it.
+- A person's answer to a message of ours (In-Reply-To or References hold its token) is a Replied, once a message.
 - Automatic replies are ignored.  What breaks a bound is stored as unverified, for a bounce is never bounced.
 Raises Unavailable when the report is about a delivery that is not in the log yet: the sender tries again.
 """
@@ -30,6 +31,7 @@ from core.events import (
     ComplaintReceived,
     Delivered,
     Event,
+    Replied,
     ReportUnverified,
     SuppressionAdded,
     SuppressionReason,
@@ -104,13 +106,14 @@ class ReturnMail:
         self._domains = self._return_paths | {d.name.lower() for d in settings.sending_domains}
         self._dmarc_address = settings.inbound.dmarc_address.lower()
         self._feedback_address = settings.inbound.feedback_address.lower()
+        self._reply_addresses = frozenset(a.lower() for a in settings.inbound.reply_addresses)
         self._locks = [asyncio.Lock() for _ in range(_LOCKS)]
 
     async def accepts(self, address: str) -> str:
         """'' when mail to `address` is taken, else the SMTP reply that refuses it."""
         low = address.strip().strip("<>").lower()
         local, _, domain = low.rpartition("@")
-        if low and low in (self._dmarc_address, self._feedback_address):
+        if low and (low in (self._dmarc_address, self._feedback_address) or low in self._reply_addresses):
             return ""
         if local in ROLES and domain in self._domains:
             return ""
@@ -139,6 +142,8 @@ class ReturnMail:
         if mail.kind is Kind.AUTO_REPLY:
             return
         kind = _KINDS.get(mail.kind, "other")
+        if isinstance(proof, _Unproven) and mail.kind is Kind.NOT_RECOGNISED and self._reply_addresses.issuperset(to):
+            return  # what people write to an address for answers is no report
         if isinstance(proof, _Unproven):
             await self._unverified(kind, proof.problem, mail_from, to, mail)
             return
@@ -150,6 +155,8 @@ class ReturnMail:
                 await self._complaint(proof, mail)
             elif wants_out:
                 await self._unsubscribe(proof, "mail")
+            elif mail_from.strip("<> ") and self._signs(mail.answered, proof):
+                await self._replied(proof)
             else:
                 await self._unverified(kind, mail.reason or f"no reader for {mail.kind}", mail_from, to, mail)
 
@@ -158,7 +165,7 @@ class ReturnMail:
         now = self._clock.now()
         candidates = [local for local, _, domain in (a.rpartition("@") for a in to) if domain in self._return_paths]
         problem = "no token"
-        for text in dict.fromkeys([*candidates, *mail.original.tokens]):
+        for text in dict.fromkeys([*candidates, *mail.answered, *mail.original.tokens]):
             token = self._signer.verify(text, now)
             if isinstance(token, TokenProblem):
                 problem = f"token {token}" if token is not TokenProblem.MALFORMED else problem
@@ -232,6 +239,19 @@ class ReturnMail:
             return
         if kind == "not-spam":
             await self._lift(proof)  # first: a crash in between repeats both, and the second lift finds nothing
+        await self._log.append([event])
+
+    def _signs(self, answered: Sequence[str], proof: _Proof) -> bool:
+        """True when the answer names the message that it is about: a bounce of unknown form does not."""
+        told = (self._signer.verify(text, self._clock.now()) for text in answered)
+        return any(isinstance(token, Token) and token.message_id == proof.message_id for token in told)
+
+    async def _replied(self, proof: _Proof) -> None:
+        if any(isinstance(event, Replied) for event in proof.history):
+            return
+        event = Replied(
+            at=self._clock.now(), message_id=proof.message_id, recipient=proof.recipient, attribution=proof.attribution
+        )
         await self._log.append([event])
 
     async def _lift(self, proof: _Proof) -> None:

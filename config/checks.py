@@ -130,6 +130,8 @@ def _addresses(settings: Settings) -> _Found:
     for name in ("dmarc_address", "feedback_address"):
         if value := getattr(settings.inbound, name):
             yield from _tried(f"inbound.{name}", parse_address, value)
+    for index, value in enumerate(settings.inbound.reply_addresses):
+        yield from _tried(f"inbound.reply_addresses[{index}]", parse_address, value)
     for index, mail in enumerate(settings.alerts.mails):
         key = f"alerts.mails[{index}]"
         for position, to in enumerate(mail.to):

@@ -114,6 +114,9 @@ class InboundListener(Part):
     feedback_address: str = Field(
         "", description="Address that feedback loops (ARF) are sent to, besides bounce addresses"
     )
+    reply_addresses: list[str] = Field(
+        default_factory=list, description="Addresses that people answer to, or that get a copy: a sign of life"
+    )
     messages_per_minute: int = Field(1200, ge=1, description="Of one client address; more is answered with 450")
     refused_per_minute: int = Field(
         60, ge=1, description="Unknown recipients of one client address; then it is disconnected with 421"

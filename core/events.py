@@ -27,6 +27,7 @@ from core.recipient import Clicked as Clicked
 from core.recipient import Opened as Opened
 from core.recipient import OptInConfirmed as OptInConfirmed
 from core.recipient import OptInRequested as OptInRequested
+from core.recipient import Replied as Replied
 from core.reply import Reply
 from core.tls import TlsFacts
 from core.tokens import MessageId
@@ -373,7 +374,7 @@ Event: TypeAlias = (
     | SuppressionAdded | SuppressionRemoved | SeedPlaced | SeedMoved | SeedBlind | SeedSighted
     | PlacementStarted | PlacementTested | DmarcReportStored
     | ListingChanged | RecordChanged | SourceRested | SourceReturned | TlsNegotiated
-    | Opened | Clicked | OptInRequested | OptInConfirmed
+    | Opened | Clicked | Replied | OptInRequested | OptInConfirmed
     | GateChanged | RuleChanged | StepChanged | AlertChanged | AlertDelivered | OutageChanged
     | ReplyRuleActed | ReplyRuleEnded | PairRested
 )  # fmt: skip

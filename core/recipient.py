@@ -64,6 +64,16 @@ class Clicked:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Replied:
+    """A person answered a message.  Nothing of what was written is kept."""
+
+    at: float
+    message_id: MessageId
+    recipient: str
+    attribution: Attribution
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OptInRequested:
     """Somebody (perhaps not its owner) gave an address; a confirmation mail asks the owner."""
 

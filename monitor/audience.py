@@ -20,13 +20,23 @@ from core.events import (
     Event,
     Opened,
     OptInConfirmed,
+    Replied,
     SuppressionAdded,
     SuppressionRemoved,
 )
 from core.lane import DAY
 from core.recipient import Actor
 
-KINDS = ("Accepted", "Delivered", "Opened", "Clicked", "OptInConfirmed", "SuppressionAdded", "SuppressionRemoved")
+KINDS = (
+    "Accepted",
+    "Delivered",
+    "Opened",
+    "Clicked",
+    "Replied",
+    "OptInConfirmed",
+    "SuppressionAdded",
+    "SuppressionRemoved",
+)
 Key = tuple[str, str]
 
 
@@ -37,7 +47,7 @@ def addresses_of(events: Iterable[Event]) -> set[str]:
         match event:
             case SuppressionAdded() | SuppressionRemoved() | OptInConfirmed():
                 found.add(event.address)
-            case Accepted() | Delivered() | Opened() | Clicked():
+            case Accepted() | Delivered() | Opened() | Clicked() | Replied():
                 found.add(normal(event.recipient))
             case _:
                 pass
@@ -67,7 +77,7 @@ def fold(
                     reader = readers.get(key) or Reader(address=key[0], stream=key[1])
                     readers[key] = _mailed(reader, event.at)
                     changed.add(key)
-            case Opened() | Clicked() if event.actor is Actor.HUMAN:
+            case Opened() | Clicked() | Replied() if is_sign(event):
                 key = (normal(event.recipient), str(event.attribution.traffic.stream))
                 if key in readers and event.at > readers[key].sign_at:
                     readers[key] = replace(readers[key], sign_at=event.at, unanswered=0)
@@ -90,6 +100,11 @@ def fold(
             case _:
                 pass
     return {key: readers[key] for key in changed}
+
+
+def is_sign(event: Event) -> bool:
+    """A human's sign of life: an open, a click or an answer."""
+    return isinstance(event, Replied) or (isinstance(event, Opened | Clicked) and event.actor is Actor.HUMAN)
 
 
 def normal(recipient: str) -> str:

@@ -15,12 +15,11 @@ from collections.abc import Sequence
 from config.model import Settings
 from core.audience import WEEK_DAYS, Census, Engagement, Terms
 from core.errors import StorageConflict
-from core.events import Clicked, Event, Opened, SuppressionReason
+from core.events import Clicked, Event, Opened, Replied, SuppressionReason
 from core.lane import DAY
 from core.ports import Clock
-from core.recipient import Actor
 from core.state import Suppression
-from monitor.audience import KINDS, addresses_of, fold, normal
+from monitor.audience import KINDS, addresses_of, fold, is_sign, normal
 from storage.stores import Stores
 
 CURSOR = "audience"
@@ -131,7 +130,7 @@ class Audience:
         signs = {
             (normal(event.recipient), str(event.attribution.traffic.stream))
             for event in events
-            if isinstance(event, Opened | Clicked) and event.actor is Actor.HUMAN
+            if isinstance(event, Opened | Clicked | Replied) and is_sign(event)
         }
         for stream in {stream for _, stream in signs}:
             found = await self._stores.suppressions.check([a for a, s in signs if s == stream], stream)

@@ -37,6 +37,7 @@ from core.events import (
     PlacementTested,
     PutBack,
     RecordChanged,
+    Replied,
     ReplyRuleActed,
     ReplyRuleEnded,
     ReportUnverified,
@@ -202,6 +203,8 @@ def _text(event: Event) -> str:  # one arm an event: a table of words
             return f"recipient unsubscribed ({event.method})"
         case Opened():
             return f"opened by a {event.actor} ({event.reason})"
+        case Replied():
+            return "answered by a person"
         case Clicked():
             return f"link followed by a {event.actor} ({event.reason}): {event.target}"
         case OptInRequested():

@@ -95,7 +95,11 @@ async def world(*, delivered: bool = True) -> AsyncIterator[World]:
     settings = Settings(
         sending_domains=[SendingDomain(name="news.example", return_path=RETURN_PATH)],
         sources=[Source(name="s1", ehlo="s1.news.example")],
-        inbound=InboundListener(dmarc_address=f"dmarc@{RETURN_PATH}", feedback_address=f"fbl@{RETURN_PATH}"),
+        inbound=InboundListener(
+            dmarc_address=f"dmarc@{RETURN_PATH}",
+            feedback_address=f"fbl@{RETURN_PATH}",
+            reply_addresses=["News@news.example"],
+        ),  # fmt: skip
     )
     returns = ReturnMail(
         settings=settings, signer=signer, classifier=shipped_classifier(), log=stores.log,

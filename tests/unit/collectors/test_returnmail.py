@@ -10,6 +10,7 @@ from core.events import (
     BounceReceived,
     ComplaintReceived,
     Delivered,
+    Replied,
     ReportUnverified,
     SuppressionAdded,
     SuppressionRemoved,
@@ -150,6 +151,35 @@ async def test_mail_to_the_unsubscribe_address_unsubscribes_from_that_stream() -
         async with world() as here:
             assert await _unsubscribes(here, here.unsubscribe_address, content)
             assert await _unsubscribes(here, here.unsubscribe_address, content)
+
+
+@pytest.mark.parametrize("field_name", ["In-Reply-To", "References"])
+async def test_a_person_who_answers_gives_a_sign_of_life_once(field_name: str) -> None:
+    async with world() as here:
+        told = f"{field_name}: <{here.token(Purpose.MESSAGE_ID)}@news.example>"
+        assert await here.returns.accepts("news@news.example") == ""
+        for to in ("news@news.example", here.bounce_address):
+            await here.returns.receive("ann@shop.example", [to], plain("Re: News", "Thank you!", told))
+        (event,) = await here.events(Replied)
+        assert isinstance(event, Replied)
+        assert (event.message_id, event.recipient.lower()) == (here.message_id, ADDRESS)
+        assert await here.suppressed() == {}
+
+
+async def test_what_names_no_message_of_ours_or_has_no_sender_is_nobodys_answer() -> None:
+    async with world() as here:
+        forged = TokenSigner({"a": b"another-key-16by"}).sign(Purpose.MESSAGE_ID, here.message_id, START)
+        told = f"In-Reply-To: <{here.token(Purpose.MESSAGE_ID)}@news.example>"
+        before = await here.stores.log.head()
+        await here.returns.receive("ann@shop.example", ["news@news.example"], plain("Hello", "Who are you?"))
+        await here.returns.receive(
+            "ann@shop.example", ["news@news.example"], plain("Re: News", "", f"In-Reply-To: <{forged}@news.example>")
+        )
+        automatic = plain("Re: News", "", told, "Auto-Submitted: auto-replied")
+        await here.returns.receive("ann@shop.example", ["news@news.example"], automatic)
+        assert await here.stores.log.head() == before
+        await here.returns.receive("", [here.bounce_address], plain("Re: News", "odd", told))
+        assert await here.events(Replied) == []
 
 
 async def test_automatic_replies_do_nothing() -> None:

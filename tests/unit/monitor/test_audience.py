@@ -9,6 +9,7 @@ from core.events import (
     Event,
     Opened,
     OptInConfirmed,
+    Replied,
     SuppressionAdded,
     SuppressionReason,
     SuppressionRemoved,
@@ -56,6 +57,8 @@ def test_mails_count_until_a_human_gives_a_sign() -> None:
     assert (reader.mails, reader.unanswered, reader.sign_at) == (2, 2, 0.0)
     reader = one([opened(NOON + 3), delivered(NOON + 4)], {(WHO, "bulk"): reader})
     assert (reader.mails, reader.unanswered, reader.sign_at, reader.first_at) == (3, 1, NOON + 3, NOON)
+    answer = Replied(at=NOON + 5, message_id=MessageId("m"), recipient="r@x.example", attribution=under(NOON))
+    assert one([answer], {(WHO, "bulk"): reader}).sign_at == NOON + 5
     agreed = OptInConfirmed(at=NOON + 9, optin_id="o", address=WHO, scopes=("bulk",))
     assert one([agreed], {(WHO, "bulk"): reader}).sign_at == NOON + 9
 
