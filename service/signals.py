@@ -1,7 +1,8 @@
-"""Signals as the page, the API and the command show them: figures of mail, of the base, and of blocklists, in one list.
+"""Signals as the page, the API and the command show them: figures of mail and of the base in one list.
 
-Contract: reads storage only; works beside a running service.  A picture is kept for `FRESH` real seconds, since a month
-of counters is much to add up.  Raises InvalidInput naming what was asked wrongly.
+Contract: reads storage only; works beside a running service.  What is known of the base (BASE) is known by stream
+alone: asked by anything else it is left out, and refused when it was named.  A picture is kept for `FRESH` real
+seconds, since a month of counters is much to add up.  Raises InvalidInput naming what was asked wrongly.
 """
 
 from __future__ import annotations
@@ -13,17 +14,21 @@ from typing import Any
 
 from config.load import load_providers
 from config.model import Settings
+from core.clock import FixedClock
 from core.errors import InvalidInput
 from core.lane import DAY, Scope, day_of
 from monitor.evidence import DelayEnvelope
-from monitor.figures import DIMENSIONS, LANE, Figure, Known, figures
+from monitor.figures import DIMENSIONS, LANE, Figure, Known, Unknown, figures
 from monitor.signals import SIGNALS
+from service.audience import Audience, tracked_streams
 from storage.stores import Stores
 from warmup.ramp import OTHER
 
 FRESH = 10.0
 MOST_DAYS = 90
 _KEPT = 20
+BASE = ("sleeping_share", "over_frequency")  # of recipients, not of mail
+NAMES = (*SIGNALS, *BASE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,10 +66,32 @@ class SignalDesk:
             await self._stores.counters.load(since), by=asked.by, known=known, since=since, now=now,
             signals=asked.signals, transactional=self._settings.transactional,
         )  # fmt: skip
+        if asked.by == ("stream",):
+            found += await self._of_base(asked, now)
         if len(self._pictures) >= _KEPT:
             self._pictures.clear()
         self._pictures[key] = (time.monotonic(), found)
         return found
+
+    async def _of_base(self, asked: Question, now: float) -> list[Figure]:
+        """Of each marketing stream, as the rules over the base see it now."""
+        base = Audience(self._settings, self._stores, FixedClock(now))
+        tracked, found = tracked_streams(self._settings), list[Figure]()
+        asleep: dict[str, tuple[int, int]] = {}
+        for one in await base.census():
+            bad, total = asleep.get(one.stream, (0, 0))
+            asleep[one.stream] = (bad + one.asleep, total + one.base)
+        often = await base.often()
+        for stream in sorted(s.name for s in self._settings.streams if s.kind != "transactional"):
+            for signal, sums in zip(BASE, (asleep, often), strict=True):
+                if signal in asked.signals:
+                    bad, total = sums.get(stream, (0, 0))
+                    untracked = signal == BASE[0] and stream not in tracked
+                    unknown = Unknown.NOT_TRACKED if untracked else Unknown.NO_MAIL if not total else None
+                    found.append(
+                        Figure(signal=signal, scope=Scope(stream=stream), bad=bad, total=total, unknown=unknown)
+                    )
+        return sorted(found, key=lambda figure: (BASE.index(figure.signal), figure.scope.key))
 
 
 def question(by: str, days: str, signals: str) -> Question:
@@ -79,9 +106,11 @@ def question(by: str, days: str, signals: str) -> Question:
         raise InvalidInput("days", f"{days[:20]!r} is no number of days", f"Give 1 to {MOST_DAYS}")
     wanted = tuple(filter(None, (part.strip() for part in signals.split(","))))
     for word in wanted:
-        if word not in SIGNALS:
-            raise InvalidInput("signal", f"{word[:40]!r} is no signal", f"Use some of: {', '.join(SIGNALS)}")
-    return Question(by=tuple(names), days=int(days), signals=wanted or tuple(SIGNALS))
+        if word not in NAMES:
+            raise InvalidInput("signal", f"{word[:40]!r} is no signal", f"Use some of: {', '.join(NAMES)}")
+        if word in BASE and names != ["stream"]:
+            raise InvalidInput("signal", f"{word} is known by stream alone", "Ask by stream")
+    return Question(by=tuple(names), days=int(days), signals=wanted or NAMES)
 
 
 def figure_json(figure: Figure) -> dict[str, Any]:

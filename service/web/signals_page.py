@@ -20,7 +20,7 @@ from monitor.delays import median_hours
 from monitor.figures import Figure
 from monitor.signals import SIGNALS
 from service.audience import census_json, terms_of, tracked_streams
-from service.signals import SignalDesk, figure_json, question, table
+from service.signals import NAMES, SignalDesk, figure_json, question, table
 from service.web.budget import fleet
 from service.web.dashboard import template_of
 from service.web.keys import PARTS
@@ -156,8 +156,9 @@ async def signals_page(request: web.Request) -> web.Response:
     asked = question(by, request.query.get("days", "7"), "")
     found = await request.app[DESK].figures(asked, parts.projector.envelopes, parts.clock.now())
     rows = sorted(table(found).items(), key=lambda item: -max(f.total for f in item[1].values()))[:MAX_ROWS]
+    names = NAMES if asked.by == ("stream",) else tuple(SIGNALS)
     html = template_of("signals.html", language).render(
-        d=words, by=by, views=VIEWS, days=asked.days, heads=[(name, _head(name, language, words)) for name in SIGNALS],
+        d=words, by=by, views=VIEWS, days=asked.days, heads=[(name, _head(name, language, words)) for name in names],
         rows=[(scope_words(scope, language) or words["all"], figures) for scope, figures in rows],
         cell=lambda figure: _cell(figure, language, words), findings=parts.projector.findings.firing,
         scope_words=lambda scope: scope_words(scope, language),

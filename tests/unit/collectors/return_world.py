@@ -99,7 +99,7 @@ async def world(*, delivered: bool = True) -> AsyncIterator[World]:
             dmarc_address=f"dmarc@{RETURN_PATH}",
             feedback_address=f"fbl@{RETURN_PATH}",
             reply_addresses=["News@news.example"],
-        ),  # fmt: skip
+        ),
     )
     returns = ReturnMail(
         settings=settings, signer=signer, classifier=shipped_classifier(), log=stores.log,

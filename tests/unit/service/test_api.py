@@ -10,6 +10,7 @@ from dataclasses import replace
 import pytest
 import pytest_asyncio
 
+from alerts.rules import SIGNAL
 from core.events import Bounced, Delivered
 from core.tokens import MessageId, Purpose
 from service.web.api import ROUTES
@@ -196,7 +197,11 @@ async def test_signals_are_told_with_intervals_and_unknown_is_never_0(caller: Ca
     assert (seeds["rate"], seeds["unknown"]) == (None, "no_seeds")
     assert {found["rule"] for found in answer["findings"]} >= {"bounces-domain", "delivery"}
     assert answer["false_alarm_budget"]["action_days"] > 1
-    for wrong in ("by=colour", "days=0", "signal=luck"):
+    status, answer = await caller.call("GET", "/v1/signals?by=stream&signal=over_frequency,sleeping_share")
+    told = {(found["signal"], found["scope"]): found["unknown"] for found in answer["signals"]}
+    assert told["over_frequency", "stream=bulk"] == "no_mail"  # no whole week has passed
+    assert ("sleeping_share", "stream=bulk") in told
+    for wrong in ("by=colour", "days=0", "signal=luck", "by=provider&signal=over_frequency"):
         status, answer = await caller.call("GET", f"/v1/signals?{wrong}")
         assert status == 422
     headers = {"Authorization": f"Bearer {TOKENS['read']}"}
@@ -206,4 +211,6 @@ async def test_signals_are_told_with_intervals_and_unknown_is_never_0(caller: Ca
             assert page.status == 200
             assert "bounces-domain" in text
             assert "yahoo" in text
+        async with caller.session.get(f"{caller.base}/signals?lang={language}&by=stream", headers=headers) as page:
+            assert SIGNAL[language]["over_frequency"] in await page.text()
     assert set(EN) == set(RU)
