@@ -15,6 +15,7 @@ from typing import assert_never
 from alerts.rules import SIGNAL
 from alerts.words import Language, instant, number, percent, sample, scope_words
 from config.tables import Rule
+from core.causes import worded
 from core.clock import iso
 from core.events import Evidence, GateState
 from core.lane import HOUR
@@ -60,7 +61,7 @@ def gate_alert(gate: Gate, rules: Mapping[str, Rule], *, language: Language, lin
         "summary": _summary(gate, rule, language),
         "description": "",
         "state": str(gate.state),
-        "reason": sample(gate.reason),
+        "reason": sample(worded(gate.cause, gate.reason, language)),
         "action": _action(gate, language),
         "until": iso(gate.until) if gate.until else "",
         "undo": undo,
@@ -83,7 +84,8 @@ def _summary(gate: Gate, rule: Rule | None, language: Language) -> str:
     text = f"{_HEAD[language][gate.state]}: {scope_words(gate.scope, language)}"
     evidence = gate.evidence
     if evidence is None or not evidence.denominator:
-        return f"{text}. {sample(gate.reason)}" if gate.reason else text
+        reason = worded(gate.cause, gate.reason, language)
+        return f"{text}. {sample(reason)}" if reason else text
     signal = _signal(rule, language)
     of, limit = ("of", "limit") if language == "en" else ("из", "порог")
     return (

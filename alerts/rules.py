@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 from alerts.words import Language, number, percent, sample, scope_words
 from config.rules import Rule
+from core.causes import worded
 from core.clock import iso
 from core.events import RuleChanged
 from core.lane import HOUR
@@ -73,7 +74,7 @@ def rule_alert(found: RuleChanged, rules: Mapping[str, Rule], *, language: Langu
     }  # fmt: skip
     annotations = {
         "summary": _summary(found, rule, language),
-        "reason": sample(found.reason),
+        "reason": sample(worded(found.cause, found.reason, language)),
         "action": _ACTION[language].get(found.action, found.action),
         **_figures(found, language),
     }

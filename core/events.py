@@ -13,7 +13,8 @@ from typing import Literal, TypeAlias
 from core.classify import BounceClass
 from core.feedback import OutageChanged as OutageChanged
 from core.findings import RuleChanged as RuleChanged
-from core.lane import Attribution, Lane, Scope, Traffic
+from core.gating import GateChanged as GateChanged
+from core.lane import Attribution, Lane, Traffic
 from core.placement import PlacementStarted as PlacementStarted
 from core.placement import PlacementTested as PlacementTested
 from core.placement import SeedBlind as SeedBlind
@@ -302,27 +303,6 @@ class TlsNegotiated:
     facts: TlsFacts
     detail: str
     source_ip: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GateChanged:
-    """The guard, or an operator, moved the gate over a scope.
-
-    `pause_id` names the episode from its first closing to its opening.  `until` is when the state expires
-    (0: only an operator can end it).  `by` is 'guard', 'listing' (the watch of blocklists) or the operator's name;
-    `reason` is for people.
-    """
-
-    at: float
-    pause_id: str
-    scope: Scope
-    before: GateState
-    after: GateState
-    reason: str
-    until: float
-    by: str
-    evidence: Evidence | None
-    limit: int  # messages that may pass while PROBING or per hour while SLOWED; 0 elsewhere
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

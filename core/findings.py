@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from core.causes import Cause
 from core.lane import Scope
 from core.terms import Evidence
 
@@ -31,3 +32,4 @@ class RuleChanged:
     epoch: int = 0
     base_bad: int = 0
     base_total: int = 0
+    cause: Cause | None = None  # language-free; `reason` is its English sentence

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from core.causes import Cause
 from core.events import Event, Evidence, GateState, SuppressionReason
 from core.lane import Attribution, Lane, Scope, Traffic
 from core.messages import Leased, Node, QueueGroup
@@ -100,6 +101,7 @@ class Gate:
     mark: int = 0
     mark_bad: int = 0
     mark_total: int = 0
+    cause: Cause | None = None  # why, language-free; None for somebody's own words
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from config.tables import Rule
+from core.causes import Cause, Why, said
 from core.events import Accepted, Event, GateChanged, GateState
 from core.lane import DAY, HOUR, Scope
 from core.metrics import Metric
@@ -100,10 +101,11 @@ def begin(stream: str, campaign: str, terms: Terms, now: float) -> tuple[Gate, G
     """The gate of a campaign whose first mail was accepted."""
     scope = scope_of(stream, campaign)
     before = Gate(scope=scope, state=GateState.OPEN, pause_id="", rule=CANARY, since=0.0, until=0.0, reason="", by="")
+    cause = Cause(why=Why.CANARY_BEGUN, messages=terms.messages)
     gate = replace(
         before, state=GateState.PROBING, pause_id=new_pause_id(CANARY, scope, now), since=now,
         until=now + terms.hours * HOUR, limit=terms.messages, by=BY, mark_bad=WAITING_FOR_SLICE,
-        reason=f"canary: {terms.messages:,} messages go first, the rest waits for what becomes of them",
+        reason=said(cause), cause=cause,
     )  # fmt: skip
     return gate, changed(before, gate, None, now)
 
@@ -115,20 +117,21 @@ def step(
     if gate.state is not GateState.PROBING:
         return None
     if terms is None:
-        return _open(gate, "canary: the stream has none any more", now)
+        return _open(gate, Cause(why=Why.CANARY_GONE), now)
     if gate.mark_bad == WAITING_FOR_SLICE:
         if attempted >= gate.limit:
+            cause = Cause(why=Why.CANARY_OUT, messages=attempted)
             after = replace(
                 gate, mark_bad=WAITING_FOR_OUTCOMES, until=now + terms.hours * HOUR,
-                reason=f"canary: {attempted:,} messages are out, outcomes are awaited",
+                reason=said(cause), cause=cause,
             )  # fmt: skip
             return after, changed(gate, after, None, now)
         if now >= gate.since + terms.hours * HOUR + DAY and not _troubled(gate, gates):
-            return _open(gate, f"canary: {attempted:,} messages in a day, fewer than the slice", now)
+            return _open(gate, Cause(why=Why.CANARY_SMALL, messages=attempted), now)
         return None
     if now < gate.until or _troubled(gate, gates):
         return None
-    return _open(gate, f"canary: nothing speaks against the campaign after {attempted:,} messages", now)
+    return _open(gate, Cause(why=Why.CANARY_GOOD, messages=attempted), now)
 
 
 def _troubled(gate: Gate, gates: Sequence[Gate]) -> bool:
@@ -143,6 +146,6 @@ def _troubled(gate: Gate, gates: Sequence[Gate]) -> bool:
     )
 
 
-def _open(gate: Gate, reason: str, now: float) -> tuple[Gate, GateChanged]:
-    after = replace(gate, state=GateState.OPEN, since=now, until=0.0, limit=0, reason=reason, by=BY)
+def _open(gate: Gate, cause: Cause, now: float) -> tuple[Gate, GateChanged]:
+    after = replace(gate, state=GateState.OPEN, since=now, until=0.0, limit=0, reason=said(cause), cause=cause, by=BY)
     return after, changed(gate, after, None, now)

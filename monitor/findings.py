@@ -11,9 +11,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from config.rules import GATING
-from core.clock import iso
+from core.causes import Cause, Why, said
 from core.events import RuleChanged
 from core.lane import HOUR, cohort_of
+from monitor.guard import above
 from monitor.rules import Level, RuleTally, Verdict
 
 SILENCE = 3  # times recovery_hours
@@ -44,7 +45,7 @@ class Findings:
     def without(self, rules: Iterable[str], now: float) -> list[RuleChanged]:
         """Ends of findings whose rule is not among `rules` any more."""
         known = set(rules)
-        return [over(event, now, "its rule was removed") for event in self.firing if event.rule not in known]
+        return [over(event, now, Cause(why=Why.RULE_GONE)) for event in self.firing if event.rule not in known]
 
 
 def step(last: RuleChanged | None, verdict: Verdict, tally: RuleTally, now: float) -> RuleChanged | None:
@@ -55,9 +56,10 @@ def step(last: RuleChanged | None, verdict: Verdict, tally: RuleTally, now: floa
     if last is None or not last.firing:
         if verdict.level not in (Level.ALARM, Level.HARD):
             return None
+        cause = above(verdict)
         return RuleChanged(
-            at=now, rule=rule.name, scope=verdict.scope, firing=True, action=rule.action,
-            reason=reason_of(verdict), evidence=verdict.evidence, epoch=last.epoch if last else 0,
+            at=now, rule=rule.name, scope=verdict.scope, firing=True, action=rule.action, reason=said(cause),
+            cause=cause, evidence=verdict.evidence, epoch=last.epoch if last else 0,
             base_bad=last.base_bad if last else 0, base_total=last.base_total if last else 0,
         )  # fmt: skip
     if now - last.at < rule.recovery_hours * HOUR:
@@ -67,28 +69,18 @@ def step(last: RuleChanged | None, verdict: Verdict, tally: RuleTally, now: floa
         return None
     if total and bad >= rule.recover_below * rule.threshold * total:
         return None
-    hours = f"{rule.recovery_hours:g} hours"
-    why = f"{bad:,} of {total:,} ({bad / total:.2%}) in the last {hours}" if total else f"no mail for {hours}"
-    return over(
-        last, now, f"{rule.name}: {why}", epoch=cohort_of(now), base_bad=verdict.here_bad, base_total=verdict.here_total
+    cause = Cause(
+        why=Why.WELL if total else Why.SILENT, rule=rule.name, bad=bad, total=total, hours=rule.recovery_hours
     )
+    return over(last, now, cause, epoch=cohort_of(now), base_bad=verdict.here_bad, base_total=verdict.here_total)
 
 
 def over(
-    last: RuleChanged, now: float, reason: str, *, epoch: int = 0, base_bad: int = 0, base_total: int = 0
+    last: RuleChanged, now: float, cause: Cause, *, epoch: int = 0, base_bad: int = 0, base_total: int = 0
 ) -> RuleChanged:
     """The end of a finding."""
     return RuleChanged(
-        at=now, rule=last.rule, scope=last.scope, firing=False, action=last.action, reason=reason,
+        at=now, rule=last.rule, scope=last.scope, firing=False, action=last.action, reason=said(cause),
         evidence=last.evidence, hint=last.hint, epoch=epoch, base_bad=base_bad, base_total=base_total,
+        cause=cause,
     )  # fmt: skip
-
-
-def reason_of(verdict: Verdict) -> str:
-    """Why, for people."""
-    rule, seen = verdict.rule, verdict.evidence
-    sure = "a fixed window" if rule.evidence == "window" else f"limit {seen.limit:,.0f}"
-    return (
-        f"{rule.name}: {seen.numerator:,} of {seen.denominator:,} ({seen.rate:.2%}) since "
-        f"{iso(seen.since * HOUR)[:16]}Z is above {rule.threshold:.2%}; evidence {seen.e_value:,.0f}, {sure}"
-    )

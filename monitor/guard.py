@@ -18,7 +18,7 @@ from typing import TypeAlias
 
 from config.rules import GATING
 from config.tables import Rule
-from core.clock import iso
+from core.causes import Cause, Why, said
 from core.events import Evidence, GateChanged, GateState
 from core.lane import DAY, HOUR, Scope, cohort_of
 from core.state import Gate
@@ -154,19 +154,19 @@ def step(gate: Gate, verdict: Verdict, now: float) -> tuple[Gate, GateChanged] |
     return None if given is None else apply(gate, given, verdict, now)
 
 
-def lapse(gate: Gate, now: float, reason: str) -> tuple[Gate, GateChanged] | None:
+def lapse(gate: Gate, now: float, cause: Cause) -> tuple[Gate, GateChanged] | None:
     """Open a gate whose ground is gone, once its state has expired; hard stops and open gates stay as they are."""
     if (gate.state, Lapsed) not in TABLE or gate.until <= 0 or now < gate.until:
         return None
-    return finish(gate, now, reason)
+    return finish(gate, now, cause)
 
 
-def finish(gate: Gate, now: float, reason: str, *, by: str = BY) -> tuple[Gate, GateChanged]:
+def finish(gate: Gate, now: float, cause: Cause, *, by: str = BY) -> tuple[Gate, GateChanged]:
     """Open a gate whose ground is gone, at once.  Raises IllegalMove when it is open or stopped."""
     after = move(gate.state, Lapsed())
     cohort = cohort_of(now)
     opened = replace(
-        gate, state=after, since=now, until=0.0, reason=reason, by=by, limit=0, epoch=cohort,
+        gate, state=after, since=now, until=0.0, reason=said(cause), cause=cause, by=by, limit=0, epoch=cohort,
         base_bad=0, base_total=0, episodes=0,
     )  # fmt: skip
     return opened, changed(gate, opened, None, now)
@@ -223,10 +223,10 @@ def _judge_probe(gate: Gate, verdict: Verdict, now: float) -> Input | None:
 
 def apply(gate: Gate, given: Input, verdict: Verdict, now: float) -> tuple[Gate, GateChanged]:
     """The gate after an input of the machine, with its event."""
-    rule, after = verdict.rule, move(gate.state, given)
+    rule, after, cause = verdict.rule, move(gate.state, given), cause_of(given, verdict)
     new = replace(
         gate, scope=verdict.scope, state=after, since=now, until=0.0, limit=0, by=BY,
-        reason=_reason(given, verdict), evidence=verdict.evidence,
+        reason=said(cause), cause=cause, evidence=verdict.evidence,
         mark=cohort_of(now), mark_bad=verdict.here_bad, mark_total=verdict.here_total,
     )  # fmt: skip
     if gate.state is GateState.OPEN:
@@ -259,7 +259,7 @@ def changed(before: Gate, after: Gate, evidence: Evidence | None, now: float) ->
     """The event of a move."""
     return GateChanged(
         at=now, pause_id=after.pause_id, scope=after.scope, before=before.state, after=after.state,
-        reason=after.reason, until=after.until, by=after.by, evidence=evidence, limit=after.limit,
+        reason=after.reason, until=after.until, by=after.by, evidence=evidence, limit=after.limit, cause=after.cause,
     )  # fmt: skip
 
 
@@ -278,29 +278,37 @@ def _counting_anew(gate: Gate, verdict: Verdict, now: float) -> Gate:
     return replace(gate, epoch=cohort_of(now), base_bad=verdict.here_bad, base_total=verdict.here_total)
 
 
-def _reason(given: Input, verdict: Verdict) -> str:
+def cause_of(given: Input, verdict: Verdict) -> Cause:
+    """Why an input of the machine moves a gate."""
     rule, seen = verdict.rule, verdict.evidence
-    counts = f"{rule.name}: {seen.numerator:,} of {seen.denominator:,} ({seen.rate:.2%})"
-    probe = f"{rule.name}: {verdict.counted_bad:,} of {verdict.counted_total:,} in the probe"
+    counts = Cause(why=Why.CALM, rule=rule.name, bad=seen.numerator, total=seen.denominator)
+    probe = Cause(why=Why.PROBE_BAD, rule=rule.name, bad=verdict.counted_bad, total=verdict.counted_total)
     match given:
         case Warn() | Alarm() | HardLimit():
             limit = rule.hard_limit if isinstance(given, HardLimit) else rule.threshold
-            since = iso(seen.since * HOUR)[:16]
-            sure = "a fixed window" if rule.evidence == "window" else f"limit {seen.limit:,.0f}"
-            return f"{counts} since {since}Z is above {limit:.2%}; evidence {seen.e_value:,.0f}, {sure}"
+            return replace(above(verdict), threshold=limit)
         case PauseExpired():
-            return f"{rule.name}: the pause is over, {rule.probe_messages} messages probe"
+            return Cause(why=Why.PAUSE_OVER, rule=rule.name, messages=rule.probe_messages)
         case ProbeGood():
-            return f"{probe}: fine, up to {rule.slow_per_hour} an hour"
+            return replace(probe, why=Why.PROBE_GOOD, messages=rule.slow_per_hour)
         case ProbeBad():
-            return f"{probe}: the trouble is still there"
+            return probe
         case ProbeRenewed():
-            return f"{probe}: too few to judge, {rule.probe_messages} more may pass"
+            return replace(probe, why=Why.PROBE_SHORT, messages=rule.probe_messages)
         case Eased():
-            return f"{counts}: calm, the hourly limit grows"
+            return replace(counts, why=Why.EASED)
         case Calm():
-            return f"{counts}: calm, open again"
+            return counts
         case Lapsed():
-            return f"{rule.name}: no mail for days, nothing left to judge"
+            return Cause(why=Why.NO_MAIL, rule=rule.name)
         case OperatorPause() | OperatorResume():
             raise IllegalMove("an operator's word is made in monitor.operator")
+
+
+def above(verdict: Verdict) -> Cause:
+    """That a rate is above its threshold, on what evidence."""
+    rule, seen = verdict.rule, verdict.evidence
+    return Cause(
+        why=Why.ABOVE_WINDOW if rule.evidence == "window" else Why.ABOVE, rule=rule.name, bad=seen.numerator,
+        total=seen.denominator, since=seen.since, threshold=rule.threshold, e_value=seen.e_value, limit=seen.limit,
+    )  # fmt: skip

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 
 from config.rules import GATING
 from config.tables import Rule
+from core.causes import Cause, Why
 from core.events import Event, GateChanged, GateState, RuleChanged
 from core.lane import DAY, Scope, Traffic, cohort_of, day_of
 from core.state import CANARY, CounterKey, Gate
@@ -174,8 +175,8 @@ class Judge:
             if gate.rule in (listing.RULE, CANARY):
                 continue  # the watch of blocklists moves the one, monitor.canary the other
             if gate.rule == operator.RULE or gate.rule not in self.tallies:
-                why = "the operator's pause ran out" if gate.rule == operator.RULE else "its rule was removed"
-                moved = guard.lapse(gate, now, why)
+                why = Why.OPERATOR_OVER if gate.rule == operator.RULE else Why.RULE_GONE
+                moved = guard.lapse(gate, now, Cause(why=why))
                 if moved is not None:
                     moves.append(moved)
             elif gate.state is not GateState.OPEN:

@@ -47,11 +47,6 @@ class Part:
         """True when without this part nothing speaks against the rest."""
         return log_e_rate(self.rest_bad, self.rest_total, threshold) <= math.log(CLEAN)
 
-    def why(self, whole: Scope) -> str:
-        """For people: what the part was split from and how the rest does."""
-        rate = self.rest_bad / max(1, self.rest_total)
-        return f"the rest of {whole.key} is fine: {self.rest_bad:,} of {self.rest_total:,} ({rate:.2%})"
-
 
 def culprits(whole: Scope, counts: Counts, threshold: float) -> tuple[Part, ...]:
     """See the module.  `counts`: (bad, total) of all traffic inside `whole`; `threshold`: the rule's rate, 0 … 1."""

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import fields, replace
 
 from config.tables import Rule
+from core.causes import said
 from core.events import GateChanged, GateState
 from core.lane import DAY, Scope
 from core.state import CounterKey, Gate
@@ -74,6 +75,9 @@ def close_parts(
         found = tally.verdict(part.scope, gate, now)
         given = guard.Warn() if not closes else guard.HardLimit() if found.level is Level.HARD else guard.Alarm()
         after, event = guard.apply(gate, given, found, now)
-        reason = f"{after.reason}; {part.why(whole)}"
-        moves.append((replace(after, reason=reason), replace(event, reason=reason)))
+        cause = replace(
+            guard.cause_of(given, found), whole=whole.key, rest_bad=part.rest_bad, rest_total=part.rest_total
+        )
+        reason = said(cause)
+        moves.append((replace(after, reason=reason, cause=cause), replace(event, reason=reason, cause=cause)))
     return moves

@@ -37,7 +37,7 @@ def pause(
     gate = before or first(RULE, scope)
     closed = replace(
         gate, scope=scope, state=move(gate.state, OperatorPause()), since=now, until=until, reason=reason, by=by,
-        limit=0,
+        cause=None, limit=0,
         pause_id=gate.pause_id if is_closed(gate) else new_pause_id(RULE, scope, now),
     )  # fmt: skip
     return closed, changed(gate, closed, None, now)
@@ -51,7 +51,7 @@ def resume(before: Gate, *, now: float, reason: str, by: str) -> tuple[Gate, Gat
     same_hour = before.mark >= cohort_of(now)
     opened = replace(
         before, state=move(before.state, OperatorResume()), since=now, until=0.0, reason=reason, by=by, limit=0,
-        episodes=0, epoch=cohort_of(now),
+        cause=None, episodes=0, epoch=cohort_of(now),
         base_bad=before.mark_bad if same_hour else 0, base_total=before.mark_total if same_hour else 0,
     )  # fmt: skip
     return opened, changed(before, opened, before.evidence, now)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from core.causes import Cause, Why
 from core.errors import StorageConflict
 from core.events import GateState
 from core.lane import DAY, HOUR
@@ -66,9 +67,7 @@ class CampaignGates:
             terms = self._terms.get(gate.scope.stream)
             quiet = max(QUIET, terms.hours * HOUR) if terms and gate.rule == CANARY else QUIET
             if name in empty and now - since >= quiet:
-                opened, event = guard.finish(
-                    gate, now, f"{gate.rule}: the campaign has nothing left in the queue", by=BY
-                )
+                opened, event = guard.finish(gate, now, Cause(why=Why.CAMPAIGN_OVER, rule=gate.rule), by=BY)
                 try:
                     await self._controls.put(opened, event, gate.state)
                 except StorageConflict:

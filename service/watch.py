@@ -9,16 +9,16 @@ any other rule.  A census (sleeping, too often) is a count, not a sample: it fir
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from config.model import Settings
 from config.rules import SLOW_SIGNALS, Rule
-from core.clock import iso
+from core.causes import Cause, Why, said
 from core.events import Evidence, RuleChanged
 from core.lane import DAY, Scope, cohort_of, day_of
 from core.ports import Clock, Counters, EventLog
 from monitor.findings import Findings, over
-from monitor.openrate import LOOK_BACK_DAYS, MATURE_DAYS, Drop, Special, drops, fell, is_well, weekday
+from monitor.openrate import LOOK_BACK_DAYS, MATURE_DAYS, Drop, Special, drops, fell, is_well
 from service.audience import Audience
 
 _LONGEST = 400  # days back for exceptional days
@@ -32,7 +32,7 @@ class _Seen:
 
     scope: Scope
     evidence: Evidence
-    reason: str
+    cause: Cause
     fires: bool
     well: bool
     hint: str = ""
@@ -100,14 +100,14 @@ class Watch:
             asleep, base = sums.get(one.stream, (0, 0))
             sums[one.stream] = (asleep + one.asleep, base + one.base)
         return [
-            _counted(rule, stream, asleep, base, f"{asleep:,} of {base:,} recipients sleep", now)
+            _counted(rule, stream, asleep, base, Cause(why=Why.SLEEPING), now)
             for stream, (asleep, base) in sums.items()
         ]
 
     async def _often(self, rule: Rule, now: float) -> list[_Seen]:
         limit, found = self._settings.engagement.weekly_limit, await self._audience.often()
         return [
-            _counted(rule, stream, often, mailed, f"{often:,} of {mailed:,} got more than {limit} mails a week", now)
+            _counted(rule, stream, often, mailed, Cause(why=Why.OFTEN, messages=limit), now)
             for stream, (often, mailed) in found.items()
         ]
 
@@ -122,11 +122,12 @@ def specials(settings: Settings) -> list[Special]:
 
 def _of_drop(drop: Drop, rule: Rule) -> _Seen:
     least = (1 - rule.threshold) * drop.baseline
-    rate = drop.opened / drop.delivered
     return _Seen(
         scope=drop.scope, fires=fell(drop, rule), well=is_well(drop, rule), hint=drop.hint,
-        reason=f"{rule.name}: {rate:.1%} opened on {iso(drop.day * DAY)[:10]} ({drop.opened:,} of {drop.delivered:,}), "
-        f"{1 - drop.ratio:.0%} below {drop.baseline:.1%}, the median of {drop.days} days like it ({weekday(drop.day)})",
+        cause=Cause(
+            why=Why.FELL, rule=rule.name, bad=drop.opened, total=drop.delivered, since=cohort_of(drop.day * DAY),
+            threshold=drop.baseline, messages=drop.days,
+        ),
         evidence=Evidence(
             rule=rule.name, numerator=drop.opened, denominator=drop.delivered, threshold=least, e_value=drop.e_value,
             limit=drop.limit, since=cohort_of(drop.day * DAY),
@@ -134,12 +135,12 @@ def _of_drop(drop: Drop, rule: Rule) -> _Seen:
     )  # fmt: skip
 
 
-def _counted(rule: Rule, stream: str, bad: int, total: int, words: str, now: float) -> _Seen:
+def _counted(rule: Rule, stream: str, bad: int, total: int, cause: Cause, now: float) -> _Seen:
     rate = bad / total if total else 0.0
     limit = rule.threshold * rule.minimum_effect
     return _Seen(
         scope=Scope(stream=stream), fires=total >= rule.minimum_total and rate > limit,
-        well=rate < rule.recover_below * rule.threshold, reason=f"{rule.name}: {words} ({rate:.1%})",
+        well=rate < rule.recover_below * rule.threshold, cause=replace(cause, rule=rule.name, bad=bad, total=total),
         evidence=Evidence(
             rule=rule.name, numerator=bad, denominator=total, threshold=rule.threshold, e_value=0.0, limit=0.0,
             since=cohort_of(now),
@@ -155,13 +156,13 @@ def _changes(rule: Rule, seen: Iterable[_Seen], findings: Findings, now: float) 
         if (last is None or not last.firing) and one.fires:
             told.append(
                 RuleChanged(
-                    at=now, rule=rule.name, scope=one.scope, firing=True, action=rule.action, reason=one.reason,
-                    evidence=one.evidence, hint=one.hint,
+                    at=now, rule=rule.name, scope=one.scope, firing=True, action=rule.action, reason=said(one.cause),
+                    cause=one.cause, evidence=one.evidence, hint=one.hint,
                 )
             )  # fmt: skip
         elif last is not None and last.firing and one.well:
-            told.append(over(last, now, one.reason))
+            told.append(over(last, now, one.cause))
     for last in findings.firing:
         if last.rule == rule.name and last.scope.key not in by_scope and now - last.at > _SILENT_DAYS * DAY:
-            told.append(over(last, now, f"{rule.name}: nothing to judge any more"))
+            told.append(over(last, now, Cause(why=Why.NO_MAIL, rule=rule.name)))
     return told

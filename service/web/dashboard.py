@@ -21,6 +21,7 @@ from markupsafe import Markup
 
 from alerts.replies import action_words
 from alerts.words import Language, number, percent, sample, scope_words, span
+from core.causes import worded
 from core.clock import iso
 from core.events import GateChanged, GateState, StepChanged, StepMove
 from core.reaction import Reaction
@@ -86,6 +87,7 @@ class GateCard:
     promise: str
     left: str
     budget: str
+    reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,6 +195,7 @@ def _card(gate: Gate, view: DashboardView, language: Language) -> GateCard:
         promise=phrase(allowed, language).format(n=number(gate.limit, language)) if allowed else "",
         left=left,
         budget=promise(rule, language) if rule else "",
+        reason=worded(gate.cause, gate.reason, language),
     )
 
 
@@ -255,7 +258,7 @@ def _gate_decision(change: GateChanged, language: Language) -> Decision:
             f"{percent(evidence.threshold, language)}"
         )
     elif change.reason:
-        lines.append(sample(change.reason))
+        lines.append(sample(worded(change.cause, change.reason, language)))
     if change.by != "guard":
         lines.append(f"{phrase('by', language)}: {sample(change.by)}")
     return Decision(at=change.at, tone=change.after, title=phrase(change.after, language), lines=tuple(lines))

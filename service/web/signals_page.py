@@ -14,6 +14,7 @@ from aiohttp import web
 from alerts.rules import SIGNAL
 from alerts.words import Language, percent, scope_words
 from core.audience import Engagement
+from core.causes import worded
 from core.clock import iso
 from core.events import RuleChanged
 from monitor.delays import median_hours
@@ -161,6 +162,7 @@ async def signals_page(request: web.Request) -> web.Response:
         d=words, by=by, views=VIEWS, days=asked.days, heads=[(name, _head(name, language, words)) for name in names],
         rows=[(scope_words(scope, language) or words["all"], figures) for scope, figures in rows],
         cell=lambda figure: _cell(figure, language, words), findings=parts.projector.findings.firing,
+        reason=lambda found: worded(found.cause, found.reason, language),
         scope_words=lambda scope: scope_words(scope, language),
         delays=[
             (provider, words["half"].format(hours=f"{median_hours(one):g}"))

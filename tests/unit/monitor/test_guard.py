@@ -8,6 +8,7 @@ from typing import get_args
 import pytest
 
 from config.tables import Rule
+from core.causes import Cause, Why, said
 from core.errors import InvalidInput
 from core.events import Evidence, GateChanged, GateState
 from core.lane import HOUR, Scope, cohort_of
@@ -19,6 +20,7 @@ from tests.unit.monitor.world import NOON, rule
 SCOPE = Scope(provider="yahoo", stream="bulk", spare=("tx",))
 RULE = rule(slow_per_hour=50, pause_hours=6, max_pause_hours=20, probe_messages=50, probe_hours=1)
 S = GateState
+OVER = Cause(why=Why.OPERATOR_OVER)
 
 
 def verdict(
@@ -192,7 +194,7 @@ def test_the_hard_limit_stops_from_every_state_and_time_does_not_undo_it(state: 
     gate, _ = stepped(replace(paused(), state=state), verdict(Level.HARD, bad=40, total=50), NOON + 1)
     assert (gate.state, gate.until) == (S.HARD_STOPPED, 0.0)
     assert guard.step(gate, verdict(), NOON + 10**7) is None
-    assert guard.lapse(gate, NOON + 10**7, "its rule was removed") is None
+    assert guard.lapse(gate, NOON + 10**7, Cause(why=Why.RULE_GONE)) is None
 
 
 def test_a_relapse_soon_after_opening_pauses_longer_and_one_after_long_calm_does_not() -> None:
@@ -206,15 +208,15 @@ def test_a_relapse_soon_after_opening_pauses_longer_and_one_after_long_calm_does
 def test_an_operators_pause_without_expiry_is_never_ended_by_the_machine() -> None:
     gate, event = operator.pause(SCOPE, None, now=NOON, until=0.0, reason="holiday", by="ann")
     assert (gate.state, gate.rule, event.by, event.reason) == (S.PAUSED, operator.RULE, "ann", "holiday")
-    assert guard.lapse(gate, NOON + 10**8, "ran out") is None
+    assert guard.lapse(gate, NOON + 10**8, OVER) is None
 
 
 def test_an_operators_pause_with_expiry_ends_by_itself_without_a_probe() -> None:
     gate, _ = operator.pause(SCOPE, None, now=NOON, until=NOON + HOUR, reason="maintenance", by="ann")
-    assert guard.lapse(gate, NOON + HOUR - 1, "ran out") is None
-    moved = guard.lapse(gate, NOON + HOUR, "ran out")
+    assert guard.lapse(gate, NOON + HOUR - 1, OVER) is None
+    moved = guard.lapse(gate, NOON + HOUR, OVER)
     assert moved is not None
-    assert (moved[0].state, moved[1].reason) == (S.OPEN, "ran out")
+    assert (moved[0].state, moved[1].reason) == (S.OPEN, said(OVER))
 
 
 def test_new_terms_of_a_pause_belong_to_the_same_episode() -> None:

@@ -35,7 +35,6 @@ def test_a_bad_campaign_at_one_provider_is_named_by_both() -> None:
     assert (part.scope.campaign, part.scope.provider, part.scope.stream) == ("spring", "gmail", "bulk")
     assert (part.bad, part.total, part.rest_bad, part.rest_total) == (80, 10_000, 22, 110_000)
     assert part.scope.spare == WHOLE.spare
-    assert part.why(WHOLE) == "the rest of stream=bulk is fine: 22 of 110,000 (0.02%)"
 
 
 def test_a_part_is_not_named_by_more_than_is_clear() -> None:

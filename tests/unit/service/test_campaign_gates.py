@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from core.causes import Cause, Why
 from core.clock import FixedClock
 from core.events import GateState
 from core.lane import DAY, HOUR, Scope
@@ -102,4 +103,4 @@ async def test_records_of_open_gates_go_with_their_campaign(world: World) -> Non
 
 def test_a_gate_that_is_open_has_nothing_to_end() -> None:
     with pytest.raises(guard.IllegalMove):
-        guard.finish(guard.first("bounces", SCOPE), NOON + DAY, "over")
+        guard.finish(guard.first("bounces", SCOPE), NOON + DAY, Cause(why=Why.CAMPAIGN_OVER))
