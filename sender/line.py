@@ -88,6 +88,7 @@ class Line:
     def give_way(self) -> None:
         """Something more urgent waits for this place: give back what is claimed and look again."""
         self._gives_way = True
+        self._tools.settler.hurry()
 
     def dismiss(self) -> None:
         """Finish the message in hand, give the others back, hang up."""

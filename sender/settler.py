@@ -62,6 +62,10 @@ class Settler:
         if self._beat is not None:
             await asyncio.shield(self._beat)
 
+    def hurry(self) -> None:
+        """Something more urgent wants the places of those who wait for the beat: write now."""
+        self._end_gathering()
+
     async def _gather(self, loop: asyncio.AbstractEventLoop, until: float) -> None:
         self._beat = loop.create_future()
         timer = loop.call_at(until, self._end_gathering)

@@ -65,3 +65,23 @@ def test_a_claim_waits_while_outcomes_are_gathered_and_no_longer_than_until_ther
         assert queue.batches == [1, FULL + 1]
 
     virtually(story)
+
+
+def test_who_is_in_a_hurry_ends_the_gathering() -> None:
+    async def story() -> None:
+        queue = Written()
+        settler = Settler(cast(Queue, queue), SystemClock())
+        running = asyncio.ensure_future(settler.run())
+        settler.hurry()  # nothing is gathered
+        outcomes(settler, 1)
+        await settler.drained()
+        outcomes(settler, 1)
+        await asyncio.sleep(0)
+        began = asyncio.get_running_loop().time()
+        settler.hurry()
+        await settler.beat()
+        await settler.drained()
+        assert asyncio.get_running_loop().time() == began  # in virtual time: no timer was waited for
+        running.cancel()
+
+    virtually(story)
