@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import date
 from statistics import median
 from typing import NamedTuple
 
 from collectors.reports.readiness import Readiness, readiness
 from collectors.reports.reconcile import Line, reconcile
+from core.errors import InvalidInput
 from core.lane import DAY, day_of
 from core.reports import Dim, ReportHead, SourceName, Tally
 from service.reports import Reports
@@ -21,6 +23,7 @@ from service.reports import Reports
 MAX_SOURCES = 500
 _HEADS = 20_000
 _ROWS = 50_000
+_EPOCH = date(1970, 1, 1).toordinal()
 COMPLETE_AFTER = 2  # days after which a reporter's report of a day is called missing
 
 
@@ -245,6 +248,24 @@ def _sums(pairs: Iterable[tuple[str, int]]) -> dict[str, int]:
 def _belongs(reporter: str, domain: str, host: str) -> bool:
     """True when our attempt went to the reporter's own house."""
     return any(name == reporter or name.endswith("." + reporter) for name in (domain, host))
+
+
+def dim_of(name: str) -> Dim:
+    """The part of a record that a person names.  Raises InvalidInput."""
+    try:
+        return Dim(name.strip())
+    except ValueError as error:
+        raise InvalidInput("by", f"{name[:40]!r} is no part of a record", f"Use {', '.join(Dim)}") from error
+
+
+def narrowed(dim: Dim, value: str) -> tuple[Dim, str]:
+    """A part and the value to narrow it to; days as YYYY-MM-DD or as days since the epoch.  Raises InvalidInput."""
+    if dim is not Dim.DAY or (value.isascii() and value.isdigit() and len(value) < 8):
+        return dim, value
+    try:
+        return dim, str(date.fromisoformat(value).toordinal() - _EPOCH)
+    except ValueError as error:
+        raise InvalidInput("day", f"{value[:40]!r} is no day", "Write 2026-12-31") from error
 
 
 def _by_reporter(heads: Iterable[ReportHead]) -> dict[str, list[ReportHead]]:

@@ -15,9 +15,10 @@ from collectors.reports.readiness import Readiness, Verdict
 from collectors.reports.reconcile import Line
 from core.clock import iso
 from core.lane import DAY
+from core.reports import Dim, Tally
 from service.commands.common import Subparsers, add_config
 from service.commands.reports import open_reports
-from service.report_views import Views
+from service.report_views import Views, dim_of, narrowed
 
 FAILURES_SHOWN = 500
 _SAYS = {
@@ -32,6 +33,8 @@ def add_views(actions: Subparsers[argparse.ArgumentParser]) -> None:
     """Register the commands."""
     for name, about, days, run in (
         ("sources", "who sends in your name, with the evidence", 30, run_sources),
+        ("timeline", "alignment by day", 30, run_timeline),
+        ("tally", "any drill-down: by source, selector, reporter, day and every other part of a record", 30, run_tally),
         ("readiness", "which stricter policy is possible, and what would break", 30, run_readiness),
         ("reconcile", "reported counts beside our own deliveries", 7, run_reconcile),
         ("selectors", "DKIM selectors, and which nobody saw for long", 0, run_selectors),
@@ -45,6 +48,10 @@ def add_views(actions: Subparsers[argparse.ArgumentParser]) -> None:
         parser.add_argument("--json", action="store_true", help="one JSON document")
         add_config(parser)
         parser.set_defaults(run=run)
+        if run is run_tally:
+            parser.add_argument("--by", default="source_ip", metavar="PART,…", help="of " + ", ".join(Dim))
+            parser.add_argument("--where", action="append", default=[], metavar="PART=VALUE", help="narrow to it")
+            parser.add_argument("--limit", type=int, default=200, metavar="N", help="rows, default: 200")
 
 
 async def run_sources(arguments: argparse.Namespace) -> int:
@@ -59,6 +66,48 @@ async def run_sources(arguments: argparse.Namespace) -> int:
             (name.ip, str(name.kind), name.name or name.ptr, f"{t.messages:,}", _share(t.aligned, t.messages),
              name.evidence)
             for t, name in found
+        ],
+    )  # fmt: skip
+    return 0
+
+
+async def run_timeline(arguments: argparse.Namespace) -> int:
+    """Print alignment by day."""
+    async with open_reports(arguments.config) as reports:
+        found = await Views(reports).timeline(arguments.days)
+    return _tallies(found, [Dim.DAY], as_json=arguments.json)
+
+
+async def run_tally(arguments: argparse.Namespace) -> int:
+    """Print sums split and narrowed by any part.  Raises InvalidInput for a part that there is not."""
+    by = [dim_of(name) for name in arguments.by.split(",") if name]
+    where = []
+    for given in arguments.where:
+        name, _, value = given.partition("=")
+        where.append(narrowed(dim_of(name), value))
+    async with open_reports(arguments.config) as reports:
+        found = await Views(reports).drill(by, where, arguments.days, max(1, arguments.limit))
+    return _tallies(found, by, as_json=arguments.json)
+
+
+def _tallies(found: Sequence[Tally], by: Sequence[Dim], *, as_json: bool) -> int:
+    keys = [
+        [_day(int(value)) if dim is Dim.DAY else value for dim, value in zip(by, tally.key, strict=True)]
+        for tally in found
+    ]
+    if as_json:
+        return _json([
+            {**{str(dim): value for dim, value in zip(by, key, strict=True)}, "messages": tally.messages,
+             "aligned": tally.aligned, "dkim": tally.dkim, "spf": tally.spf, "quarantined": tally.quarantined,
+             "rejected": tally.rejected}
+            for key, tally in zip(keys, found, strict=True)
+        ])  # fmt: skip
+    _table(
+        (*by, "messages", "aligned", "dkim", "spf", "quarantined", "rejected"),
+        [
+            (*key, f"{t.messages:,}", _share(t.aligned, t.messages), _share(t.dkim, t.messages),
+             _share(t.spf, t.messages), f"{t.quarantined:,}", f"{t.rejected:,}")
+            for key, t in zip(keys, found, strict=True)
         ],
     )  # fmt: skip
     return 0

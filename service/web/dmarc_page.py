@@ -7,6 +7,7 @@ that nobody reported is told as unknown.  One picture serves every viewer for `F
 from __future__ import annotations
 
 import time
+from ipaddress import ip_address
 from typing import Any
 
 from aiohttp import web
@@ -14,6 +15,7 @@ from aiohttp import web
 from alerts.words import Language
 from core.clock import iso
 from core.lane import DAY
+from core.reports import Dim
 from service.report_views import Views
 from service.web.dashboard import template_of
 from service.web.public import language_of
@@ -21,7 +23,7 @@ from service.web.reports_api import REPORTS
 from service.web.view import Share
 
 FRESH = 10.0
-DAYS, RECONCILED_DAYS, MAX_ROWS = 30, 7, 50
+DAYS, RECONCILED_DAYS, MAX_ROWS, MAX_DRILL = 30, 7, 50, 500
 
 EN = {
     "heading": "DMARC: mail in your name", "hint": "Reports of the last 30 days whose origin is proven.",
@@ -29,7 +31,9 @@ EN = {
     "policy": "Policy", "answer": "Answer", "ready": "ready for p={next}", "not_ready": "not ready for p={next}",
     "unknown_verdict": "unknown: too little is reported", "done": "p=reject holds", "stopped": "Would be stopped",
     "days": "days", "sources": "Sources", "source": "Source", "kind": "Kind", "messages": "Messages",
-    "aligned": "Aligned", "evidence": "Evidence", "ours": "ours", "service": "service", "forwarder": "forwarder",
+    "aligned": "Aligned", "evidence": "Evidence",
+    "closer": "Source {ip} closer", "closer_hint": "By selector, reporter and day.",
+    "ours": "ours", "service": "service", "forwarder": "forwarder",
     "unknown": "unknown", "timeline": "Alignment by day", "day": "Day", "rejected": "rejected",
     "reconcile": "Reported beside delivered", "reconcile_hint": "Our own log beside what receivers counted.",
     "reporter": "Reporter", "delivered": "Delivered", "reported": "Reported", "awaited": "awaited",
@@ -48,7 +52,9 @@ RU = {
     "policy": "Политика", "answer": "Ответ", "ready": "готово к p={next}", "not_ready": "не готово к p={next}",
     "unknown_verdict": "неизвестно: отчётов мало", "done": "действует p=reject", "stopped": "Было бы остановлено",
     "days": "дней", "sources": "Источники", "source": "Источник", "kind": "Вид", "messages": "Писем",
-    "aligned": "Согласовано", "evidence": "Основание", "ours": "наш", "service": "сервис",
+    "aligned": "Согласовано", "evidence": "Основание",
+    "closer": "Источник {ip} подробно", "closer_hint": "По селекторам, отчитавшимся и дням.",
+    "ours": "наш", "service": "сервис",
     "forwarder": "пересылка", "unknown": "неизвестен", "timeline": "Согласованность по дням", "day": "День",
     "rejected": "отклонено", "reconcile": "Сверка с нашим журналом",
     "reconcile_hint": "Что доставили мы и что насчитали получатели.", "reporter": "Отчитавшийся",
@@ -77,8 +83,21 @@ async def dmarc_page(request: web.Request) -> web.Response:
     if "all" not in kept or time.monotonic() - kept["all"][0] > FRESH:
         kept["all"] = (time.monotonic(), await _gather(Views(request.app[REPORTS])))
     language: Language = "ru" if language_of(request) == "ru" else "en"
-    html = template_of("dmarc.html", language).render(d=EN if language == "en" else RU, **kept["all"][1])
+    source = shown_source(request.query.get("source", ""))
+    parts = [Dim.SELECTOR, Dim.REPORTER, Dim.DAY]
+    drill = await Views(request.app[REPORTS]).drill(parts, [(Dim.SOURCE, source)], DAYS, MAX_DRILL) if source else []
+    html = template_of("dmarc.html", language).render(
+        d=EN if language == "en" else RU, source=source, drill=drill, **kept["all"][1]
+    )
     return web.Response(text=html, content_type="text/html", headers={"Cache-Control": "no-store"})
+
+
+def shown_source(text: str) -> str:
+    """The address that a viewer wants to see closer; '' for none, or what is no address."""
+    try:
+        return str(ip_address(text))
+    except ValueError:
+        return ""
 
 
 async def _gather(views: Views) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from core.clock import iso
 from core.errors import InvalidInput
 from core.lane import DAY
 from core.reports import Dim, ReportHead, SourceName, Tally
-from service.report_views import Views
+from service.report_views import Views, dim_of, narrowed
 from service.reports import Reports
 from service.web.auth import caller_of, problem
 
@@ -82,8 +82,8 @@ async def get_report_timeline(request: web.Request) -> web.Response:
 
 async def get_report_tally(request: web.Request) -> web.Response:
     """Any drill-down: ?by=source_ip,dkim_selector,reporter,day and a value for each part to narrow to."""
-    by = [_dim(name) for name in request.query.get("by", "source_ip").split(",") if name]
-    where = [(dim, request.query[str(dim)]) for dim in Dim if str(dim) in request.query]
+    by = [dim_of(name) for name in request.query.get("by", "source_ip").split(",") if name]
+    where = [narrowed(dim, request.query[str(dim)]) for dim in Dim if str(dim) in request.query]
     found = await _views(request).drill(by, where, _days(request, 30), _number(request, "limit", 200, 5000))
     rows = [{**{str(d): v for d, v in zip(by, t.key, strict=True)}, **tally_json(t)} for t in found]
     return web.json_response({"rows": rows})
@@ -183,13 +183,6 @@ def _number(request: web.Request, name: str, default: int, most: int) -> int:
         return min(most, max(0, int(request.query.get(name, default))))
     except ValueError as error:
         raise InvalidInput(name, "is no whole number", f"Give 0 to {most}") from error
-
-
-def _dim(name: str) -> Dim:
-    try:
-        return Dim(name)
-    except ValueError as error:
-        raise InvalidInput("by", f"{name[:40]!r} is no part of a record", ", ".join(Dim)) from error
 
 
 VIEWS = (

@@ -69,3 +69,15 @@ async def test_views_answer_and_wrong_questions_are_told(client: Client) -> None
     assert (await client.get("/v1/reports/99")).status == 404
     assert (await client.get("/v1/reports/tally?by=nonsense")).status == 422
     assert (await client.post("/v1/reports", data=b"")).status == 422
+
+
+async def test_a_source_opens_by_selector_reporter_and_day(client: Client, reports: Reports) -> None:
+    await store(reports, 19_999, 70, ip="203.0.113.6", good=False)
+    page = await (await client.get("/dmarc?source=203.0.113.6")).text()
+    assert "Source 203.0.113.6 closer" in page
+    assert "2024-10-03" in page
+    assert "?lang=ru&amp;source=203.0.113.6" in page
+    assert "closer" not in await (await client.get("/dmarc?source=<b>")).text()
+    answer = await client.get("/v1/reports/tally?by=dkim_selector,day&day=2024-10-03&source_ip=203.0.113.6")
+    assert [row["messages"] for row in (await answer.json())["rows"]] == [70]
+    assert (await client.get("/v1/reports/tally?day=yesterday")).status == 422
