@@ -86,10 +86,9 @@ class Database:
         """Run `fn` in a durable transaction; its exception undoes it and is raised here.
 
         `alone`: `fn` holds locks that other nodes want (PostgreSQL), so it shares its commit with nobody.
-        `first`: before all that waits, and in a commit that it shares only with its like (SQLite)."""
+        `first`: before all that waits, and in a commit that it shares only with its like."""
         future: Future[T] = Future()
         # a deque needs no lock for this: many append, one thread takes
-        first = first and not self.is_postgresql
         add = self._pending.appendleft if first else self._pending.append
         add(_Call(fn, future, alone and self.is_postgresql, first))
         if self._writer is None:
