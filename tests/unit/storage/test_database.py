@@ -136,24 +136,3 @@ async def test_a_newer_schema_is_refused_and_an_old_one_is_not_made_twice(tmp_pa
     await stores.close()
     with pytest.raises(Unavailable, match="schema 99"):
         await open_stores(url)
-
-
-async def test_an_urgent_call_waits_for_no_other_that_came_before_it(tmp_path: Path) -> None:
-    stores = await open_stores(f"sqlite:///{tmp_path}/p.db")
-    started, go, order = threading.Event(), threading.Event(), list[str]()
-    event.listen(stores.db.engine, "commit", lambda _connection: order.append("commit"))
-
-    def under_way(_connection: Connection) -> None:
-        started.set()
-        assert go.wait(30)
-        order.append("under way")
-
-    first = asyncio.ensure_future(stores.db.transact(under_way))
-    await asyncio.get_running_loop().run_in_executor(None, started.wait, 30)
-    others = [asyncio.ensure_future(stores.db.transact(lambda _: order.append("other"))) for _ in range(2)]
-    urgent = asyncio.ensure_future(stores.db.transact(lambda _: order.append("urgent"), first=True))
-    await asyncio.sleep(0)
-    go.set()
-    await asyncio.gather(first, urgent, *others)
-    assert order[:4] == ["under way", "urgent", "commit", "other"]
-    await stores.close()
