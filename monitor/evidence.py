@@ -5,6 +5,7 @@ reaches 1/α is at most α, however often one looks (Ville's inequality).  Pure;
 the logarithm up to 10^8 messages.  Raises ValueError for counts below 0 or p0 outside 0 … 1.
 
 - `log_e_rate`: `bad` events in `total` messages, mixture over rates above p0 with a Beta(½, 1/(4·p0)) prior.
+- `log_e_rate_bound`: what it cannot exceed, for who asks often and expects nothing.
 - `log_e_delayed`: the same for events that come late: Poisson with `exposure` messages, see `exposure_of`.
 - `log_detector`: Shiryaev–Roberts sum over start days: an alarm at R ≥ c comes, in a healthy stream, after c days or
   more in the mean, however long the stream was good before.
@@ -40,6 +41,19 @@ def log_e_rate(bad: int, total: int, p0: float) -> float:
         - bad * math.log(p0)
         - (total - bad) * math.log1p(-p0)
     )
+
+
+def log_e_rate_bound(bad: int, total: int, p0: float) -> float:
+    """Never below log_e_rate, at a tenth of its cost: the prior's density is largest at p0, and the likelihood's whole
+    integral is a beta function; nor is a mixture ever above the observed rate's own likelihood ratio."""
+    if bad > p0 * total and bad < total:
+        rate = bad / total
+        ratio = bad * math.log(rate / p0) + (total - bad) * math.log((1 - rate) / (1 - p0))
+        density = (_A - 1) * math.log(p0) + (1 / (4 * p0) - 1) * math.log1p(-p0) - _log_prior(p0)
+        whole = math.lgamma(bad + 1) + math.lgamma(total - bad + 1) - math.lgamma(total + 2)
+        spread = density + whole - bad * math.log(p0) - (total - bad) * math.log1p(-p0)
+        return min(ratio, spread) if 4 * p0 <= 1 else ratio  # a flatter prior would rise
+    return 0.0 if bad <= p0 * total else math.inf
 
 
 @lru_cache(maxsize=64)

@@ -20,6 +20,8 @@ from sandbox.model import Situation
 from sandbox.simulated import SimulationModel
 
 PART = 0.05  # of the usual volume: the largest handful
+CALM_PART = 0.25  # where reputation is far above every border: it moves no mail then, and its own movement is exact
+CALM_WIDTHS = 8  # so many widths above the border of the spam folder
 RATE_PART = 0.01  # of the tolerated volume, where it is exceeded: the chance of a refusal changes quickly there
 
 
@@ -42,6 +44,16 @@ class Handful:
         return self.accepted + self.bounced + self.greylisted + (self.refused is not None)
 
 
+@dataclass(frozen=True, slots=True)
+class _Crowd:
+    """Who gets one day's mail: shares of all, of the living, of the calm living; a complaint's chance."""
+
+    dead: float
+    annoyed: float
+    engaged: float
+    complaint: float
+
+
 @dataclass(slots=True)
 class VolumeProvider:
     """One sender's standing with one provider.  `reports` are instants of complaint reports with their mail's tag."""
@@ -57,6 +69,7 @@ class VolumeProvider:
     returns: list[tuple[float, int, int]] = field(default_factory=list)  # late bounces, likewise
     _day: int = -1
     _resentment: list[float] = field(default_factory=list)
+    _crowds: dict[int, _Crowd] = field(default_factory=dict)
 
     def attempt(self, n: int, now: float, campaign: int, cohort: int, *, first: bool = True) -> Handful:
         """Try up to `n` messages of one day's campaign, first or further attempts."""
@@ -76,7 +89,8 @@ class VolumeProvider:
                 low = (habit.defer_below - self.reputation) / (habit.defer_below - habit.block_below)
             limit = max(volume.floor, volume.tolerance * self.usual)
             weight = self._weight()
-            part = max(1, min(n, int(PART / weight)))
+            calm = self.reputation > habit.junk_below + CALM_WIDTHS * habit.junk_width and not low
+            part = max(1, min(n, int((CALM_PART if calm else PART) / weight)))
             excess = (self.today + 1) / limit - 1
             over = min(0.95, 4 * excess) if excess > 0 else 0.0
             if over:
@@ -125,8 +139,10 @@ class VolumeProvider:
             return
         self.today += n
         weight = self._weight()
-        people = self.model.people(campaign)
-        dead = draw(n, people.dead, rng)
+        crowd = self._crowds.get(campaign)
+        if crowd is None:
+            crowd = self._crowds[campaign] = self._crowd(campaign)
+        dead = draw(n, crowd.dead, rng)
         if dead:
             self.reputation *= math.exp(-habit.unknown_user * weight * dead)
             late = draw(dead, self.behaviour.bounces.late_share, rng)
@@ -145,16 +161,12 @@ class VolumeProvider:
         found.inboxed += inboxed
         if not inboxed:
             return
-        annoyed = draw(inboxed, people.annoyed / max(1e-9, 1 - people.dead), rng) if people.annoyed else 0
-        whole = people.engaged + people.casual + people.sleeping
-        wanted = (inboxed - annoyed) * people.engaged / whole
+        annoyed = draw(inboxed, crowd.annoyed, rng) if crowd.annoyed else 0
+        wanted = (inboxed - annoyed) * crowd.engaged
         gain = min(1.0, habit.wanted * weight)
         self.reputation = 1 - (1 - self.reputation) * (1 - gain) ** wanted
         habits = self.behaviour.complaints
-        mixed = (
-            people.engaged * habits.engaged + people.casual * habits.casual + people.sleeping * habits.sleeping
-        ) / whole
-        angry = draw(inboxed - annoyed, mixed, rng) + (draw(annoyed, habits.annoyed, rng) if annoyed else 0)
+        angry = draw(inboxed - annoyed, crowd.complaint, rng) + (draw(annoyed, habits.annoyed, rng) if annoyed else 0)
         found.complaints += angry
         for _ in range(angry):
             hours = min(
@@ -164,9 +176,21 @@ class VolumeProvider:
             if habits.form != "none":
                 heapq.heappush(self.reports, (now + hours * HOUR, campaign, cohort))
 
+    def _crowd(self, campaign: int) -> _Crowd:
+        people, habits = self.model.people(campaign), self.behaviour.complaints
+        whole = people.engaged + people.casual + people.sleeping
+        mixed = people.engaged * habits.engaged + people.casual * habits.casual + people.sleeping * habits.sleeping
+        return _Crowd(
+            dead=people.dead, annoyed=people.annoyed / max(1e-9, 1 - people.dead), engaged=people.engaged / whole,
+            complaint=mixed / whole,
+        )  # fmt: skip
+
     def _incidents(self, now: float) -> tuple[float, float]:
         """(share that is put off, 2 for all blocked; share silently junked) of the day."""
-        day, share, junked = int((now - self.start) // DAY) + 1, 0.0, 0.0
+        share, junked = 0.0, 0.0
+        if not self.model.incidents:
+            return share, junked
+        day = int((now - self.start) // DAY) + 1
         for incident in self.model.incidents:
             if incident.kind == "audience" or not incident.active(day):
                 continue

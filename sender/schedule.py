@@ -89,7 +89,7 @@ class RetrySchedule:
 _REST_SECONDS = {Group.RATE: 600.0, Group.REPUTATION: 1800.0, Group.AUTHENTICATION: 1800.0, Group.INFRASTRUCTURE: 60.0}
 _LONGEST_REST = 3600.0
 _CROWDED_SECONDS = 60.0
-_CALM = 20  # deliveries since the last such reply that make the next one an exception (5 %)
+CALM = 20  # deliveries since the last such reply that make the next one an exception (5 %)
 _WIDE = 100  # connections from which on a pair is back at its provider's limit
 _MAX_PAIRS = 50_000
 
@@ -140,7 +140,7 @@ class LaneRest:
     ) -> None:
         """Note a refusal that counts only when it is no exception: fewer than 20 deliveries since the last one."""
         pair = self._pair(source, site)
-        if pair.calm < _CALM:
+        if pair.calm < CALM:
             self.trouble(source, site, group, now, provider=provider, sample=sample)
         pair.calm = 0
 
@@ -154,7 +154,7 @@ class LaneRest:
     def success(self, source: str, site: str) -> None:
         """Note a delivery: the strikes are forgotten and one more connection may open."""
         pair = self._pair(source, site)
-        pair.calm = min(pair.calm + 1, _CALM)
+        pair.calm = min(pair.calm + 1, CALM)
         if pair.width < _WIDE or pair.strikes:
             before, pair.strikes = (pair.width, pair.strikes), 0
             pair.width = min(pair.feedback.success(pair.width), _WIDE)

@@ -11,8 +11,8 @@ from __future__ import annotations
 import heapq
 import math
 from bisect import insort
-from collections import Counter, deque
-from collections.abc import Sequence
+from collections import Counter, defaultdict, deque
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from random import Random
@@ -29,7 +29,7 @@ from sandbox.behaviour import Behaviour
 from sandbox.model import ProviderModel, Situation
 from sandbox.simulated import SimulationModel
 from sandbox.volume import VolumeProvider, draw
-from sender.schedule import LaneRest, RetrySchedule
+from sender.schedule import CALM, LaneRest, RetrySchedule
 from sender.trouble import Outcome, Stops, judge
 from service.simulate import SEEDS, SETTINGS, SOURCE, START, STREAM, Request, lane_of
 from service.simulated_judges import Judges, traffic_of
@@ -40,7 +40,8 @@ from warmup.judge import first_step, next_step, within_day
 from warmup.words import Closing, closings_of
 
 LOOK = 2 * HOUR
-Days = dict[int, Counter[str]]
+Days = dict[int, dict[str, int]]
+_COLUMN = {Situation.RATE_LIMITED: "limited", Situation.LOW_REPUTATION: "low", Situation.BLOCKED: "blocked"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,6 +174,8 @@ class FastLane:
     # --- one look ----------------------------------------------------------------------------------------------------
     def _turn(self, now: float) -> int:
         """Send what may go now, until a refusal makes the pair rest.  How much was accepted."""
+        if not self._fresh and not (self._again and self._again[0].at <= now):
+            return 0
         accepted, snapshot = 0, self._snapshot()
         stuck: set[int] = set()  # campaigns that a gate or a cap holds
         while self._rest.until(SOURCE, self._lane.provider) <= now:
@@ -196,8 +199,10 @@ class FastLane:
                 stuck.add(campaign)
                 continue
             done, taken = self._send(n, now, campaign, retry, line)
-            for key, period, _ in bounds:
-                self._used[key, period] = self._used.get((key, period), 0) + done
+            for key, period, cap in bounds:
+                used = self._used[key, period] = self._used.get((key, period), 0) + done
+                if used >= cap and not retry:  # the next answer would be to wait
+                    stuck.add(campaign)
             accepted += taken
         return accepted
 
@@ -207,8 +212,7 @@ class FastLane:
         found = self.provider.attempt(n, now, campaign, cohort, first=retry is None)
         attempts = retry.attempts + 1 if retry else 1
         expires = retry.expires if retry else now + self._max_age
-        day = self._days.setdefault(cohort // 24, Counter())
-        counts: Counter[str] = Counter()
+        counts: defaultdict[str, int] = defaultdict(int)
         counts[Metric.DELIVERED] = found.accepted
         counts[Metric.HARD_BOUNCED] = found.bounced
         if found.refused is not None:
@@ -216,7 +220,7 @@ class FastLane:
             if said.stops is Stops.SITE:
                 self._rest.trouble(SOURCE, self._lane.provider, said.group, now)
             elif said.stops is Stops.SITE_IF_REPEATED:
-                for _ in range(min(20, found.accepted)):
+                for _ in range(min(CALM, found.accepted)):
                     self._rest.success(SOURCE, self._lane.provider)
                 self._rest.repeated(SOURCE, self._lane.provider, said.group, now)
             counts[Metric.BLOCKED] += said.group is Group.REPUTATION
@@ -244,8 +248,7 @@ class FastLane:
             retry.n -= found.tried
             if retry.n <= 0:
                 self._again.remove(retry)
-        day.update(counts)
-        self._judges.add(counts, campaign, cohort)
+        self._count(counts, campaign, cohort)
         if self._truth is not None:
             self._truth.counted(
                 self._model.provider, now, campaign, sent=found.accepted, inboxed=found.inboxed, junked=found.junked,
@@ -253,11 +256,14 @@ class FastLane:
                 deferred=found.greylisted + (found.refused in (Situation.RATE_LIMITED, Situation.LOW_REPUTATION)),
                 blocked=int(found.refused is Situation.BLOCKED),
             )  # fmt: skip
-        self.totals.update(
-            sent=found.accepted, inboxed=found.inboxed, junked=found.junked, bounced=found.bounced,
-            complaints=found.complaints, limited=int(found.refused is Situation.RATE_LIMITED),
-            low=int(found.refused is Situation.LOW_REPUTATION), blocked=int(found.refused is Situation.BLOCKED),
-        )  # fmt: skip
+        sums = self.totals
+        sums["sent"] += found.accepted
+        sums["inboxed"] += found.inboxed
+        sums["junked"] += found.junked
+        sums["bounced"] += found.bounced
+        sums["complaints"] += found.complaints
+        if found.refused is not None:
+            sums[_COLUMN.get(found.refused, "other")] += 1
         return found.tried, found.accepted
 
     def _later(
@@ -291,21 +297,27 @@ class FastLane:
 
     def _see(self, seeds: int, campaign: int, now: float) -> None:
         spam = draw(seeds, self.provider.junk_share(now), self._rng)
-        day = self._days.setdefault(day_of(now), Counter())
-        counts = Counter({str(Metric.SEED_SPAM): spam, str(Metric.SEED_INBOX): seeds - spam})
-        day.update(counts)
-        self._judges.add(counts, campaign, cohort_of(now))
+        self._count({Metric.SEED_SPAM: spam, Metric.SEED_INBOX: seeds - spam}, campaign, cohort_of(now))
 
     def _arrivals(self, now: float) -> None:
         """Complaint reports and late bounces that came by now."""
         for heap, metric in ((self.provider.reports, Metric.COMPLAINED), (self.provider.returns, Metric.HARD_BOUNCED)):
+            came: dict[tuple[int, int], int] = {}
             while heap and heap[0][0] <= now:
                 at, campaign, cohort = heapq.heappop(heap)
                 if metric is Metric.COMPLAINED:
                     self._judges.reported(cohort, at)
-                counts = Counter({str(metric): 1})
-                self._days.setdefault(cohort // 24, Counter()).update(counts)
-                self._judges.add(counts, campaign, cohort)
+                came[campaign, cohort] = came.get((campaign, cohort), 0) + 1
+            for (campaign, cohort), n in came.items():
+                self._count({metric: n}, campaign, cohort)
+
+    def _count(self, counts: Mapping[str, int], campaign: int, cohort: int) -> None:
+        day = self._days.get(cohort // 24)
+        if day is None:
+            day = self._days[cohort // 24] = defaultdict(int)
+        for metric, n in counts.items():
+            day[metric] += n
+        self._judges.add(counts, campaign, cohort)
 
     # --- the day's turn ----------------------------------------------------------------------------------------------
     def _take_step(self, now: float) -> None:

@@ -17,6 +17,7 @@ from monitor.evidence import (
     log_detector,
     log_e_delayed,
     log_e_rate,
+    log_e_rate_bound,
     log_gamma_above,
 )
 
@@ -195,3 +196,13 @@ def test_knowing_the_delay_of_complaints_halves_the_time_to_see_them() -> None:
                 break
     assert hours["known"] <= 0.6 * hours["unknown"]
     assert hours["known"] <= 24
+
+
+@given(st.integers(0, 3000), st.integers(0, 60_000), st.floats(1e-4, 0.9))
+def test_the_cheap_bound_is_never_below_the_evidence(bad: int, good: int, p0: float) -> None:
+    assert log_e_rate_bound(bad, bad + good, p0) >= log_e_rate(bad, bad + good, p0) - 1e-6
+
+
+def test_the_cheap_bound_is_near_enough_to_spare_work() -> None:
+    """40 of 30,000 against 0.1 %: the evidence is weak, and the bound says so too."""
+    assert log_e_rate(40, 30_000, 0.001) < log_e_rate_bound(40, 30_000, 0.001) < math.log(20)
