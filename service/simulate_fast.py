@@ -1,8 +1,8 @@
 """The simulation by the handful: weeks of any volume in some hundredths of a second (`penstock simulate --fast`).
 
 Contract: admission, steps, controller, retry schedule, the rest after trouble, rules and guard are those of the
-service; providers answer by handfuls (sandbox.volume), and the queue is counts.  Looks are taken every two hours and at
-the end of each rest.  Each provider is simulated by itself: a rule that joins providers sees one.  What it costs hangs
+service; providers answer by handfuls (sandbox.volume), and the queue is counts.  Looks are taken every two hours, at
+the end of each rest and of each day.  Each provider is simulated by itself: a rule that joins providers sees one.  What it costs hangs
 on the days and the trouble, not on the volume.  Result and truth are those of service.simulate.
 """
 
@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from random import Random
 
+from config.reactions import load_retries
 from config.replies import shipped_classifier
 from config.tables import Plan, Rule
 from core.classify import BounceClass, Group
@@ -39,7 +40,9 @@ from warmup.figures import DayFigures, figures_of
 from warmup.judge import first_step, next_step, within_day
 from warmup.words import Closing, closings_of
 
+_RETRIES = load_retries(SETTINGS)
 LOOK = 2 * HOUR
+LAST_LOOK = DAY - 150.0  # of a day, within its window: else a twelfth of each cap would never be used
 Days = dict[int, dict[str, int]]
 _COLUMN = {Situation.RATE_LIMITED: "limited", Situation.LOW_REPUTATION: "low", Situation.BLOCKED: "blocked"}
 
@@ -126,7 +129,7 @@ class FastLane:
         self._rng = Random(f"{seed} sender")
         self._said = said_by(model, behaviour)
         self._admission = GateAdmission([self._plan], SETTINGS)
-        self._schedule = RetrySchedule(SETTINGS.delivery, self._rng)
+        self._schedule = RetrySchedule(SETTINGS.delivery, self._rng, _RETRIES)
         self._rest = LaneRest()
         silent = behaviour.complaints.form == "none"
         self._words = {rule.name: rule.warmup for rule in rules}
@@ -269,7 +272,7 @@ class FastLane:
     def _later(
         self, n: int, said: _Said, now: float, campaign: int, cohort: int, attempts: int, expires: float
     ) -> None:
-        at = self._schedule.retry_at(attempts, said.bounce_class, now, expires)
+        at = self._schedule.retry_at(attempts, said.bounce_class, now, expires, provider=self._lane.provider)
         if at is not None:
             at = math.ceil(at / LOOK) * LOOK  # together at the next look: each costs
             for again in self._again:
@@ -285,6 +288,9 @@ class FastLane:
     def _next(self, now: float) -> float:
         """The next look: of every LOOK, or the end of a rest while something may be sent."""
         hour = (now // LOOK + 1) * LOOK
+        last = now // DAY * DAY + LAST_LOOK
+        if now < last < hour:
+            hour = last
         rest = self._rest.until(SOURCE, self._lane.provider)
         waiting = bool(self._fresh) or bool(self._again and self._again[0].at <= hour)
         if now < rest < hour and waiting:

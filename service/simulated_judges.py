@@ -52,7 +52,7 @@ class Judges:
         self._marks: dict[str, tuple[tuple[tuple[str, int, int], ...], tuple[RuleTally, ...]]] = {}
         self._index = {t.rule.name: index for index, t in enumerate(self._tallies)}
         self._standing = {t.rule.signal for t in self._tallies if t.standing}
-        self._by_signal = {
+        self._by_signal: dict[str, list[tuple[int, RuleTally]]] = {
             name: [(index, t) for index, t in enumerate(self._tallies) if t.rule.signal == name]
             for name in self._signals
         }
