@@ -110,7 +110,8 @@ class Control:
 
     `growth`: factor of the next clean day; `good`: most that was taken without trouble; `shut`: a block was met;
     `braked`: the day's cap before new mail was stopped for the day, 0 while it goes on; `ceiling`: the factor that the
-    provider was seen to bear, 0 while none is known.
+    provider was seen to bear, 0 while none is known; `raised_at`: when the cap was last raised within its day, 0 for
+    never.
     """
 
     growth: float = 0.0
@@ -118,6 +119,7 @@ class Control:
     shut: bool = False
     braked: int = 0
     ceiling: float = 0.0
+    raised_at: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -168,6 +168,7 @@ class _Simulation:
             clock=clock,
             words={rule.name: rule.warmup for rule in request.rules},
         )
+        self._room: dict[Provider, tuple[int, int, int]] = {}  # (day, mail of the day so far, wished)
         self._control: Control | None = Control(
             controls=stores.controls, allowances=stores.allowances, projector=self._projector, steps=self._steps,
             clock=clock, on_change=self._wake,
@@ -228,11 +229,25 @@ class _Simulation:
             wanted = round(self._request.daily * model.weight / weights)
             provider = Provider(model.provider)
             room = wanted if provider in finished else min(wanted, caps.get(provider, wanted))
+            self._room[provider] = (day, room, wanted)
             fresh = max(0, room - queued.get(provider, 0))
             seeds = [f"seed.d{day}.{i}@{model.provider}.example" for i in range(SEEDS)] if room > 10 * SEEDS else []
             people = [address_of(model, day, serial, self._rng) for serial in range(max(0, fresh - len(seeds)))]
             await self._inject(day, model, [*seeds, *people], now)
         self._dispatcher.wake()
+
+    async def _top_up(self) -> None:
+        """Mail for what an adaptive lane's cap was raised by within its day."""
+        caps = {state.lane.provider: state.cap for state in await self._stores.allowances.steps()}
+        for model in self._request.models:
+            provider = Provider(model.provider)
+            day, room, wanted = self._room.get(provider, (0, 0, 0))
+            more = min(wanted, caps.get(provider, 0)) - room
+            if more > 0:
+                self._room[provider] = (day, room + more, wanted)
+                people = [address_of(model, day, 1_000_000 + room + i, self._rng) for i in range(more)]
+                await self._inject(day, model, people, self._clock.now())
+                self._dispatcher.wake()
 
     async def _inject(self, day: int, model: SimulationModel, addresses: Sequence[str], now: float) -> None:
         given = SETTINGS.stream(STREAM)
@@ -257,7 +272,8 @@ class _Simulation:
             if self._clock.now() >= fitted_at + EVERY:
                 fitted_at = self._clock.now()
                 await self._delays.refresh()
-            await self._steps.within_day(self._clock.now())
+            if await self._steps.within_day(self._clock.now()):
+                await self._top_up()
             await self._control.refresh()
             await self._tell_seeds()
             await self._clock.sleep(LOOK)

@@ -1,9 +1,9 @@
 """The simulation by the handful: weeks of any volume in some hundredths of a second (`penstock simulate --fast`).
 
 Contract: admission, steps, controller, retry schedule, the rest after trouble, rules and guard are those of the
-service; providers answer by handfuls (sandbox.volume), and the queue is counts.  Looks are taken every two hours, at
-the end of each rest and of each day.  Each provider is simulated by itself: a rule that joins providers sees one.  What it costs hangs
-on the days and the trouble, not on the volume.  Result and truth are those of service.simulate.
+service; providers answer by handfuls (sandbox.volume), and the queue is counts.  Looks are taken every two hours,
+at the end of each rest and of each day.  Each provider is simulated by itself: a rule that joins providers sees one.
+What it costs hangs on the days and the trouble, not on the volume.  Result and truth are those of service.simulate.
 """
 
 from __future__ import annotations
@@ -170,7 +170,7 @@ class FastLane:
             now = self._next(now)
             self._arrivals(now)
             if self._plan.controller == "adaptive":
-                self._within_day(now)
+                self._within_day(now, index + 1)
             for event in self._judges.look(now):
                 self.moves.append(event)
 
@@ -336,18 +336,19 @@ class FastLane:
             self._state, event = next_step(self._state, self._plan, self._figures(closings), now)
         self.moves.append(event)
 
-    def _within_day(self, now: float) -> None:
-        assert self._state is not None
-        if self._state.control.braked or day_of(now) != self._state.day or self._state.finished:
+    def _within_day(self, now: float, campaign: int) -> None:
+        state = self._state
+        assert state is not None
+        if state.control.braked or day_of(now) != state.day or state.finished or state.day not in self._days:
             return
-        sums = self._days.get(self._state.day)
-        if sums is None or (sums[Metric.PUT_OFF] + sums[Metric.BLOCKED] < 2 and not self._state.control.shut):
+        used = self._used.get((lane_key(self._lane), state.day), 0)
+        moved = within_day(state, self._plan, self._figures(), used, now)
+        if moved is None:
             return
-        used = self._used.get((lane_key(self._lane), self._state.day), 0)
-        moved = within_day(self._state, self._plan, self._figures(), used, now)
-        if moved is not None:
-            self._state, event = moved
-            self.moves.append(event)
+        self._state, event = moved
+        self.moves.append(event)
+        if (more := min(self._daily, self._state.cap) - min(self._daily, state.cap)) > 0:
+            self._fresh.append([campaign, more])
 
     def _figures(self, closings: tuple[Closing, ...] = ()) -> DayFigures:
         assert self._state is not None

@@ -1,17 +1,20 @@
 """The adaptive controller: a lane's cap follows what the provider takes, in place of a table.  Pure.
 
-Contract: `blocked`, `back`, `full` and `clean` judge a finished day and give the next day's cap; `within_day` may lower
-or reopen the cap of a day that is under way.  A plan chooses it with `controller = "adaptive"`; its `start`, `growth`,
-`max_growth` and `target` bound it.
+Contract: `blocked`, `back`, `full` and `clean` judge a finished day and give the next day's cap; `within_day` may lower,
+reopen or raise the cap of a day that is under way.  A plan chooses it with `controller = "adaptive"`; its `start`,
+`growth`, `max_growth` and `target` bound it.
 
 - Clean and used up: the cap grows by the lane's own factor, and the factor grows too (by `GAIN`, up to `max_growth`)
   with each clean day, so that a provider that takes more gets there faster.
+- Within a day without a word against it the cap grows by a quarter every two hours, when what could have gone two
+  hours ago has gone: up to `max_growth` times what was good, or a little above a known ceiling (`REACH`).
 - Put off for its rate: new mail stops for the day at the `STOP_AT`th deferral, and what was taken is the provider's
   measure.  The factor that it bore against the day before, less a little (`BELOW`), is the lane's ceiling from then on,
   which eases slowly (`EASE`); where nothing is known yet, the next day asks for a
   little more.
 - A provider that takes far less than before is not full but unwell: the cap that it had is held until that is over.
-- Reputation replies or an alarm: half of what was taken, and cautious growth (`CAUTIOUS`) from there.
+- Reputation replies or an alarm: half of what was good or taken (once: a day on which a pause let nothing go says
+  nothing new), and cautious growth (`CAUTIOUS`) from there.
 - Blocked: a trickle, so that the end of the block is noticed; when a handful passes again, half of what was good
   before goes the same day.
 
@@ -25,6 +28,7 @@ from dataclasses import dataclass, replace
 
 from config.plans import Plan
 from core.events import StepMove
+from core.lane import HOUR
 from core.state import Control, StepState
 from warmup.ramp import Ramp
 
@@ -33,6 +37,12 @@ GAIN = 1.25  # by which the factor itself grows on a clean day
 BELOW = 0.98  # of the factor that was borne
 EASE = 1.02  # by which a ceiling grows on a clean day
 STOP_AT = 3  # deferrals for rate or reputation that end a day's new mail
+STOP_UNWELL_AT = 2  # the same where hardly anything is taken from a lane that was good
+RAISE = 1.25  # of the cap, within a day
+RAISE_EVERY = 2 * HOUR  # and what went before that must have gone: its answers, placements and first complaints are in
+REACH = 1.1  # above a known ceiling, within a day
+SAMPLE = 0.08  # of the cap that must have been taken before it is raised, and
+FEWEST_TAKEN = 20
 BEHIND = 0.85  # of the day's pace: the rests after refusals hold the lane back
 TRICKLE = 20
 HANDFUL = 5  # messages taken without a refusal that end a block
@@ -48,7 +58,9 @@ class Seen:
     put_off: int
     blocked: int
     used: int = 0  # of the cap so far, and
-    pace: int = 0  # how much could have been: both for `within_day`
+    pace: int = 0  # how much could have been, and
+    asked: int = 0  # how much could have been RAISE_EVERY ago, and
+    calm: bool = False  # nothing but acceptance: all four for `within_day`
 
     @property
     def taken(self) -> int:
@@ -76,8 +88,8 @@ def begin(plan: Plan) -> Control:
     return Control(growth=min(plan.growth, plan.max_growth), good=0)
 
 
-def within_day(state: StepState, plan: Plan, ramp: Ramp, seen: Seen) -> Turn | None:
-    """What the day so far asks for: stop new mail for today, or let more go after a block; None to go on."""
+def within_day(state: StepState, plan: Plan, ramp: Ramp, seen: Seen, now: float) -> Turn | None:
+    """What the day so far asks for: stop new mail for today, let more go, or reopen after a block; None to go on."""
     control = state.control
     if state.finished or control.braked:
         return None
@@ -88,11 +100,27 @@ def within_day(state: StepState, plan: Plan, ramp: Ramp, seen: Seen) -> Turn | N
         return Turn(move=StepMove.ADVANCED, cap=cap, control=opened,
                     reason=f"{seen.taken:,} taken: the block is over")  # fmt: skip
     many = seen.refused > plan.max_deferral_rate * seen.attempted / 2
-    if seen.refused < STOP_AT or not (many or seen.used < BEHIND * seen.pace):
-        return None
+    unwell = control.good > 0 and seen.taken < seen.refused
+    if seen.refused < (STOP_UNWELL_AT if unwell else STOP_AT) or not (many or seen.used < BEHIND * seen.pace):
+        return _raised(state, plan, ramp, seen, now)
     reason = f"put off {seen.refused} times after {seen.taken:,} taken: no more new mail today"
     return Turn(move=StepMove.HELD, cap=min(state.cap, seen.used), control=replace(control, braked=state.cap),
                 reason=reason)  # fmt: skip
+
+
+def _raised(state: StepState, plan: Plan, ramp: Ramp, seen: Seen, now: float) -> Turn | None:
+    control = state.control
+    if not seen.calm or seen.refused or control.shut or now - control.raised_at < RAISE_EVERY:
+        return None
+    if seen.taken < max(FEWEST_TAKEN, SAMPLE * state.cap) or seen.used < BEHIND * seen.asked:
+        return None
+    factor = min(plan.max_growth, control.ceiling * REACH) if control.ceiling else plan.max_growth
+    top = min(ramp.target, int(factor * (control.good or ramp.cap(0))))
+    cap = min(top, int(RAISE * state.cap))
+    if cap <= state.cap:
+        return None
+    return Turn(move=StepMove.ADVANCED, cap=cap, control=replace(control, raised_at=now),
+                reason=f"{seen.taken:,} taken so far today, nothing against it: ×{cap / state.cap:.2f}")  # fmt: skip
 
 
 def blocked(state: StepState, ramp: Ramp, seen: Seen) -> Turn:
@@ -108,7 +136,8 @@ def blocked(state: StepState, ramp: Ramp, seen: Seen) -> Turn:
 def back(state: StepState, ramp: Ramp, seen: Seen, reason: str) -> Turn:
     """Reputation replies, complaints or an alarm."""
     wished = state.control.braked or state.cap
-    cap = min(wished, max(min(wished, ramp.cap(0)), seen.taken // 2))
+    height = max(seen.taken, min(state.control.good, wished))  # a pause cuts a day short: what went is no measure
+    cap = min(wished, max(min(wished, ramp.cap(0)), height // 2))
     control = Control(growth=CAUTIOUS, good=cap, ceiling=state.control.ceiling)
     return Turn(move=StepMove.STEPPED_BACK if cap < wished else StepMove.HELD, cap=cap, control=control,
                 reason=reason)  # fmt: skip

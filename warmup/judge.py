@@ -22,13 +22,15 @@ from core.lane import Lane
 from core.state import StepState
 from warmup import adaptive
 from warmup.admission import paced_cap
-from warmup.days import plan_day
+from warmup.days import day_begins, plan_day
 from warmup.figures import DayFigures
 from warmup.ramp import FULL_DAYS, Ramp, plan_lane, ramp_of
 
 BLOCKED_SHARE = 0.5  # of a day's first attempts: the provider has shut the door
 FEWEST_BLOCKS = 2  # one refusal is an accident
 FEWEST_COMPLAINTS = 3
+CALM_COMPLAINTS = 2
+CALM_COMPLAINT_RATE = 0.001  # from which on Gmail and Yahoo want less: reason enough not to hurry
 FEWEST_BOUNCES = 3
 FEWEST_SEEDS = 2
 
@@ -80,7 +82,7 @@ def _adapted(
         pass
     elif verdict is _Trouble.BLOCKED and figures.attempted:
         return adaptive.blocked(height, ramp, seen)
-    elif verdict is _Trouble.REPUTATION:
+    elif verdict is _Trouble.REPUTATION and figures.attempted:
         return adaptive.back(height, ramp, seen, reason)
     elif verdict is _Trouble.DEFERRED or (verdict is _Trouble.NONE and _is_full(state, plan, seen)):
         return adaptive.full(height, ramp, plan, seen)
@@ -94,6 +96,12 @@ def _adapted(
     back = move is StepMove.STEPPED_BACK
     control = adaptive.begin(plan) if back else replace(state.control, braked=0)
     return adaptive.Turn(move=move, cap=min(cap, kept) if back else kept, control=control, reason=reason)
+
+
+def _is_calm(figures: DayFigures, plan: Plan) -> bool:
+    """Nothing at all against the day so far: a cap is raised within it only then."""
+    many = figures.complained >= CALM_COMPLAINTS and figures.complained > CALM_COMPLAINT_RATE * figures.delivered
+    return _trouble(figures, plan) is _Trouble.NONE and not many
 
 
 def _is_full(state: StepState, plan: Plan, seen: adaptive.Seen) -> bool:
@@ -194,14 +202,15 @@ def _event(before: StepState | None, after: StepState, move: StepMove, now: floa
 def within_day(
     state: StepState, plan: Plan, figures: DayFigures, used: int, now: float
 ) -> tuple[StepState, StepChanged] | None:
-    """Stop an adaptive lane's new mail for today where the provider says so, or reopen it; None to go on."""
+    """Stop, raise or reopen an adaptive lane's new mail for today, as the provider says; None to go on."""
     if plan.controller != "adaptive":
         return None
     seen = adaptive.Seen(
         attempted=figures.attempted, put_off=figures.deferred, blocked=figures.blocked, used=used,
-        pace=paced_cap(state.cap, plan, now),
+        pace=paced_cap(state.cap, plan, now), calm=_is_calm(figures, plan),
+        asked=paced_cap(state.cap, plan, max(now - adaptive.RAISE_EVERY, day_begins(plan, state.day))),
     )  # fmt: skip
-    turn = adaptive.within_day(state, plan, ramp_of(plan, state.lane.provider), seen)
+    turn = adaptive.within_day(state, plan, ramp_of(plan, state.lane.provider), seen, now)
     if turn is None or (turn.move is StepMove.ADVANCED and state.is_held(now)):
         return None
     new = replace(state, cap=turn.cap, control=turn.control, reason=turn.reason)

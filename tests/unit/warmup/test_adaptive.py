@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.events import StepMove as M
-from core.lane import DAY, day_of
+from core.lane import DAY, HOUR, day_of
 from core.state import Control, StepState
 from tests.unit.warmup.world import NOON, lane, plan, state
+from warmup import adaptive as adaptive_module
 from warmup.figures import DayFigures
 from warmup.judge import first_step, next_step, within_day
 from warmup.words import Closing
@@ -113,6 +114,64 @@ def test_a_few_deferrals_among_thousands_stop_nothing_while_the_lane_keeps_its_p
     behind = within_day(adaptive(cap=10_000), PLAN, day(2000, deferred=9), 2009, NOON)
     assert behind is not None
     assert behind[0].cap == 2009
+
+
+def test_within_a_day_without_a_word_against_it_the_cap_rises_step_by_step_up_to_the_days_most() -> None:
+    """500 were good; max_growth 3.  Each time all that could go two hours ago has gone."""
+    current, caps = adaptive(cap=600), []
+    for hour in range(4, 24, 2):
+        now = NOON - 12 * HOUR + hour * HOUR
+        used = int(current.cap * hour / 24)
+        moved = within_day(current, PLAN, day(used), used, now)
+        assert within_day(current, PLAN, day(used, deferred=1), used, now) is None, "a single refusal ends it"
+        if moved is None:
+            break
+        current, event = moved
+        assert event.move is M.ADVANCED
+        assert within_day(current, PLAN, day(used), used, now + HOUR) is None, "not more often than every two hours"
+        caps.append(current.cap)
+    assert caps[0] == int(600 * adaptive_module.RAISE)
+    assert caps == sorted(caps)
+    assert caps[-1] == 1500
+
+
+@pytest.mark.parametrize(
+    "figures",
+    [
+        day(500, complained=2, delivered=500),
+        day(500, seeds_inbox=1, seeds_spam=3),
+        day(500, blocked=1),
+        day(15),
+        day(150),  # less than what could have gone: nothing waits, or something holds it
+    ],
+)
+def test_within_a_day_anything_against_it_or_too_little_mail_raises_nothing(figures: DayFigures) -> None:
+    assert within_day(adaptive(cap=1000), PLAN, figures, figures.attempted, NOON) is None
+
+
+def test_a_known_ceiling_is_felt_by_a_tenth_within_a_day() -> None:
+    known = state(cap=1500, control=Control(growth=1.5, good=1000, ceiling=1.5))
+    moved = within_day(known, PLAN, day(750), 750, NOON)
+    assert moved is not None
+    assert moved[0].cap == int(1000 * 1.5 * adaptive_module.REACH)
+
+
+def test_a_held_lane_is_not_raised_within_its_day() -> None:
+    held = adaptive(cap=1000, held_by="anna", held_reason="audit")
+    assert within_day(held, PLAN, day(500), 500, NOON) is None
+
+
+def test_a_lane_that_was_good_and_takes_nothing_is_stopped_at_the_second_deferral() -> None:
+    assert within_day(adaptive(), PLAN, day(2, deferred=1), 2, NOON) is None
+    assert within_day(adaptive(), PLAN, day(3, deferred=2), 3, NOON) is not None
+
+
+def test_a_pause_that_let_nothing_go_sends_no_lane_back_twice() -> None:
+    closed = (Closing(scope="provider=gmail", own=True),)
+    once = turn(adaptive(cap=40_000, good=20_000), day(2000, closings=closed))
+    assert once.cap == 10_000, "half of what was good, not of the part that a pause let through"
+    again = next_step(once, PLAN, replace(day(0, closings=closed), peak=2000), NOON + 2 * DAY)[0]
+    assert again.cap == once.cap
 
 
 def test_what_was_not_used_up_is_no_reason_to_rise() -> None:
