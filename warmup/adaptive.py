@@ -1,8 +1,8 @@
 """The adaptive controller: a lane's cap follows what the provider takes, in place of a table.  Pure.
 
-Contract: `blocked`, `back`, `full` and `clean` judge a finished day and give the next day's cap; `within_day` may lower,
-reopen or raise the cap of a day that is under way.  A plan chooses it with `controller = "adaptive"`; its `start`,
-`growth`, `max_growth` and `target` bound it.
+Contract: `blocked`, `back`, `full` and `clean` judge a finished day and give the next day's cap; `within_day` may
+lower, reopen or raise the cap of a day that is under way.  A plan chooses it with `controller = "adaptive"`; its
+`start`, `growth`, `max_growth` and `target` bound it.
 
 - Clean and used up: the cap grows by the lane's own factor, and the factor grows too (by `GAIN`, up to `max_growth`)
   with each clean day, so that a provider that takes more gets there faster.
@@ -35,7 +35,7 @@ from warmup.ramp import Ramp
 CAUTIOUS = 1.3  # daily factor after trouble
 GAIN = 1.25  # by which the factor itself grows on a clean day
 BELOW = 0.98  # of the factor that was borne
-EASE = 1.02  # by which a ceiling grows on a clean day
+EASE = 1.05  # by which a ceiling grows on a clean day
 STOP_AT = 3  # deferrals for rate or reputation that end a day's new mail
 STOP_UNWELL_AT = 2  # the same where hardly anything is taken from a lane that was good
 RAISE = 1.25  # of the cap, within a day
