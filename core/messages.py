@@ -48,6 +48,7 @@ class Submission:
     topic: str = ""  # of the stream, '' for none
     pool: Pool = NO_POOL
     list_source: str = ""  # how the address came to be on the caller's list
+    ahead: float = 0.0  # seconds by which it stands before others of its group that are due at the same time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

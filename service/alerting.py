@@ -22,6 +22,7 @@ from core.events import Door, PutBack, ReportUnverified, SeedBlind, SourceRested
 from core.lane import HOUR
 from core.ports import AlertSink, EventLog
 from sender.intake import AnswerStatus, Injection, RecipientIn
+from service.engaged import SPREAD
 from service.feedback import FeedbackDesk
 from service.feeds import Feeds
 from service.parts import Parts
@@ -105,6 +106,7 @@ class Alerting:
     async def _stuck(self, now: float, acting: Sequence[Acting]) -> tuple[StuckQueue, ...]:
         """Due mail that nothing of ours holds and that no attempt reached for long."""
         held = self._parts.control.snapshot()
+        ahead = {stream.name: SPREAD for stream in self._parts.settings.streams if stream.engaged_first}
         found: dict[str, StuckQueue] = {}
         for group in await self._parts.stores.queue.groups(now):
             waits_by_choice = any(
@@ -114,7 +116,7 @@ class Alerting:
             ) or any(one.reaction.scope.provider in ("", group.provider) for one in acting)
             plan = OTHER if is_other(group.provider) else group.provider
             ramping = any(s.lane.provider == plan and not s.finished for s in held.steps.values())
-            if waits_by_choice or ramping or now - group.oldest < _STUCK_AFTER:
+            if waits_by_choice or ramping or now - group.oldest < _STUCK_AFTER + ahead.get(group.stream, 0.0):
                 continue
             before = found.get(group.provider)
             found[group.provider] = StuckQueue(

@@ -1,7 +1,10 @@
-"""Engaged recipients first: within each call that brings campaign mail, who showed signs of life stands at the front.
+"""Engaged recipients first: of a campaign's recipients, who showed signs of life stands at the front.
 
-While a lane warms up, its first mail of a day makes the impression.  The queue claims what is due first: recipients of
-one call, due together, are set apart by STEP each.  `penstock send` and calls of many recipients hand over thousands.
+While a lane warms up, its first mail of a day makes the impression.  The queue claims what was due first, so mail that
+may go now stands `BAND` ahead of its time for each class of engagement, whatever call brought it: active readers go
+before sleeping ones that came up to three hours earlier.  Only the order within a campaign's group moves (one index
+either way); streams and priorities share the line as before.  Mail with a time of its own is never due before it: there
+the classes are set apart by `STEP`.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ from core.acceptor import Acceptor
 from core.address import parse_address
 from core.audience import Engagement, state_of
 from core.events import Event
+from core.lane import HOUR
 from core.messages import Body, FrequencyCap, Submission
 from core.notices import NoticeOrder
 from core.ports import Clock
@@ -25,6 +29,8 @@ _RANK = {
     Engagement.ACTIVE: 0, Engagement.NEW: 1, Engagement.SLEEPING: 3, Engagement.AT_RISK: 4, Engagement.GONE: 5,
 }  # fmt: skip
 _UNKNOWN = 2
+BAND = HOUR  # between two classes: calls of one campaign come over hours, not days
+SPREAD = 5 * BAND  # the most that mail stands ahead of its time
 STEP = 0.001  # seconds: enough to order, too little to delay
 
 
@@ -49,7 +55,7 @@ class EngagedFirst:
         notices: NoticeOrder | None = None,
     ) -> None:
         """See core.acceptor."""
-        if len(submissions) > 1 and submissions[0].stream in self._streams and submissions[0].campaign:
+        if submissions and submissions[0].stream in self._streams and submissions[0].campaign:
             submissions = await self._ordered(submissions)
         await self._inner.accept(bodies, submissions, events, idempotency=idempotency, cap=cap, notices=notices)
 
@@ -66,7 +72,12 @@ class EngagedFirst:
             reader = known.get((normal[one.recipient], one.stream))
             return _UNKNOWN if reader is None else _RANK[state_of(reader, self._terms, now)]
 
-        return [replace(one, not_before=one.not_before + STEP * rank(one)) for one in submissions]
+        def placed(one: Submission) -> Submission:
+            if one.not_before > now:
+                return replace(one, not_before=one.not_before + STEP * rank(one))
+            return replace(one, ahead=SPREAD - BAND * rank(one))
+
+        return [placed(one) for one in submissions]
 
 
 def door_of(stores: Stores, settings: Settings, clock: Clock) -> Acceptor:

@@ -68,7 +68,7 @@ def new_row(s: Submission, group: int) -> dict[str, object]:
     """The columns of a submission that was accepted into a group that has not waited yet."""
     address = address_of(s.recipient)
     return {
-        "message_id": s.message_id, "group_id": group, "state": int(RowState.FRESH), "due_at": s.not_before,
+        "message_id": s.message_id, "group_id": group, "state": int(RowState.FRESH), "due_at": s.not_before - s.ahead,
         "expiry": s.expires_at, "recipient": s.recipient, "normal": address.normal, "domain": address.domain,
         "stream": s.stream, "campaign": s.campaign, "sending_domain": s.sending_domain, "body_id": s.body_id,
         "accepted_at": s.accepted_at, "not_before": s.not_before, "priority": s.priority,

@@ -14,7 +14,7 @@ from core.lane import DAY
 from core.terms import Door
 from sender.injection import Injection, RecipientIn
 from sender.intake import Intake
-from service.engaged import EngagedFirst, door_of
+from service.engaged import SPREAD, EngagedFirst, door_of
 from storage.stores import Stores, open_stores
 
 NOW = 1_800_000_000.0
@@ -42,17 +42,24 @@ async def stores(tmp_path: Path) -> AsyncIterator[Stores]:
     await opened.close()
 
 
-async def waiting(stores: Stores, given: Settings, campaign: str) -> list[str]:
+async def waiting(
+    stores: Stores,
+    given: Settings,
+    campaign: str,
+    names: tuple[str, ...] = ("gone", "unknown", "sleeping", "active"),
+    *,
+    at: float = NOW,
+    send_at: float | None = None,
+) -> list[str]:
     """Names of the queued recipients, in the order in which they become due."""
-    clock = FixedClock(NOW)
+    clock = FixedClock(at)
     intake = Intake(
         queue=door_of(stores, given, clock), suppressions=stores.suppressions, idempotency=stores.idempotency,
         clock=clock, settings=given,
     )  # fmt: skip
-    names = ("gone", "unknown", "sleeping", "active")
     await intake.submit(
         Injection(
-            stream="bulk", campaign=campaign, door=Door.HTTP, parts=LETTER,
+            stream="bulk", campaign=campaign, door=Door.HTTP, parts=LETTER, not_before=send_at,
             recipients=tuple(RecipientIn(address=f"{name}@x.example") for name in names),
         )
     )  # fmt: skip
@@ -63,6 +70,33 @@ async def waiting(stores: Stores, given: Settings, campaign: str) -> list[str]:
 
 async def test_signs_of_life_decide_the_order_of_a_campaign(stores: Stores) -> None:
     assert await waiting(stores, settings(engaged_first=True), "spring") == ["active", "unknown", "sleeping", "gone"]
+
+
+async def test_the_order_holds_over_the_calls_of_a_campaign(stores: Stores) -> None:
+    """Each call brings one recipient; the reader comes last and is sent to first."""
+    given = settings(engaged_first=True)
+    for minute, name in enumerate(("gone", "sleeping", "unknown")):
+        await waiting(stores, given, "spring", (name,), at=NOW + 60 * minute)
+    order = await waiting(stores, given, "spring", ("active",), at=NOW + 1800)
+    assert order == ["active", "unknown", "sleeping", "gone"]
+
+
+async def test_mail_with_a_time_of_its_own_is_not_due_before_it(stores: Stores) -> None:
+    given, later = settings(engaged_first=True), NOW + 7200
+    await waiting(stores, given, "spring", ("gone", "active"), send_at=later)
+    order = await waiting(stores, given, "spring", ("sleeping",), at=NOW + 600, send_at=later)
+    assert order == ["active", "sleeping", "gone"]
+    with stores.db.engine.connect() as connection:
+        assert connection.exec_driver_sql("SELECT min(due_at) FROM queue").scalar() >= later
+
+
+async def test_what_stands_ahead_keeps_its_time_and_its_end(stores: Stores) -> None:
+    await waiting(stores, settings(engaged_first=True), "spring", ("active",))
+    with stores.db.engine.connect() as connection:
+        row = connection.exec_driver_sql("SELECT not_before, due_at, expiry FROM queue").one()
+    assert row.due_at == NOW - SPREAD
+    assert row.not_before == NOW
+    assert row.expiry > NOW
 
 
 async def test_mail_without_campaign_and_other_streams_keep_their_order(stores: Stores) -> None:
