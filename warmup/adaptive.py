@@ -14,7 +14,7 @@ lower, reopen or raise the cap of a day that is under way.  A plan chooses it wi
   little more.
 - A provider that takes far less than before is not full but unwell: the cap that it had is held until that is over.
 - Reputation replies or an alarm: half of what was good or taken (once: a day on which a pause let nothing go says
-  nothing new), and cautious growth (`CAUTIOUS`) from there.
+  nothing new), no rise on that day, and cautious growth (`CAUTIOUS`) from there.
 - Blocked: a trickle, so that the end of the block is noticed; when a handful passes again, half of what was good
   before goes the same day.
 
@@ -121,6 +121,11 @@ def _raised(state: StepState, plan: Plan, ramp: Ramp, seen: Seen, now: float) ->
         return None
     return Turn(move=StepMove.ADVANCED, cap=cap, control=replace(control, raised_at=now),
                 reason=f"{seen.taken:,} taken so far today, nothing against it: ×{cap / state.cap:.2f}")  # fmt: skip
+
+
+def lowered(control: Control, cap: int, until: float) -> Control:
+    """After a step back, by evidence or by hand: `cap` is what counts as good, and nothing rises before `until`."""
+    return replace(control, growth=CAUTIOUS, good=cap, braked=0, raised_at=until - RAISE_EVERY)
 
 
 def blocked(state: StepState, ramp: Ramp, seen: Seen) -> Turn:

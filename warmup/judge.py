@@ -60,6 +60,8 @@ def next_step(state: StepState, plan: Plan, figures: DayFigures, now: float) -> 
     if plan.controller == "adaptive":
         turn = _adapted(known, ramp, plan, figures, move, ramp.cap(step), reason)
         move, cap, control, reason = turn.move, turn.cap, turn.control, turn.reason
+        if move is StepMove.STEPPED_BACK and not control.shut and _trouble(figures, plan) is _Trouble.REPUTATION:
+            control = adaptive.lowered(control, cap, day_begins(plan, today + 1))
         step = ramp.step_under(cap)
     if not known.is_held(now):
         known = replace(known, held_by="", held_until=0.0, held_reason="")

@@ -15,7 +15,8 @@ from core.errors import InvalidInput
 from core.events import StepChanged, StepMove
 from core.lane import Lane
 from core.state import StepState
-from warmup.days import plan_day
+from warmup import adaptive
+from warmup.days import day_begins, plan_day
 from warmup.ramp import plan_lane, ramp_of
 
 Word = tuple[StepState, StepChanged]
@@ -45,7 +46,9 @@ def step_back(state: StepState, plan: Plan, *, now: float, to: int, reason: str,
     if ramp.cap(step) >= state.cap and not (state.finished and ramp.cap(step) < height):
         raise InvalidInput("to", f"{state.lane.key} stands at {state.cap:,} a day, no step lies below", "Give less")
     why = reason or "stepped back by hand"
-    back = replace(state, step=step, cap=ramp.cap(step), finished=False, reason=why)
+    cap = ramp.cap(step)
+    control = adaptive.lowered(state.control, cap, day_begins(plan, state.day + 1))
+    back = replace(state, step=step, cap=cap, finished=False, reason=why, control=control)
     return back, told(state, back, StepMove.STEPPED_BACK, now, why, by=by)
 
 

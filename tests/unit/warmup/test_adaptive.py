@@ -16,6 +16,7 @@ from tests.unit.warmup.world import NOON, lane, plan, state
 from warmup import adaptive as adaptive_module
 from warmup.figures import DayFigures
 from warmup.judge import first_step, next_step, within_day
+from warmup.operator import step_back
 from warmup.words import Closing
 
 TODAY = day_of(NOON)
@@ -200,3 +201,15 @@ def test_a_cap_stays_between_one_and_the_target_and_never_more_than_triples(
     assert after.cap <= 3 * cap + 1
     trouble = figures.blocked > 0.02 * sent and figures.blocked >= 2
     assert after.cap <= cap or not (trouble or own)
+
+
+def test_a_step_back_is_not_undone_within_its_day() -> None:
+    """Neither the one by evidence nor the one by hand."""
+    tomorrow = NOON + DAY
+    sent_back = turn(adaptive(cap=1000, good=1000), replace(day(1000, blocked=50), last_sent_day=TODAY))
+    used = int(sent_back.cap * 0.5)
+    assert within_day(sent_back, PLAN, day(used), used, tomorrow) is None
+    by_hand = step_back(adaptive(cap=1000, good=1000), PLAN, now=NOON, to=500, reason="", by="anna")[0]
+    used = int(by_hand.cap * 0.5)
+    assert within_day(by_hand, PLAN, day(used), used, NOON + 2 * HOUR) is None
+    assert by_hand.control.good == by_hand.cap
