@@ -28,6 +28,7 @@ from core.reaction import Reaction
 from core.state import Gate
 from service.web import charts
 from service.web.budget import fleet, promise, signal_word
+from service.web.lane_marks import lane_mark
 from service.web.phrases import EN, RU, moment, phrase, plural
 from service.web.view import DashboardView, LaneRow, Share
 
@@ -130,6 +131,7 @@ def _context(view: DashboardView, language: Language) -> dict[str, Any]:
         "volume": charts.volume_chart(view.lanes, view.bands, view.now, language) if view.lanes else None,
         "lanes": [(row, charts.sparkline(row.trend, language)) for row in view.lanes[:MAX_LANES]],
         "lanes_more": max(0, len(view.lanes) - MAX_LANES),
+        "mark": lambda row: lane_mark(row.standing, row.moved, language),
         "lane_state": lambda row: phrase(row.state, language),
         "cap_label": lambda row: _cap_label(row, language),
         "decisions": list(itertools.islice(_decisions(view.decisions, language), MAX_DECISIONS)),

@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
 
 from aiohttp import web
 
@@ -24,6 +25,7 @@ from core.events import (
     SeedPlaced,
     SeedSighted,
     StepChanged,
+    StepMove,
 )
 from core.lane import DAY, Lane, cohort_of, day_of
 from core.metrics import Metric
@@ -32,6 +34,7 @@ from core.state import CounterKey, Gate
 from service.figures import LaneFigures, lane_figures, today
 from service.parts import Parts
 from service.waiting import bucket_states
+from service.warming_view import standings
 from service.web.dashboard import render_dashboard
 from service.web.public import language_of
 from service.web.view import (
@@ -48,6 +51,7 @@ from service.web.view import (
 from warmup.ramp import plan_lane
 
 MAX_LIMITS = 8
+MOVES = 1000  # of steps, back to which a lane's last move is looked for
 FRESH = 0.8  # real seconds
 HISTORY_FRESH = 60.0
 HISTORY_DAYS = 45
@@ -87,11 +91,18 @@ class Gatherer:
         changes = await stores.log.recent(["GateChanged"], 400)
         decisions = await stores.log.recent(["GateChanged", "StepChanged"], 120)
         ended = await stores.log.recent(["AlertChanged"], 40)
+        warming = {row.lane: row for row in standings(snapshot.steps.values(), snapshot.used, parts.plans, now)}
+        moved = _last_moves(_events(await stores.log.recent(["StepChanged"], MOVES)))
         return DashboardView(
             now=now, node=parts.settings.node, rate=parts.clock.rate, sandbox=parts.sandbox,
             note=parts.notes.get("story", ""), monitor_lag=parts.projector.lag(),
             max_lag=parts.settings.monitor.max_lag_seconds, totals=_totals(counters), queue=await stores.queue.depth(),
-            lanes=tuple(self._lane(f, gates, history, now) for f in figures), gates=gates,
+            lanes=tuple(
+                replace(
+                    self._lane(f, gates, history, now), standing=warming.get(plan_lane(f.lane)),
+                    moved=moved.get(plan_lane(f.lane)),
+                ) for f in figures
+            ), gates=gates,
             bands=bands_of(tuple(e for e in _events(reversed(changes)) if isinstance(e, GateChanged))),
             decisions=tuple(e for e in _events(decisions) if isinstance(e, GateChanged | StepChanged)),
             alerts=alert_rows(
@@ -154,6 +165,17 @@ class Gatherer:
             reports=await dmarc.count(), sources=len(await dmarc.tally([Dim.SOURCE], since_day=since)),
             messages=sum(t.messages for t in whole), aligned=sum(t.aligned for t in whole),
         )  # fmt: skip
+
+
+def _last_moves(newest_first: Iterable[object]) -> dict[Lane, StepMove]:
+    """The newest move of each lane by its evidence; holds by a person show by themselves."""
+    found: dict[Lane, StepMove] = {}
+    for event in newest_first:
+        if not isinstance(event, StepChanged) or event.move is StepMove.RESUMED:
+            continue
+        if event.move is not StepMove.HELD or event.by == "plan":
+            found.setdefault(event.lane, event.move)
+    return found
 
 
 GATHERER = web.AppKey("gatherer", Gatherer)

@@ -11,12 +11,13 @@ from dataclasses import dataclass, field
 
 from alerts.ledger import Entry
 from config.rules import Budget, Rule
-from core.events import AlertChanged, GateChanged, GateState, RuleChanged, StepChanged
+from core.events import AlertChanged, GateChanged, GateState, RuleChanged, StepChanged, StepMove
 from core.feedback import ReplyCluster
 from core.lane import Lane
 from core.rates import wilson
 from core.reaction import Reaction
 from core.state import Gate
+from service.warming_view import Standing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +60,8 @@ class DayVolume:
 class LaneRow:
     """One lane today.  `complained` None: the provider sends no complaint feedback, so there is no such rate.
 
-    `state` is that of the strictest gate over the lane's marketing mail.  `trend` ends with today.
+    `state` is that of the strictest gate over the lane's marketing mail.  `trend` ends with today.  `standing` is its
+    warm-up, `moved` the newest move of its step that the log's end still holds.
     """
 
     lane: Lane
@@ -74,6 +76,8 @@ class LaneRow:
     state: GateState = GateState.OPEN
     reason: str = ""
     trend: tuple[DayVolume, ...] = ()
+    standing: Standing | None = None
+    moved: StepMove | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import random
 import sys
 from pathlib import Path
+from typing import Any
 
 from config.tables import Rule
 from core.events import Evidence, GateChanged, GateState, StepChanged, StepMove
 from core.lane import Lane, Provider, Scope, SendingDomain, Source, day_of
 from core.state import Gate
+from service.warming_view import Standing
 from service.web.dashboard import render_dashboard
 from service.web.view import (
     AlertRow,
@@ -48,7 +50,16 @@ def trend(start: float, growth: float, days: int, dip: int = -1) -> tuple[DayVol
     return tuple(points)
 
 
-def row(provider: str, start: float, growth: float, *, dip: int = -1, state: GateState = GateState.OPEN) -> LaneRow:
+def row(
+    provider: str,
+    start: float,
+    growth: float,
+    *,
+    dip: int = -1,
+    state: GateState = GateState.OPEN,
+    moved: StepMove = StepMove.ADVANCED,
+    **standing: Any,
+) -> LaneRow:
     points = trend(start, growth, 31, dip)
     used, cap = points[-1].sent, points[-1].cap
     feedback = provider not in ("gmail", "yandex")
@@ -56,7 +67,13 @@ def row(provider: str, start: float, growth: float, *, dip: int = -1, state: Gat
         lane=lane(provider), plan="conservative", step=18, cap=cap, used=used, finished=False,
         delivered=Share(part=int(used * 0.981), of=used), bounced=Share(part=int(used * 0.004), of=used),
         complained=Share(part=int(used * 0.0006), of=int(used * 0.981)) if feedback else None,
-        state=state, trend=points,
+        state=state, trend=points, moved=moved,
+        standing=Standing(**{
+            "lane": lane(provider), "plan": "conservative", "day": 31, "step": 18, "cap": cap, "used": used,
+            "target": 100_000, "finished": False, "days_left": 12, "late": False, "held_by": "", "held_until": 0.0,
+            "held_reason": "", "reason": "500 of 500 sent, nothing against it", "next_cap": int((cap or 0) * 1.2),
+            "judged_at": (TODAY + 1) * 86400.0, **standing,
+        }),
     )  # fmt: skip
 
 
@@ -100,9 +117,11 @@ SAMPLE = DashboardView(
     totals=Totals(accepted=148_210, delivered=131_402, deferred=2_318, bounced=611, complaints=58),
     queue={"yahoo": 9_120, "gmail": 2_410, "mailru": 1_200, "outlook": 310, "": 12},
     lanes=(
-        row("gmail", 210, 1.19), row("outlook", 180, 1.17, dip=13),
+        row("gmail", 210, 1.19, held_by="anna", held_until=NOW + 86400, held_reason="the new domain waits for <DNS>"),
+        row("outlook", 180, 1.17, dip=13, moved=StepMove.STEPPED_BACK,
+            reason="2.5% refused for reputation, limit 2.0%"),
         row("yahoo", 150, 1.18, state=GateState.PAUSED), row("mailru", 160, 1.185, state=GateState.SLOWED),
-        row("apple", 90, 1.14),
+        row("apple", 90, 1.14, moved=StepMove.HELD, reason="12% deferred, limit 10%", late=True),
         LaneRow(lane=lane("other:mx.small.example", "mta2"), plan="", step=0, cap=None, used=3, finished=False,
                 delivered=Share(part=0, of=0), bounced=Share(part=0, of=0), complained=Share(part=0, of=0),
                 trend=(DayVolume(day=TODAY, sent=3),)),

@@ -17,6 +17,7 @@ from core.lane import Scope
 from core.reply import Reply
 from service.web.charts import nice_top, sparkline, volume_chart
 from service.web.dashboard import render_dashboard
+from service.web.lane_marks import lane_mark
 from service.web.phrases import EN, RU, compact, plural
 from service.web.view import AlertRow, Band, DashboardView, DayVolume, LaneRow, Share, bands_of
 from tests.unit.service.dashboard_sample import HOSTILE, NOW, PAUSED, SAMPLE, TODAY, gate_change, lane
@@ -273,3 +274,32 @@ def test_no_firing_alert_is_hidden_by_others(language: str) -> None:
     text = " ".join(page.words)
     assert [row.name for row in rows if f"{row.name} " not in text] == []
     assert "details" in [tag for tag, _ in page.tags]
+
+
+@pytest.mark.parametrize(
+    ("language", "words"),
+    [
+        ("en", ["Held by anna until 26 Nov, 14:10", "the new domain waits for <DNS>", "Stepped back until",
+                "2.5% refused for reputation", "Same step until 26 Nov, 00:00", "misses its deadline",
+                "12 clean days to the target"]),
+        ("ru", ["Удерживает anna до 26 ноя, 14:10", "the new domain waits for <DNS>", "Шаг назад до 26 ноя, 00:00",
+                "2.5% отклонено из-за репутации", "Тот же шаг до 26 ноя, 00:00", "не успевает к сроку",
+                "до цели чистых дней: 12"]),
+    ],
+)  # fmt: skip
+def test_the_lane_table_says_who_holds_a_lane_why_it_fell_and_what_comes_next(language: str, words: list[str]) -> None:
+    text = Page(render_dashboard(SAMPLE, language)).text
+    for word in words:
+        assert word in text
+
+
+def test_a_lane_that_rises_has_no_mark_and_a_warm_one_no_next_step() -> None:
+    rising = next(row for row in SAMPLE.lanes if row.lane.provider == "yahoo")
+    assert rising.standing is not None
+    for said in (lane_mark(rising.standing, StepMove.ADVANCED, "en"), lane_mark(rising.standing, None, "en")):
+        assert said is not None
+        assert (said.tone, said.title, said.why) == ("", "", "")
+    assert lane_mark(replace(rising.standing, finished=True), StepMove.HELD, "en") is None
+    stopped = lane_mark(replace(rising.standing, braked=True), StepMove.HELD, "en")
+    assert stopped is not None
+    assert stopped.title.startswith("No more new mail until")

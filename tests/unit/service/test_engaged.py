@@ -87,7 +87,7 @@ async def test_mail_with_a_time_of_its_own_is_not_due_before_it(stores: Stores) 
     order = await waiting(stores, given, "spring", ("sleeping",), at=NOW + 600, send_at=later)
     assert order == ["active", "sleeping", "gone"]
     with stores.db.engine.connect() as connection:
-        assert connection.exec_driver_sql("SELECT min(due_at) FROM queue").scalar() >= later
+        assert connection.exec_driver_sql("SELECT min(due_at) FROM queue").one()[0] >= later
 
 
 async def test_what_stands_ahead_keeps_its_time_and_its_end(stores: Stores) -> None:
