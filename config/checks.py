@@ -16,6 +16,7 @@ from config.checks_egress import check_limits, check_pools
 from config.checks_seeds import check_seeds, missing_variables
 from config.model import Part, Settings
 from config.parts import is_loopback as is_loopback
+from config.plans import plan_file
 from config.problems import Problem
 from config.provider_limits import check_provider_limits
 from config.rules import SLOW_SIGNALS
@@ -315,6 +316,7 @@ def missing_files(settings: Settings, file: str) -> list[Problem]:
         Problem(file=file, key=key, problem=f"{path} cannot be read", remedy="Make the file, or mend the path")
         for key, path in _paths(settings, "")
         if key not in made_at_start
+        and not (key.startswith("warmup.plans") and plan_file(path) != path)
         and not ((path.is_dir() if key == "templates" else path.is_file()) and os.access(path, os.R_OK))
     ] + [
         Problem(file=file, key=key, problem=problem, remedy=remedy)

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ValidationError
 
 from config.checks import check_plans, check_rules, check_settings, missing_files
 from config.model import Part, Settings
+from config.plans import plan_file, shipped_plan_names
 from config.problems import MAX_FILE_BYTES, ConfigError, Problem, problems_of
 from config.rules import Rulebook
 from config.tables import BlocklistZone, Plan, ProviderRow, Rule, Sheet
@@ -75,7 +76,12 @@ def load_providers() -> list[ProviderRow]:
 
 def load_plans(settings: Settings) -> list[Plan]:
     """The owner's warm-up plans, or the shipped default.  The first plan that covers a lane is its plan."""
-    paths = settings.warmup.plans or [DATA / "plans" / f"{DEFAULT_PLAN}.toml"]
+    paths = [plan_file(path) for path in settings.warmup.plans] or [DATA / "plans" / f"{DEFAULT_PLAN}.toml"]
+    for index, path in enumerate(paths):
+        if not path.is_file():
+            remedy = f"Name a file, or one of the shipped plans: {', '.join(shipped_plan_names())}"
+            problem = f"{path} cannot be read"
+            raise ConfigError([Problem(file="warmup", key=f"plans[{index}]", problem=problem, remedy=remedy)])
     plans = [(str(path), _valid(_table(path), path, Plan)) for path in paths]
     problems = check_plans(plans, settings, frozenset(row.name for row in load_providers()))
     if problems:

@@ -199,7 +199,7 @@ class Tokens(Part):
 class Warmup(Part):
     enabled: bool = True
     plans: list[Path] = Field(
-        default_factory=list, description="Plan files; the shipped 'conservative' plan when empty"
+        default_factory=list, description="Plan files, or names of shipped plans; 'conservative' when empty"
     )
 
 

@@ -6,6 +6,7 @@ days, hours), and what evidence holds a lane or sends it back (gates).
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -75,3 +76,17 @@ class Plan(Part):
         except (ZoneInfoNotFoundError, ValueError, OSError) as error:
             raise ValueError(f"{name!r} is no time zone; write an IANA name, e.g. Europe/Moscow") from error
         return name
+
+
+SHIPPED = Path(__file__).parent / "data" / "plans"
+
+
+def plan_file(path: Path) -> Path:
+    """The owner's file; a bare name such as `adaptive` that is no file of theirs names a shipped plan."""
+    shipped = SHIPPED / f"{path.name}.toml"
+    return shipped if not path.suffix and not path.is_file() and shipped.is_file() else path
+
+
+def shipped_plan_names() -> list[str]:
+    """Names that `warmup.plans` takes beside files."""
+    return sorted(path.stem for path in SHIPPED.glob("*.toml"))

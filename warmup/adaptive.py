@@ -180,8 +180,9 @@ def clean(state: StepState, ramp: Ramp, plan: Plan, seen: Seen, *, used_up: bool
         return Turn(move=StepMove.HELD, cap=state.cap, control=replace(before, good=good, braked=0),
                     reason=f"only {seen.attempted:,} of {state.cap:,} sent")  # fmt: skip
     ceiling = before.ceiling * EASE
-    growth = min(plan.max_growth, before.growth * GAIN, ceiling or plan.max_growth)
-    factor = min(before.growth, ceiling) if ceiling else before.growth
+    known = before.growth or min(plan.growth, plan.max_growth)  # 0: begun under a table, or taken over warm
+    growth = min(plan.max_growth, known * GAIN, ceiling or plan.max_growth)
+    factor = min(known, ceiling) if ceiling else known
     cap = min(ramp.target, max(state.cap + 1, int(state.cap * factor), min(before.good, 2 * state.cap)))
     return Turn(move=StepMove.ADVANCED, cap=cap, control=Control(growth=growth, good=good, ceiling=ceiling),
                 reason=f"{seen.taken:,} taken, nothing against it: ×{cap / max(1, state.cap):.2f}")  # fmt: skip

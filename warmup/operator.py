@@ -63,7 +63,7 @@ def start(
     step, why = ramp.step_under(at) if at else 0, reason or "started by hand"
     begun = StepState(
         lane=lane, plan=plan.name, step=step, cap=ramp.cap(step), day=day, started_day=day, last_sent_day=day,
-        peak=0, finished=False, reason=why,
+        peak=0, finished=False, reason=why, control=adaptive.begin(plan),
     )  # fmt: skip
     return begun, told(before, begun, StepMove.STARTED, now, why, by=by)
 

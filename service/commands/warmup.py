@@ -114,7 +114,10 @@ def _mix(text: str) -> dict[str, float]:
     shares: dict[str, float] = {}
     for part in text.split(","):
         name, _, value = part.partition("=")
-        shares[name.strip()] = float(value)
+        try:
+            shares[name.strip()] = float(value)
+        except ValueError as error:
+            raise ValueError(f"{part.strip()!r} is no NAME=SHARE") from error
     return shares
 
 
@@ -130,7 +133,7 @@ async def run_hold(arguments: argparse.Namespace) -> int:
     async with desk(arguments.config) as d:
         until = instant(arguments.until or None, "--until") or 0.0
         if arguments.hours:
-            until = d.clock.now() + arguments.hours * HOUR
+            until = float(round(d.clock.now() + arguments.hours * HOUR))
         await _show(d, await _warming(d).hold(arguments.scope, by=who(), reason=arguments.reason, until=until))
     return 0
 
@@ -183,8 +186,12 @@ async def run_import(arguments: argparse.Namespace) -> int:
 def _content(name: str) -> bytes:
     if name == "-":
         return sys.stdin.buffer.read(MAX_BYTES + 1)
-    with Path(name).open("rb") as file:
-        return file.read(MAX_BYTES + 1)
+    try:
+        with Path(name).open("rb") as file:
+            return file.read(MAX_BYTES + 1)
+    except OSError as error:
+        problem = f"{name!r} cannot be read ({error.strerror})"
+        raise InvalidInput("FILE", problem, "Name a CSV file, or '-' for stdin") from error
 
 
 def _warming(d: Desk) -> Warming:

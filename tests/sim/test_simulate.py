@@ -61,7 +61,8 @@ def test_the_adaptive_controller_raises_by_what_is_taken_and_steps_back_from_a_b
     caps = [row.cap for row in result.days]
     assert caps[0] == 30
     assert caps[0] < caps[1] < caps[2]
-    assert all(row.sent + row.bounced <= row.cap for row in result.days[:4])  # the fifth day is reopened within it
+    # a cap may be raised within its day; the fifth is reopened within it
+    assert all(row.sent + row.bounced <= plan.max_growth * row.cap for row in result.days[:4])
     assert result.steps_back["m"] >= 1
     assert caps[4] < caps[3]
 

@@ -16,7 +16,7 @@ from tests.unit.warmup.world import NOON, lane, plan, state
 from warmup import adaptive as adaptive_module
 from warmup.figures import DayFigures
 from warmup.judge import first_step, next_step, within_day
-from warmup.operator import step_back
+from warmup.operator import start, step_back
 from warmup.words import Closing
 
 TODAY = day_of(NOON)
@@ -213,3 +213,9 @@ def test_a_step_back_is_not_undone_within_its_day() -> None:
     used = int(by_hand.cap * 0.5)
     assert within_day(by_hand, PLAN, day(used), used, NOON + 2 * HOUR) is None
     assert by_hand.control.good == by_hand.cap
+
+
+def test_a_lane_started_by_hand_grows_like_any_other_and_so_does_one_that_a_table_began() -> None:
+    begun = start(lane(), PLAN, None, now=NOON, at=0, again=False, reason="", by="anna")[0]
+    assert turn(begun, day(500)).cap == 1000
+    assert turn(state(cap=500, control=Control()), day(500)).cap == 1000
