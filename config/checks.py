@@ -309,15 +309,18 @@ def check_rules(rules: Sequence[Rule], file: str) -> list[Problem]:
     return [Problem(file=file, key=key, problem=problem, remedy=remedy) for key, problem, remedy in rows]
 
 
+_FOLDERS = frozenset({"templates", "reports.folder"})
+
+
 def missing_files(settings: Settings, file: str) -> list[Problem]:
-    """Files that the settings name and that cannot be read: keys, tokens, passwords, certificates, plans."""
+    """Files and folders that the settings name and that cannot be read: keys, tokens, certificates, plans."""
     made_at_start = {"data_dir", "tokens.key_file"}
     return [
         Problem(file=file, key=key, problem=f"{path} cannot be read", remedy="Make the file, or mend the path")
         for key, path in _paths(settings, "")
         if key not in made_at_start
         and not (key.startswith("warmup.plans") and plan_file(path) != path)
-        and not ((path.is_dir() if key == "templates" else path.is_file()) and os.access(path, os.R_OK))
+        and not ((path.is_dir() if key in _FOLDERS else path.is_file()) and os.access(path, os.R_OK))
     ] + [
         Problem(file=file, key=key, problem=problem, remedy=remedy)
         for key, problem, remedy in missing_variables(settings)

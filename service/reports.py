@@ -153,17 +153,21 @@ class Reports:
         if folder is None or not folder.is_dir():
             return
         for path in await asyncio.to_thread(_waiting, folder):
-            taken = Taken()
-            for name, content in await asyncio.to_thread(_contents, path):
-                taken.add(await self.intake.upload(content, Path(name).name, f"folder {folder.name}"))
-            bad = bool(taken.refused) and not taken.stored and not taken.repeated
-            await asyncio.to_thread(_move, path, folder / ("failed" if bad else "done"))
-            for problem in taken.refused[:5]:
-                logger.warning("%s: %s", path.name, problem)
+            try:
+                await self._take_file(path, folder)
+            except OSError as error:
+                # one file that cannot be read or moved must not keep the others waiting
+                logger.warning("%s cannot be taken from the folder: %s", path.name, error.strerror)
 
-
-def _contents(path: Path) -> list[tuple[str, bytes]]:
-    return list(report_files(path))
+    async def _take_file(self, path: Path, folder: Path) -> None:
+        taken = Taken()
+        files = report_files(path)
+        while (given := await asyncio.to_thread(next, files, None)) is not None:
+            taken.add(await self.intake.upload(given[1], Path(given[0]).name, f"folder {folder.name}"))
+        bad = bool(taken.refused) and not taken.stored and not taken.repeated
+        await asyncio.to_thread(_move, path, folder / ("failed" if bad else "done"))
+        for problem in taken.refused[:5]:
+            logger.warning("%s: %s", path.name, problem)
 
 
 def _waiting(folder: Path) -> list[Path]:

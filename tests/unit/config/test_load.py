@@ -162,6 +162,14 @@ def test_on_request_every_named_file_must_exist(tmp_path: Path) -> None:
     assert [p.key for p in caught.value.problems] == ["http.tokens[0].token_file", "warmup.plans[0]"]
 
 
+def test_the_folder_of_reports_is_a_folder(tmp_path: Path) -> None:
+    path = written(tmp_path, LEAST + '[reports]\nfolder = "in"\n')
+    with pytest.raises(ConfigError, match=r"reports\.folder"):
+        load_settings(path, check=True)
+    (tmp_path / "in").mkdir()
+    assert load_settings(path, check=True).reports.folder == tmp_path / "in"
+
+
 json_like = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=12), inner, max_size=3),
