@@ -1,0 +1,115 @@
+"""What stands in the way now: gates that are not open, each with who, why, evidence, until, what then, and the undo.
+
+Contract: reads gates and counters as given; says nothing about gates that are open.  In the reader's language.
+`explain_campaign` tells a campaign's gates from the log, its counts, and what is left of it.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Iterable, Mapping
+from typing import Literal
+
+from alerts.words import number, percent
+from core.causes import worded
+from core.clock import iso
+from core.events import GateChanged, GateState
+from core.lane import Traffic
+from core.metrics import Metric
+from core.ports import EventLog
+from core.state import CANARY, CounterKey, Gate
+from service.explain import StoryLine, line_of
+
+Language = Literal["en", "ru"]
+_COUNTED = (Metric.ATTEMPTED, Metric.DELIVERED, Metric.HARD_BOUNCED, Metric.SOFT_BOUNCED, Metric.COMPLAINED)
+_LOOKED_AT = 2000  # moves of gates, newest first
+_WORDS = {
+    "en": {
+        "now": "now: {scope} is {state} since {since}", "who": "by", "why": "why", "evidence": "evidence",
+        "acts": "{e}, acts at {limit}", "newest": "newest", "until": "until", "person": "somebody resumes it",
+        "undo": "undo", "slowed": "slowed to {n} an hour", "paused": "paused", "probing": "probing with {n} messages",
+        "hard_stopped": "stopped", "then_paused": "then a probe", "then_slowed": "then the limit grows, if it is calm",
+        "then_probing": "then it is judged by what came of the probe", "rule": "rule {rule}",
+        "canary": "its first {n} messages go, the rest waits", "none": "now: every gate over it is open",
+        "counts": "counted in the last 90 days", "left": "left in the queue: {left}", "yes": "yes", "no": "nothing",
+    },
+    "ru": {
+        "now": "сейчас: {scope} {state} с {since}", "who": "кто", "why": "почему", "evidence": "доказательства",
+        "acts": "{e}, действует с {limit}", "newest": "последнее", "until": "до", "person": "решения человека",
+        "undo": "отменить", "slowed": "замедлено до {n} в час", "paused": "на паузе", "probing": "проба, писем: {n}",
+        "hard_stopped": "остановлено", "then_paused": "затем проба",
+        "then_slowed": "затем предел вырастет, если спокойно",
+        "then_probing": "затем решит исход пробы", "rule": "правило {rule}",
+        "canary": "первые {n} писем идут, остальные ждут", "none": "сейчас: все шлюзы над этим открыты",
+        "counts": "за последние 90 дней", "left": "осталось в очереди: {left}", "yes": "есть", "no": "ничего",
+    },
+}  # fmt: skip
+
+
+def standing(gates: Iterable[Gate], concerns: Callable[[Gate], bool], language: Language) -> list[str]:
+    """Lines about every gate in the way; one line that says so when there is none."""
+    found = [gate for gate in gates if gate.state is not GateState.OPEN and concerns(gate)]
+    lines = [line for gate in found for line in _gate_lines(gate, language)]
+    return lines or [_WORDS[language]["none"]]
+
+
+def _gate_lines(gate: Gate, language: Language) -> list[str]:
+    words = _WORDS[language]
+    state = words["canary"] if gate.rule == CANARY else words[str(gate.state)]
+    head = words["now"].format(
+        scope=gate.scope.key, state=state.format(n=number(gate.limit, language)), since=iso(gate.since)
+    )
+    rule = f", {words['rule'].format(rule=gate.rule)}" if gate.rule not in ("", gate.by) else ""
+    lines = [head, f"  {words['who']}: {gate.by}{rule}"]
+    if reason := worded(gate.cause, gate.reason, language):
+        lines.append(f"  {words['why']}: {reason}")
+    if gate.evidence is not None:
+        seen = gate.evidence
+        acts = words["acts"].format(e=number(seen.e_value, language), limit=number(seen.limit, language))
+        told = "".join(f"; {words['newest']}: “{text}”" for text in seen.samples[:2])
+        lines.append(f"  {words['evidence']}: {acts}{told}")
+    then = words.get(f"then_{gate.state}", "") if gate.until and gate.rule != CANARY and gate.by == "guard" else ""
+    until = iso(gate.until) if gate.until else words["person"]
+    lines.append(f"  {words['until']}: {until}" + (f", {then}" if then else ""))
+    lines.append(f"  {words['undo']}: penstock resume {shlex.quote(gate.scope.key)}")
+    return lines
+
+
+def names_of(identity: str, streams: Iterable[str]) -> tuple[str, str]:
+    """(stream, campaign) of `campaign` or `stream/campaign`; stream '' for any."""
+    stream, slash, campaign = identity.partition("/")
+    return (stream, campaign) if slash and stream in set(streams) else ("", identity)
+
+
+def traffic_of(counters: Mapping[CounterKey, int], stream: str, campaign: str) -> set[Traffic]:
+    """The campaign's mail that is counted."""
+    return {
+        key.attribution.traffic
+        for key in counters
+        if key.attribution.traffic.campaign == campaign and stream in ("", key.attribution.traffic.stream)
+    }
+
+
+async def explain_campaign(log: EventLog, stream: str, campaign: str, known: set[Traffic]) -> list[StoryLine]:
+    """Moves of every gate over some of the campaign's mail, oldest first."""
+    lines = []
+    for logged in await log.recent([GateChanged.__name__], _LOOKED_AT):
+        event = logged.event
+        if not isinstance(event, GateChanged):
+            continue
+        own = event.scope.campaign == campaign and stream in ("", event.scope.stream)
+        if own or any(event.scope.covers(traffic) for traffic in known):
+            lines.append(line_of(event))
+    return sorted(lines, key=lambda line: line.at)
+
+
+def counted(counters: Mapping[CounterKey, int], known: set[Traffic], waiting: bool, language: Language) -> list[str]:
+    """How much of the campaign went and what came of it."""
+    words, sums = _WORDS[language], dict.fromkeys(_COUNTED, 0)
+    for key, n in counters.items():
+        if key.attribution.traffic in known and key.metric in sums:
+            sums[Metric(key.metric)] += n
+    total = max(1, sums[Metric.ATTEMPTED])
+    told = ", ".join(f"{metric} {number(n, language)} ({percent(n / total, language)})" for metric, n in sums.items())
+    left = words["left"].format(left=words["yes"] if waiting else words["no"])
+    return [f"{words['counts']}: {told}", left]

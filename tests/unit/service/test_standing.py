@@ -1,0 +1,61 @@
+"""What stands in the way is told with who, why, evidence, until and the undo, in the reader's language."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from core.causes import Cause, Why, said
+from core.events import Evidence, GateState
+from core.lane import HOUR, Scope
+from core.metrics import Metric
+from core.state import CounterKey, Gate
+from service.standing import Language, counted, names_of, standing, traffic_of
+from tests.unit.monitor.world import NOON, under
+
+CAUSE = Cause(why=Why.ABOVE, rule="bounces", bad=40, total=1200, since=480_000, threshold=0.02, e_value=900, limit=730)
+GATE = Gate(
+    scope=Scope(provider="yahoo", stream="bulk"), state=GateState.PAUSED, pause_id="p1", rule="bounces", since=NOON,
+    until=NOON + HOUR, reason=said(CAUSE), by="guard", cause=CAUSE,
+    evidence=Evidence(rule="bounces", numerator=40, denominator=1200, threshold=0.02, e_value=900, limit=730,
+                      since=480_000, samples=("550 5.1.1 no such user",)),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("language", "words"),
+    [
+        ("en", ["is paused since", "by: guard, rule bounces", "why: bounces: 40 of 1,200", "then a probe", "undo:"]),
+        ("ru", ["на паузе с", "кто: guard, правило bounces", "почему: bounces: 40 из", "затем проба", "отменить:"]),
+    ],
+)
+def test_a_pause_is_told_whole(language: Language, words: list[str]) -> None:
+    text = "\n".join(standing([GATE], lambda gate: True, language))
+    assert [
+        word for word in [*words, "550 5.1.1 no such user", "penstock resume provider=yahoo"] if word not in text
+    ] == []
+
+
+def test_open_gates_and_gates_elsewhere_are_not_in_the_way() -> None:
+    assert standing([replace(GATE, state=GateState.OPEN)], lambda gate: True, "en") == [
+        "now: every gate over it is open"
+    ]
+    assert standing([GATE], lambda gate: False, "ru") == ["сейчас: все шлюзы над этим открыты"]
+
+
+def test_a_campaign_is_named_with_its_stream_or_without() -> None:
+    assert names_of("bulk/spring", ["bulk"]) == ("bulk", "spring")
+    assert names_of("spring/early", ["bulk"]) == ("", "spring/early")
+    counters = {
+        CounterKey(attribution=under(NOON, campaign="spring"), metric=Metric.ATTEMPTED): 200,
+        CounterKey(attribution=under(NOON, campaign="spring"), metric=Metric.HARD_BOUNCED): 10,
+        CounterKey(attribution=under(NOON, campaign="summer"), metric=Metric.ATTEMPTED): 7,
+    }
+    known = traffic_of(counters, "bulk", "spring")
+    assert {str(traffic.campaign) for traffic in known} == {"spring"}
+    assert traffic_of(counters, "other", "spring") == set()
+    told, left = counted(counters, known, False, "en")
+    assert "attempted 200" in told
+    assert "hard_bounced 10" in told
+    assert left == "left in the queue: nothing"
