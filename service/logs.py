@@ -25,3 +25,5 @@ def configure_logging() -> None:
     # these speak of every connection and every job; their warnings are wanted, their chatter is not
     for noisy in ("apscheduler", "aiohttp.access", "asyncio"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    # a run that is left out because the one before still goes on is the timetable's contract, not a warning
+    logging.getLogger("apscheduler.scheduler").setLevel(logging.ERROR)

@@ -7,6 +7,7 @@ do the job.  Intervals of domain work shrink with a scaled clock, so that no day
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 
@@ -39,6 +40,7 @@ class Timetable:
     ) -> None:
         self._parts = parts
         self._failing: set[str] = set()
+        self._stopping = False
         self._scheduler = AsyncIOScheduler(
             executors={"default": AsyncIOExecutor()},
             job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
@@ -63,7 +65,8 @@ class Timetable:
         self._scheduler.start()
 
     def stop(self) -> None:
-        """No further runs."""
+        """No further runs; those under way are cancelled."""
+        self._stopping = True
         if self._scheduler.running:
             self._scheduler.shutdown(wait=False)
 
@@ -77,6 +80,10 @@ class Timetable:
             if not await parts.stores.leases.acquire(name, node, now, now + parts.clock.real(_LEASE_SECONDS)):
                 return
             await work()
+        except asyncio.CancelledError:  # at a stop it is what was asked for, not a failure to tell of
+            if not self._stopping:
+                raise
+            return
         except Exception as error:  # one job's failure must not end the others; it is told once until it works again
             if name not in self._failing:
                 self._failing.add(name)

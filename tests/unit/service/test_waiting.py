@@ -62,7 +62,7 @@ async def test_a_message_says_which_limit_it_waits_for_and_until_when(
             assert "slow a: 2/hour messages" in await page.text()
         status, answer = await caller.call("GET", "/v1/lanes/a%7Cexample.com%7Cgmail")
         assert any("limit slow" in line["text"] for line in answer["story"])
-        arguments = argparse.Namespace(config=tmp_path / "penstock.toml", what="message", id=message_id)
+        arguments = argparse.Namespace(config=tmp_path / "penstock.toml", what="message", id=message_id, lang="en")
         assert await run_explain(arguments) == 0
         assert "limit slow" in capsys.readouterr().out
         assert await run_status(arguments) == 0

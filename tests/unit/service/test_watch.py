@@ -116,7 +116,8 @@ async def test_a_falling_open_rate_is_told_with_what_it_speaks_of(stores: Stores
     await stores.counters.commit("monitor", 0, 1, fallen, [])
     (event,) = await world.told()
     assert (event.scope.provider, event.hint) == ("gmail", "placement")
-    assert "below" in event.reason
+    assert "7.50% opened on 2027-01-13 (150 of 2,000)" in event.reason
+    assert "15.00%" in event.reason
     assert len(await world.told()) == 1
 
 
