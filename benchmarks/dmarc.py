@@ -27,6 +27,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from collectors.dmarc import parse_aggregate
 from core.state import DmarcReport
+from service.lean import lean
 
 _HEAD = """<?xml version="1.0" encoding="UTF-8" ?>
 <feedback>
@@ -172,6 +173,8 @@ async def _store(path: Path, url: str) -> tuple[int, tuple[float, float]]:
 
 def worker(subject: str, what: str, path: Path, expected: int) -> None:
     """One run, in a process of its own: prints {"seconds", "cpu", "peak_mb"}."""
+    if subject == "penstock":
+        lean()  # as the service sets its interpreter up
     if what.startswith("store"):
         with tempfile.TemporaryDirectory(prefix="penstock-dmarc-db-") as folder:
             messages, took = asyncio.run(_store(path, f"sqlite:///{folder}/bench.db"))

@@ -74,7 +74,7 @@ class Fold:
         recording = False
         draft = Draft(meter)  # takes what stands outside any report: never stored
 
-        most, clear, join = limits.text, text.clear, "".join
+        most, clear, join, push, pop = limits.text, text.clear, "".join, stack.append, stack.pop
         stray = False  # the record stands outside, and of which report it is nobody can say
 
         def unknown(name: str) -> Node:
@@ -105,7 +105,7 @@ class Fold:
 
         def begin(name: str, attributes: object) -> None:
             nonlocal node, recording, draft
-            stack.append(node)
+            push(node)
             try:
                 node = node[name]
             except KeyError:
@@ -130,9 +130,11 @@ class Fold:
         def end(name: str) -> None:
             nonlocal node
             slot = node.slot
-            node = stack.pop()
+            node = pop()
             if slot >= 0:
-                value = join(text)[:most]
+                value = text[0] if len(text) == 1 else join(text)
+                if len(value) > most:
+                    value = value[:most]
                 if slot < META:
                     if row[slot]:
                         again(slot, value)

@@ -58,11 +58,12 @@ def read_ip(text: str) -> str:
     bare = text.strip().strip("[]")
     if not bare:
         raise ValueError("source_ip is empty")
-    try:
-        socket.inet_pton(socket.AF_INET, bare)
-        return bare
-    except (OSError, ValueError):
-        pass
+    if ":" not in bare:
+        try:
+            socket.inet_pton(socket.AF_INET, bare)
+            return bare
+        except (OSError, ValueError):
+            pass
     try:
         packed = socket.inet_pton(socket.AF_INET6, bare)
     except (OSError, ValueError):
