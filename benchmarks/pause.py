@@ -12,13 +12,11 @@ A person's pause of a campaign is measured beside it, from the moment the call i
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
 import re
 import sqlite3
 import sys
 import tempfile
-import threading
 import time
 from contextlib import closing
 from pathlib import Path
@@ -26,9 +24,10 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from benchmarks.rig.host import Host
 from benchmarks.rig.penstock import BODY, Penstock
 from benchmarks.rig.report import report
-from benchmarks.rig.world import DOMAINS, Names, await_that, free_port
+from benchmarks.rig.world import DOMAINS, Names, await_that
 
 RECIPIENTS = 10_000
 BAD_FROM = 2000  # the list goes bad behind so many good addresses, when the rate is reached
@@ -40,57 +39,19 @@ _BOUNCES = "SELECT body FROM events WHERE kind = 'Bounced' ORDER BY seq"
 _GATES = "SELECT body FROM events WHERE kind = 'GateChanged' ORDER BY seq"
 
 
-class Host:
-    """A mail host in a thread: takes `delay` seconds a message, refuses the bad, notes when each transaction of which
-    domain began."""
+class Refusing(Host):
+    """A mail host that refuses the bad, and notes when each transaction of which domain began."""
+
+    clock = staticmethod(time.time)  # as the events of the log
 
     def __init__(self, delay: float) -> None:
-        self.port = free_port()
         self.began: list[tuple[float, str]] = []
-        self._delay = delay
-        ready = threading.Event()
-        threading.Thread(target=lambda: asyncio.run(self._serve(ready)), daemon=True).start()
-        ready.wait(10)
+        super().__init__(delay)
 
-    async def _serve(self, ready: threading.Event) -> None:
-        server = await asyncio.start_server(self._talk, "127.0.0.1", self.port, limit=1_000_000)
-        ready.set()
-        await server.serve_forever()
-
-    async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            await self._converse(reader, writer)
-        except (ConnectionError, asyncio.IncompleteReadError):
-            pass
-        finally:
-            writer.close()
-
-    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(b"220 host\r\n")
-        began = 0.0
-        while line := await reader.readline():
-            verb = line[:4].upper()
-            if verb == b"MAIL":
-                began = time.time()
-                writer.write(b"250 2.1.0 ok\r\n")
-            elif verb == b"RCPT":
-                found = _RCPT.match(line)
-                self.began.append((began, found[3].decode() if found else ""))
-                if found and found[2] == b"b":
-                    await asyncio.sleep(self._delay)
-                    writer.write(b"550 5.1.1 no such user here\r\n")
-                else:
-                    writer.write(b"250 2.1.5 ok\r\n")
-            elif verb == b"DATA":
-                writer.write(b"354 go\r\n")
-                await reader.readuntil(b"\r\n.\r\n")
-                await asyncio.sleep(self._delay)
-                writer.write(b"250 2.0.0 taken\r\n")
-            elif verb == b"QUIT":
-                writer.write(b"221 bye\r\n")
-                return
-            else:
-                writer.write(b"250 ok\r\n")
+    def recipient(self, line: bytes, began: float) -> bool:
+        found = _RCPT.match(line)
+        self.began.append((began, found[3].decode() if found else ""))
+        return not (found and found[2] == b"b")
 
 
 def send(subject: Penstock, *, bad: bool) -> None:
@@ -116,7 +77,7 @@ def _pause(subject: Penstock) -> dict[str, Any] | None:
     return next((gate for gate in events(subject, _GATES) if gate["after"] in ("paused", "hard_stopped")), None)
 
 
-def by_the_rules(subject: Penstock, host: Host) -> tuple[float, float]:
+def by_the_rules(subject: Penstock, host: Refusing) -> tuple[float, float]:
     """Milliseconds until a pause by the rules holds, and the rate until then."""
     send(subject, bad=True)
     await_that(lambda: _pause(subject), "a pause by the rules", 120)
@@ -133,7 +94,7 @@ def by_the_rules(subject: Penstock, host: Host) -> tuple[float, float]:
     return _result(host, deciding, provider.removeprefix("other:mx."))
 
 
-def by_a_person(subject: Penstock, host: Host) -> tuple[float, float]:
+def by_a_person(subject: Penstock, host: Refusing) -> tuple[float, float]:
     """The same for a pause by a person."""
     send(subject, bad=False)
     await_that(lambda: len(host.began) > BAD_FROM, "the rate", 120)
@@ -143,7 +104,7 @@ def by_a_person(subject: Penstock, host: Host) -> tuple[float, float]:
     return _result(host, asked, "")
 
 
-def _result(host: Host, decided: float, domain: str) -> tuple[float, float]:
+def _result(host: Refusing, decided: float, domain: str) -> tuple[float, float]:
     inside = [at for at, where in host.began if domain in ("", where)]
     before = [at for at, _ in host.began if decided - 1 < at <= decided]
     return (max(inside) - decided) * 1000, len(before)
@@ -159,7 +120,7 @@ def main() -> None:
     for label, once in (("a person's", by_a_person), ("the rules'", by_the_rules)):
         found: list[tuple[float, float]] = []
         for _ in range(arguments.runs):
-            host = Host(LINES / arguments.rate)
+            host = Refusing(LINES / arguments.rate)
             with tempfile.TemporaryDirectory(prefix="penstock-bench-") as temporary:
                 subject = Penstock(Path(temporary) / "penstock", names, host.port, senders=arguments.senders)
                 try:

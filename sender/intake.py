@@ -224,7 +224,7 @@ class Intake:
                 raise
             return _answers_from(before)
         # what is due later nobody need look for now: the dispatcher finds it at its next look by itself
-        if any(one.not_before <= self._clock.now() + _SOON for one in submissions[:1]):
+        if submissions and submissions[0].not_before <= self._clock.now() + _SOON:
             self._on_accepted()
         return answers
 
