@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import email
 import json
 import socket
@@ -18,12 +19,12 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from config.load import load_plans, load_rules, read_settings
 from core.clock import ScaledClock
-from core.errors import InvalidInput
+from core.errors import InvalidInput, Unavailable
 from core.lane import DAY
 from sandbox import settings
-from sandbox.behaviour import Greylisting, shipped_behaviours
+from sandbox.behaviour import ComplaintHabit, Greylisting, Volume, shipped_behaviours
 from sandbox.host import ProviderHost, Taken
-from sandbox.model import LateBounce, Situation, Verdict
+from sandbox.model import Complaint, LateBounce, Later, Situation
 from sandbox.outbox import Outbox, ReturnedMail
 from sandbox.people import Person
 from sandbox.post import Postman
@@ -56,8 +57,15 @@ class Bench:
         self.injected: list[ScenarioMail] = []
         self.returned: list[tuple[str, bytes]] = []
         self.news = asyncio.Event()
+        # takes whatever comes: a report that is put off too often is lost, and a slow machine has few turns in a day
         inbound = shipped_behaviours()["postfix"].model_copy(
-            update={"address": "127.0.0.1", "domains": [settings.RETURN_PATH], "greylisting": Greylisting(share=0)}
+            update={
+                "address": "127.0.0.1",
+                "domains": [settings.RETURN_PATH],
+                "greylisting": Greylisting(share=0),
+                "volume": Volume(floor=1_000_000),
+                "complaints": ComplaintHabit(engaged=0, casual=0, sleeping=0, annoyed=0),
+            }
         )
         host = ProviderHost(
             inbound,
@@ -82,14 +90,13 @@ class Bench:
             )
             host = (await self.world.resolver.mx(recipient.rpartition("@")[2]))[0].host
             address = (await self.world.resolver.addresses(host))[0]
-            await Postman((address, self.port), {}).deliver(
-                ReturnedMail(
-                    mail_from=f"b{number}@{settings.RETURN_PATH}",
-                    rcpt_to=recipient,
-                    content=content.encode(),
-                    from_ip="127.7.1.1",
-                )
+            mail_from = f"b{number}@{settings.RETURN_PATH}"
+            returned = ReturnedMail(
+                mail_from=mail_from, rcpt_to=recipient, content=content.encode(), from_ip="127.7.1.1"
             )
+            # no retries here, and the story must not take a provider's "later" for ours and say the same again for ever
+            with contextlib.suppress(Unavailable):
+                await Postman((address, self.port), {}).deliver(returned)
         self.news.set()
 
     def make_world(self, seed: int = 1) -> World:
@@ -130,18 +137,12 @@ async def test_the_story_sends_and_complaints_bounces_and_dmarc_reports_come_bac
 
     try:
         async with bench.make_world() as world:
-            await bench.until(lambda: {"feedback-report to f", "dmarc to d"} <= kinds())
-            bench.world.hosts["outlook"].take(
-                "127.7.1.1",
-                "mx",
-                "",
-                f"btoken@{settings.RETURN_PATH}",
-                "dead1@outlook.example",
-                b"Message-ID: <m@meadow.example>\r\n\r\n",
-                _late_bounce(world),
-            )
-            await bench.until(lambda: "delivery-status to b" in kinds())
-            assert {m.stream for m in bench.injected} == {"transactional", "triggered", "bulk"}
+            # what people do is drawn, and a busy machine sleeps through an incident: these two follow for sure
+            for later in (Complaint(after=60.0), LateBounce(after=60.0)):
+                _take(world.hosts["outlook"], later)
+            awaited = {"feedback-report to f", "delivery-status to b", "dmarc to d"}
+            streams = {"transactional", "triggered", "bulk"}
+            await bench.until(lambda: awaited <= kinds() and streams == {m.stream for m in bench.injected})
     finally:
         await bench.inbound.stop()
     assert len(asyncio.all_tasks()) == 1, "only this test is left"
@@ -151,8 +152,11 @@ async def test_the_story_sends_and_complaints_bounces_and_dmarc_reports_come_bac
     assert json.loads(bench.stored[-1])["version"] == 1
 
 
-def _late_bounce(world: World) -> Verdict:
-    return world.hosts["outlook"].model.answer(Situation.ACCEPTED, later=LateBounce(after=60.0))
+def _take(host: ProviderHost, later: Later) -> None:
+    """A message that `host` took, and what follows it."""
+    sender, content = f"btoken@{settings.RETURN_PATH}", b"Message-ID: <m@meadow.example>\r\n\r\n"
+    verdict = host.model.answer(Situation.ACCEPTED, later=later)
+    host.take("127.7.1.1", "mx", "", sender, "someone@outlook.example", content, verdict)
 
 
 async def test_the_next_life_goes_on_where_the_last_one_was() -> None:
