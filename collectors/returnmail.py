@@ -39,7 +39,7 @@ from core.events import (
 )
 from core.lane import Attribution
 from core.ports import Clock, EventLog, Suppressions
-from core.state import Suppression
+from core.state import Suppression, has_left
 from core.tokens import MessageId, Purpose, Token, TokenProblem, TokenSigner
 
 SUPPRESSING = frozenset({"abuse", "fraud", "other"})  # complaints of a person; a virus is no opinion
@@ -265,7 +265,8 @@ class ReturnMail:
             await self._suppressions.remove(proof.address, entry.stream, "not-spam report", self._clock.now())
 
     async def _unsubscribe(self, proof: _Proof, method: Literal["mail"]) -> None:
-        if any(isinstance(event, Unsubscribed) for event in proof.history):
+        # by the list, not by the log: who came back since may leave again with the same mail in hand
+        if has_left(await self._suppressions.of_address(proof.address), proof.stream):
             return
         event = Unsubscribed(
             at=self._clock.now(), message_id=proof.message_id, recipient=proof.recipient, attribution=proof.attribution,

@@ -1,14 +1,17 @@
 """E-mail addresses and their normal form (RFC 5321 section 2.3.11, RFC 5322 section 3.4.1).
 
 Two addresses are *the same person* for suppression when their normal forms are equal.  Normal form:
-domain in lower-case A-labels (IDNA), local part in lower case.  RFC 5321 lets a host tell `A@x` from
-`a@x`; no mailbox provider does, and sending to a suppressed person in another spelling is the worse error.
+domain in lower-case A-labels (IDNA), local part in lower case, without quotes and escapes that it does not need
+(RFC 5321 section 4.1.2: `"ann"@x` is `ann@x`), composed by NFC (RFC 6532 section 3.1).  RFC 5321 lets a host tell `A@x`
+from `a@x`; no mailbox provider does, and sending to a suppressed person in another spelling is the worse error.
 Provider tricks (dots, plus tags) are left alone: they are different subscriptions to the person.
 """
 
 from __future__ import annotations
 
+import encodings.idna
 import re
+import unicodedata
 from dataclasses import dataclass
 
 from core.errors import InvalidInput
@@ -19,6 +22,11 @@ _ATEXT = re.compile(
     r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\u0080-\U0010ffff-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~\u0080-\U0010ffff-]+)*"
 )
 _QUOTED = re.compile(r'"(?:[\x20\x21\x23-\x5b\x5d-\x7e]|\\[\x20-\x7e])*"')
+_ESCAPED = re.compile(r"\\(.)")
+# What IDNA 2003, which Python knows, folds away, and IDNA 2008 (RFC 5892 section 2.6) tells apart: another domain.
+_OWN_LETTERS = re.compile("([\u00df\u03c2])")  # sharp s, final sigma
+_DOTS = re.compile("[.\u3002\uff0e\uff61]")  # RFC 3490 section 3.1
+_JOINERS = "\u200c\u200d"
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?|_[a-z0-9-]{1,62}")
 
 
@@ -35,7 +43,12 @@ class Address:
     @property
     def normal(self) -> str:
         """The key under which suppression and frequency caps know this mailbox."""
-        return f"{self.local.lower()}@{self.domain}"
+        local = self.local
+        if local.startswith('"'):
+            local = _with_fewest_quotes(local)
+        if not local.isascii():
+            return f"{unicodedata.normalize('NFC', local.lower())}@{self.domain}"
+        return f"{local.lower()}@{self.domain}"
 
     @property
     def needs_smtputf8(self) -> bool:
@@ -47,13 +60,32 @@ def normal_domain(text: str) -> str:
     """Lower-case A-labels without the final dot.  Raises InvalidInput when it is no host name."""
     name = text.strip().rstrip(".")
     try:
-        ascii_name = name.lower() if name.isascii() else name.encode("idna").decode("ascii").lower()
+        ascii_name = name.lower() if name.isascii() else ".".join(map(_a_label, _DOTS.split(name)))
     except UnicodeError as error:
         raise InvalidInput("domain", f"{text!r} is not a valid internationalised name", "Check the spelling") from error
     labels = ascii_name.split(".")
     if not ascii_name or len(ascii_name) > 253 or not all(_LABEL.fullmatch(label) for label in labels):
         raise InvalidInput("domain", f"{text!r} is not a host name", "Write it as example.com")
     return ascii_name
+
+
+def _a_label(label: str) -> str:
+    """Raises UnicodeError."""
+    label = label.replace("\u1e9e", "\u00df")
+    if any(joiner in label for joiner in _JOINERS):
+        raise UnicodeError("an invisible character")
+    if not _OWN_LETTERS.search(label):
+        return encodings.idna.ToASCII(label).decode("ascii").lower()
+    parts = (part if _OWN_LETTERS.match(part) else encodings.idna.nameprep(part) for part in _OWN_LETTERS.split(label))
+    return "xn--" + unicodedata.normalize("NFC", "".join(parts)).encode("punycode").decode("ascii")
+
+
+def _with_fewest_quotes(local: str) -> str:
+    """A quoted string without what it does not need."""
+    text = _ESCAPED.sub(r"\1", local[1:-1])
+    if _ATEXT.fullmatch(text):
+        return text
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def parse_address(text: str) -> Address:

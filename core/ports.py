@@ -224,7 +224,8 @@ class Suppressions(Protocol):
     ) -> int:
         """Add, with one SuppressionAdded event for each new entry and `events` besides.  How many were new.
 
-        An entry that is known keeps its first evidence, unless the new one lasts longer: then it counts as new."""
+        An entry that is known keeps its first evidence, unless the new one lasts longer, or is a person's word where
+        the known one lifts itself: then it counts as new."""
         ...
 
     async def remove(self, address: str, stream: str, by: str, now: float) -> bool: ...

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from core.causes import Cause
 from core.events import Event, Evidence, GateState, SuppressionReason
 from core.lane import Attribution, Lane, Scope, Traffic
 from core.messages import Leased, Node, QueueGroup
+from core.recipient import EVERY_OPTIONAL
 from core.reply import Reply
 from core.tls import NO_TLS, TlsFacts
+
+_EVERYWHERE = ("", EVERY_OPTIONAL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +66,22 @@ class Suppression:
     at: float
     evidence: str
     expires_at: float = 0.0  # epoch seconds; 0: never
+
+    @property
+    def is_lasting_word(self) -> bool:
+        """True for a person's word without an end: neither the service nor time takes it back."""
+        return not self.expires_at and not self.reason.lifts_itself
+
+
+def has_left(entries: Iterable[Suppression], stream: str) -> bool:
+    """Whether the wish to get no more of `stream` is on an address's list already.
+
+    A bounce or a holiday is no such wish: it ends, and then the wish must stand."""
+    return any(
+        entry.is_lasting_word
+        and (entry.stream == stream or (entry.reason is SuppressionReason.UNSUBSCRIBE and entry.stream in _EVERYWHERE))
+        for entry in entries
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

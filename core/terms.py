@@ -26,6 +26,11 @@ class SuppressionReason(StrEnum):
     MANUAL = "manual"
     SUNSET = "sunset"  # no sign of life for long: the policy of [engagement]
 
+    @property
+    def lifts_itself(self) -> bool:
+        """True for what the service found out and takes back by itself; the others are a person's word."""
+        return self in (SuppressionReason.HARD_BOUNCE, SuppressionReason.SUNSET)
+
 
 class DropReason(StrEnum):
     """Why an accepted message ended without an attempt to send."""

@@ -43,7 +43,7 @@ from service.lateness import Delays
 from service.library import TemplateLibrary
 from service.metering import Metering
 from service.notices import NoticeDesk
-from service.operator import Operator, known_names
+from service.operator import Operator, known_names, known_scopes
 from service.parts import Parts
 from service.placement import PlacementDesk
 from service.pressure import Pressure
@@ -154,7 +154,7 @@ class Service:
             webhooks=Webhooks(settings.webhooks, stores=stores, clock=clock, node=node),
             operator=Operator(
                 controls=stores.controls, suppressions=stores.suppressions, clock=clock, spare=settings.transactional,
-                unknown=known_names(settings),
+                unknown=known_names(settings), forbidden=known_scopes(settings),
             ),
             warming=Warming(
                 settings=settings, plans=plans, providers=providers, allowances=stores.allowances, clock=clock

@@ -16,6 +16,7 @@ from core.errors import InvalidInput, StorageConflict
 from core.events import SuppressionReason
 from core.lane import Scope, parse_scope
 from core.ports import Clock, Controls, Suppressions
+from core.recipient import EVERY_OPTIONAL, topic_scope
 from core.state import Gate, Suppression
 from monitor import operator as word
 
@@ -25,7 +26,8 @@ _TRIES = 5
 class Operator:
     """See the module.  `spare` are the transactional streams, which a pause leaves alone unless it names them.
 
-    `unknown` tells (problem, remedy) of each name in a scope that the settings do not have."""
+    `unknown` tells (problem, remedy) of each name in a scope that the settings do not have; `forbidden` gives the
+    scopes of entries that a suppression is made of, or raises InvalidInput (`known_scopes`)."""
 
     def __init__(
         self,
@@ -35,7 +37,9 @@ class Operator:
         clock: Clock,
         spare: Sequence[str],
         unknown: Callable[[Scope], Iterable[tuple[str, str]]] = lambda _scope: (),
+        forbidden: Callable[[str], Sequence[str]] = lambda scope: (scope,),
     ) -> None:
+        self._forbidden = forbidden
         self._unknown = unknown
         self._controls = controls
         self._suppressions = suppressions
@@ -94,19 +98,24 @@ class Operator:
     async def suppress(
         self, addresses: Sequence[str], *, stream: str, by: str, note: str = "", until: float = 0.0
     ) -> int:
-        """Do not mail these again (`stream` '' is every stream; before `until`, 0: never).  How many were new."""
+        """Do not mail these again (`stream` '' is every stream; before `until`, 0: never).  How many were new.
+
+        Raises InvalidInput for a scope that no mail can lie in: it would forbid nothing."""
         now = self._clock.now()
         if until and until <= now:
             raise InvalidInput("expires_at", "lies in the past", "Give a later instant, or leave it out")
+        scopes = self._forbidden(stream)
+        known = dict.fromkeys(parse_address(text).normal for text in addresses)
         entries = [
             Suppression(
-                address=parse_address(text).normal, stream=stream, reason=SuppressionReason.MANUAL, at=now,
+                address=address, stream=scope, reason=SuppressionReason.MANUAL, at=now,
                 expires_at=until,
                 evidence=f"by {by}" + (f": {note[:200]}" if note else ""),
             )
-            for text in addresses
+            for address in known
+            for scope in scopes
         ]  # fmt: skip
-        return await self._suppressions.add(entries)
+        return min(len(known), await self._suppressions.add(entries))
 
     async def allow(self, address: str, *, stream: str, by: str) -> bool:
         """Lift a suppression.  False when there was none."""
@@ -117,3 +126,21 @@ def known_names(settings: Settings) -> Callable[[Scope], Iterable[tuple[str, str
     """What `Operator` wants for `unknown`."""
     providers = frozenset(row.name for row in load_providers())
     return lambda scope: unknown_names(scope, settings, providers)
+
+
+def known_scopes(settings: Settings) -> Callable[[str], Sequence[str]]:
+    """What `Operator` wants for `forbidden`: '' and the names of streams and topics stand for themselves.
+
+    `*` is each stream that one can leave by its name as well: by that, what is queued already is looked for."""
+    optional = [stream.name for stream in settings.streams if stream.unsubscribe]
+    known = {"", *(s.name for s in settings.streams), *(topic_scope(t.stream, t.name) for t in settings.topics)}
+
+    def scopes(text: str) -> Sequence[str]:
+        if text == EVERY_OPTIONAL:
+            return (EVERY_OPTIONAL, *optional)
+        if text not in known:
+            names = ", ".join(sorted(known - {""}))
+            raise InvalidInput("stream", f"{text[:80]!r} is not configured", f"Leave it out, or use one of: {names}")
+        return (text,)
+
+    return scopes

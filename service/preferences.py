@@ -125,7 +125,7 @@ class Preferences:
     async def _leave(self, subscription: Subscription, scopes: list[str]) -> None:
         now = self._clock.now()
         address = parse_address(subscription.recipient).normal
-        known = {entry.stream for entry in await self._entries(subscription)}
+        known = {entry.stream for entry in await self._entries(subscription) if entry.is_lasting_word}
         new = [scope for scope in dict.fromkeys(scopes) if scope not in known]
         entries = [
             Suppression(

@@ -13,7 +13,7 @@ from core.address import parse_address
 from core.events import Accepted, SuppressionReason, Unsubscribed
 from core.lane import Attribution
 from core.ports import Clock, EventLog, Suppressions
-from core.state import Suppression
+from core.state import Suppression, has_left
 from core.tokens import MessageId, Purpose, Token, TokenSigner
 
 
@@ -58,10 +58,10 @@ class Unsubscriber:
         )
 
     async def unsubscribe(self, subscription: Subscription, method: Literal["one_click", "page"]) -> bool:
-        """Suppress the recipient for the stream.  False when that was so already."""
+        """Suppress the recipient for the stream.  False when that was so already by a wish that stays."""
         now = self._clock.now()
         address = parse_address(subscription.recipient).normal
-        if await self._suppressions.check([address], subscription.stream):
+        if has_left(await self._suppressions.of_address(address), subscription.stream):
             return False
         entry = Suppression(
             address=address, stream=subscription.stream, reason=SuppressionReason.UNSUBSCRIBE, at=now, evidence=method

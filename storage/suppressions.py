@@ -32,15 +32,23 @@ _ANY_PLAIN = plain(
     )
 )
 _OF = select(table).where(table.c.address == bindparam("which")).order_by(table.c.stream)
+_LIFTING = [str(reason) for reason in SuppressionReason if reason.lifts_itself]
 # the same statement in two dialects: `RETURNING` tells which rows were new
 _INSERT: dict[str, Executable] = {
     name: new.on_conflict_do_update(
         index_elements=["address", "stream"],
         set_={column: new.excluded[column] for column in ("reason", "at", "evidence", "expires_at")},
-        # a complaint must not be lost to an entry that ends soon
-        where=and_(
-            table.c.expires_at > 0,
-            or_(new.excluded.expires_at == 0, new.excluded.expires_at > table.c.expires_at),
+        # a complaint must not be lost to an entry that ends soon, nor a wish to one that the service takes back
+        where=or_(
+            and_(
+                table.c.expires_at > 0,
+                or_(new.excluded.expires_at == 0, new.excluded.expires_at > table.c.expires_at),
+            ),
+            and_(
+                new.excluded.expires_at == 0,
+                or_(*(table.c.reason == reason for reason in _LIFTING)),
+                and_(*(new.excluded.reason != reason for reason in _LIFTING)),
+            ),
         ),
     ).returning(table.c.address, table.c.stream)
     for name, new in (("sqlite", sqlite_insert(table)), ("postgresql", postgresql_insert(table)))
@@ -94,7 +102,7 @@ def add_suppressions(
     connection: Connection, entries: Sequence[Suppression], message_ids: Sequence[MessageId | None]
 ) -> list[SuppressionAdded]:
     """Insert what is new and append its events.  What was new; an entry that is known keeps its first evidence, unless
-    the new one lasts longer."""
+    the new one lasts longer or is a person's word where the known one lifts itself."""
     first: dict[tuple[str, str], tuple[Suppression, MessageId | None]] = {}
     for entry, message_id in zip(entries, message_ids, strict=True):
         first.setdefault((entry.address, entry.stream), (entry, message_id))

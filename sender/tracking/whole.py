@@ -42,6 +42,8 @@ class Cut:
             else:
                 written = writer.write(piece[0]).encode(piece[1])
                 out += (_SOFT, binascii.b2a_qp(written, istext=False).replace(b"\n", b"\r\n"), _SOFT)
+        if not out[-1].endswith(b"\r\n"):
+            out.append(b"\r\n")  # a base64 part need not end its last line; the dot that ends DATA wants one of its own
         return b"".join(out)
 
 

@@ -13,7 +13,7 @@ from config.load import load_settings
 from config.model import Settings
 from core.clock import SystemClock
 from service.clockstore import clock_of
-from service.operator import Operator, known_names
+from service.operator import Operator, known_names, known_scopes
 from storage.stores import Stores, open_stores
 
 DEFAULT_CONFIG = Path("penstock.toml")
@@ -58,6 +58,7 @@ async def desk(config: Path) -> AsyncIterator[Desk]:
             clock=clock,
             spare=settings.transactional,
             unknown=known_names(settings),
+            forbidden=known_scopes(settings),
         )
         yield Desk(settings=settings, stores=stores, clock=clock, operator=operator)
     finally:

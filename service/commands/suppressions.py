@@ -23,6 +23,7 @@ from core.state import Suppression
 from service.commands.common import add_config, desk
 from service.commands.csvfile import CsvFile, open_csv
 from service.commands.progress import Progress
+from service.operator import known_scopes
 
 BATCH = 2000  # entries in one transaction
 SHOWN = 10  # faulty rows that are told one by one
@@ -60,6 +61,8 @@ async def run_import(arguments: argparse.Namespace) -> int:
     count = 0
     try:
         async with desk(arguments.config) as d:
+            # rows may name streams of another time; what is asked for here must exist
+            known_scopes(d.settings)(arguments.stream)
             defaults = {
                 "reason": arguments.reason, "stream": arguments.stream,
                 "evidence": arguments.note or f"imported from {arguments.file.name}",

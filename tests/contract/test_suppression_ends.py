@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 from sqlalchemy import Connection, text
 
 from core.events import SuppressionAdded, SuppressionReason, SuppressionRemoved
@@ -45,6 +46,21 @@ async def test_the_later_of_two_ends_holds(stores: Stores) -> None:
     assert await stores.suppressions.add([later]) == 1
     assert await stores.suppressions.add([SHORT]) == 0
     assert await stores.suppressions.page() == [later]
+
+
+@pytest.mark.parametrize("found", [SuppressionReason.HARD_BOUNCE, SuppressionReason.SUNSET])
+async def test_a_persons_word_replaces_what_the_service_takes_back_by_itself(
+    stores: Stores, found: SuppressionReason
+) -> None:
+    by_us = replace(suppression("ann@x.test"), reason=found)
+    wish = replace(by_us, reason=SuppressionReason.UNSUBSCRIBE, evidence="one_click")
+    assert await stores.suppressions.add([by_us]) == 1
+    assert await stores.suppressions.add([replace(wish, expires_at=NOW + DAY)]) == 0, "it would end sooner"
+    assert await stores.suppressions.add([wish]) == 1
+    assert await stores.suppressions.add([by_us]) == 0
+    assert await stores.suppressions.page() == [wish]
+    reasons = [row.event.reason for row in await stores.log.read(0) if isinstance(row.event, SuppressionAdded)]
+    assert reasons == [found, SuppressionReason.UNSUBSCRIBE]
 
 
 async def test_many_ends_at_once_are_cleared_in_portions(stores: Stores) -> None:

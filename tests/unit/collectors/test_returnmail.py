@@ -13,9 +13,11 @@ from core.events import (
     Replied,
     ReportUnverified,
     SuppressionAdded,
+    SuppressionReason,
     SuppressionRemoved,
     Unsubscribed,
 )
+from core.state import Suppression
 from core.tokens import Purpose, TokenSigner, new_message_id
 from tests.unit.collectors.return_world import ADDRESS, RETURN_PATH, START, World, arf, dsn, plain, world
 
@@ -205,3 +207,26 @@ async def test_what_comes_to_the_dmarc_address_goes_to_its_reader() -> None:
     async with world() as here:
         await here.returns.receive("r@x.example", [f"dmarc@{RETURN_PATH}"], plain("Report Domain: news.example"))
         assert [sender for _, sender in here.dmarc.mails] == ["r@x.example"]
+
+
+async def test_who_came_back_may_leave_again_with_the_same_mail() -> None:
+    async with world() as here:
+        for _ in range(2):
+            await here.returns.receive("ann@x.example", [here.unsubscribe_address], plain("stop"))
+        assert len(await here.events(Unsubscribed)) == 1
+        ((address, (_, stream)),) = (await here.suppressed()).items()
+        await here.stores.suppressions.remove(address, stream, "opt-in", here.clock.now())
+        await here.returns.receive("ann@x.example", [here.unsubscribe_address], plain("stop"))
+        assert await here.suppressed() == {address: ("unsubscribe", stream)}
+        assert len(await here.events(Unsubscribed)) == 2
+
+
+@pytest.mark.parametrize("reason", ["sunset", "hard_bounce"])
+async def test_a_wish_to_leave_outlasts_what_the_service_takes_back_by_itself(reason: str) -> None:
+    async with world() as here:
+        entry = Suppression(
+            address=ADDRESS, stream="bulk", reason=SuppressionReason(reason), at=START, evidence="by the service"
+        )
+        await here.stores.suppressions.add([entry])
+        await here.returns.receive("ann@x.example", [here.unsubscribe_address], plain("stop"))
+        assert await here.suppressed() == {ADDRESS: ("unsubscribe", "bulk")}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import email
 import json
 import re
@@ -112,3 +113,11 @@ def test_the_signature_is_made_over_what_is_sent(tmp_path: Path) -> None:
         content = composer.compose(lease(), body, PAST).content
         assert b"/c/" in content.replace(b"=\r\n", b"")
         assert dkim.verify(content, dnsfunc=lambda _name, timeout=5: record.encode())
+
+
+def test_a_base64_part_without_a_last_line_end_still_leaves_the_final_dot_a_line_of_its_own() -> None:
+    page = base64.encodebytes(b'<html><a href="https://shop.test/ann">Go</a></html>')
+    head = b"From: news@example.com\r\nSubject: Hi\r\nContent-Type: text/html\r\nContent-Transfer-Encoding: base64\r\n"
+    body = Body(body_id=BodyId("b"), kind="mime", content=head + b"\r\n" + page)
+    composer = Composer(make_signer(), settings(track_clicks=True), NoDkim())
+    assert composer.compose(lease(), body, START).content.endswith(b"\r\n")

@@ -214,3 +214,19 @@ async def test_signals_are_told_with_intervals_and_unknown_is_never_0(caller: Ca
         async with caller.session.get(f"{caller.base}/signals?lang={language}&by=stream", headers=headers) as page:
             assert SIGNAL[language]["over_frequency"] in await page.text()
     assert set(EN) == set(RU)
+
+
+async def test_a_suppression_of_an_unknown_stream_would_forbid_nothing_and_is_refused(caller: Caller) -> None:
+    wish = {"addresses": ["tom@example.net"], "stream": "blk"}
+    status, answer = await caller.call("POST", "/v1/suppressions", wish)
+    assert (status, answer["error"]["field"]) == (422, "stream")
+    assert await caller.call("POST", "/v1/suppressions", {**wish, "stream": "*"}) == (201, {"added": 1})
+    found = {entry.stream for entry in await caller.service.parts.stores.suppressions.of_address("tom@example.net")}
+    assert found == {"*", "bulk", "triggered"}, "queued mail is looked for by the name of its stream"
+
+
+async def test_another_spelling_of_a_suppressed_address_is_the_same_mailbox(caller: Caller) -> None:
+    assert (await caller.call("POST", "/v1/suppressions", {"addresses": ["kim@example.net"]}))[0] == 201
+    for text in ('"kim"@example.net', '"K\\im"@EXAMPLE.net.'):
+        (row,) = await caller.inject(text)
+        assert row["status"] == "suppressed", text

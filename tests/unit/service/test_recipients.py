@@ -352,3 +352,31 @@ async def test_a_bucket_fills_again_and_is_bounded() -> None:
     for n in range(25_000):
         limiter.takes(str(n))
     assert len(limiter._full_at) <= 20_000
+
+
+# --- wishes beside other reasons -------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("reason", "scope", "ends"),
+    [
+        (SuppressionReason.HARD_BOUNCE, "", False),  # lifted when it was a provider's outage
+        (SuppressionReason.SUNSET, "bulk", False),  # lifted by a sign of life, such as the click that brings her here
+        (SuppressionReason.MANUAL, "", True),
+        (SuppressionReason.MANUAL, "bulk", True),
+    ],
+)
+@pytest.mark.parametrize("page", [Purpose.UNSUBSCRIBE, Purpose.PREFERENCES])
+async def test_leaving_is_stored_also_while_something_else_forbids_the_mail(
+    caller: Caller, reason: SuppressionReason, scope: str, ends: bool, page: Purpose
+) -> None:
+    ned = await reader(caller, f"ned-{reason}-{scope}-{page}@example.net")
+    parts = caller.service.parts
+    now = parts.clock.now()
+    entry = Suppression(
+        address=ned.address, stream=scope, reason=reason, at=now, evidence="x", expires_at=(now + 100) * ends
+    )
+    await parts.stores.suppressions.add([entry])
+    field = [("List-Unsubscribe", "One-Click")] if page is Purpose.UNSUBSCRIBE else [("off", "all")]
+    for _ in range(2):
+        assert (await ned.post(f"/{page}/{ned.token(page)}", field))[0] == 200
+    entries = {e.stream: e for e in await parts.stores.suppressions.of_address(ned.address)}
+    assert (entries["bulk"].reason, entries["bulk"].expires_at) == (SuppressionReason.UNSUBSCRIBE, 0.0)
