@@ -54,6 +54,7 @@ def prepare(content: bytes) -> Prepared:
     if content.startswith(b"From "):  # the separator line of a mailbox file
         content = content.partition(b"\r\n")[2]
     head, _, body = content.partition(b"\r\n\r\n")
+    head = head.removesuffix(b"\r\n")  # a message without a body need not have the empty line
     if content.startswith(b"\r\n"):
         head, body = b"", content[2:]
     if len(head) > MAX_HEAD:

@@ -2,7 +2,8 @@
 
 Contract: `submit` returns only after the durable commit.  Each recipient is answered for itself: accepted,
 suppressed (and why), over frequency, or invalid (and why); one bad recipient never fails the others.  Nothing is
-accepted from a sender domain that is not ours.  An idempotency key that was seen answers as it did the first time.
+accepted from a sender domain that is not ours.  An idempotency key that was seen answers as it did the first time, and
+refuses another message (sender.remembered).
 Whatever would make a message impossible to compose later (a missing variable, a header that cannot be read, a line
 that SMTP cannot carry) is refused here, where the caller still listens.
 Raises InvalidInput when the message itself cannot be taken, Unavailable when storage cannot commit.
@@ -43,13 +44,13 @@ from sender.injection import (
     with_from,
 )
 from sender.notices.order import order_of
+from sender.remembered import check_key, recall, remember
 from sender.routebook import no_way
 
 __all__ = ["AnswerStatus", "Injection", "Intake", "Overloaded", "RecipientAnswer", "RecipientIn"]
 
 MAX_RECIPIENTS = 10_000  # in one call
 MAX_NAME = 100  # characters of a campaign's name
-MAX_KEY = 200  # characters of an idempotency key
 MAX_AHEAD = 366 * 86400.0  # seconds that a message may be scheduled ahead
 _SOON = 1.0  # seconds: mail of one call is due together, or nearly so
 _YIELD_EVERY = 250  # recipients handled before other tasks get a turn
@@ -108,14 +109,13 @@ class Intake:
         # a campaign that fills the queue must not keep receipts out: the last tenth is theirs
         if self._backlog() >= self._max_queued * (1.1 if injection.stream in self._urgent else 1.0):
             raise Overloaded(retry_after=30)
-        if len(injection.idempotency_key) > MAX_KEY:
-            raise LimitExceeded("idempotency_key", "is too long", f"At most {MAX_KEY} characters")
+        injection = with_from(injection)
         if injection.idempotency_key:
+            check_key(injection.idempotency_key)
             before = await self._idempotency.get(injection.idempotency_key)
             if before is not None:
-                return _answers_from(before)
+                return recall(before, injection)
         stream = self._stream(injection)
-        injection = with_from(injection)
         sending_domain = self.sending_domain(injection)
         check_notes(injection)
         body = body_of(injection, self._clock.now())
@@ -211,7 +211,7 @@ class Intake:
         cap: FrequencyCap | None,
     ) -> list[RecipientAnswer]:
         key = injection.idempotency_key
-        remembered = (key, json.dumps([_stored(a) for a in answers])) if key else None
+        remembered = (key, remember(injection, answers)) if key else None
         try:
             await self._queue.accept(
                 [body] if submissions else [], submissions, events, idempotency=remembered, cap=cap,
@@ -222,7 +222,7 @@ class Intake:
             before = await self._idempotency.get(key)
             if before is None:
                 raise
-            return _answers_from(before)
+            return recall(before, injection)
         # what is due later nobody need look for now: the dispatcher finds it at its next look by itself
         if submissions and submissions[0].not_before <= self._clock.now() + _SOON:
             self._on_accepted()
@@ -386,15 +386,3 @@ def _share(stream: StreamSettings) -> str:
 def _shown(address: str) -> str:
     """An address that was refused, fit for storage and log."""
     return "".join(c if c.isprintable() else "?" for c in address[:320])
-
-
-def _stored(answer: RecipientAnswer) -> dict[str, str]:
-    # dataclasses.asdict would take a tenth of a second for 10,000
-    return {
-        "address": answer.address, "status": str(answer.status), "message_id": answer.message_id,
-        "reason": answer.reason,
-    }  # fmt: skip
-
-
-def _answers_from(stored: str) -> list[RecipientAnswer]:
-    return [RecipientAnswer(**{**row, "status": AnswerStatus(row["status"])}) for row in json.loads(stored)]

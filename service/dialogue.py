@@ -28,6 +28,7 @@ class WishingEnvelope(Envelope):
         self.wish = MailWish()
         self.wishes: list[RecipientWish] = []
         self.next_wish = RecipientWish()
+        self.known: set[str] = set()  # normal forms of the recipients
 
 
 class Dialogue(SMTP):

@@ -66,10 +66,11 @@ class SubmissionHandler:
         if len(envelope.rcpt_tos) >= MAX_RECIPIENTS:
             return "452 4.5.3 Too many recipients in one transaction"
         try:
-            parse_address(address)
+            normal = parse_address(address).normal
         except InvalidInput as error:
             return f"553 5.1.3 {_one_line(str(error))}"
-        if address not in envelope.rcpt_tos:
+        if normal not in envelope.known:  # one mail each: a second spelling is no recipient that was refused
+            envelope.known.add(normal)
             envelope.rcpt_tos.append(address)
             envelope.rcpt_options.extend(options)
             envelope.wishes.append(envelope.next_wish)

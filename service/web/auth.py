@@ -3,7 +3,8 @@
 Tokens come from files (`http.tokens`); a browser may send one as the password of HTTP Basic.  Scopes: `read` sees,
 `inject` may also send mail, `admin` may do everything.  Without any token the API is open, which the service allows
 on a loopback address only.  A request whose Origin is another site is refused whatever it carries, so that a page in
-an operator's browser cannot act for him.
+an operator's browser cannot act for him; so is, while the API is open, one that came by a name that is not ours
+(a foreign name that leads to a loopback address: DNS rebinding).
 """
 
 from __future__ import annotations
@@ -48,12 +49,25 @@ class Gatekeeper:
     """Knows the tokens.  Raises InvalidInput when the API would be open to the network."""
 
     def __init__(self, http: Http) -> None:
+        self._own_name = (urlsplit(http.public_url).hostname or "").lower()
         self._tokens = [(read_secret(token.token_file).encode(), token.name, token.scope) for token in http.tokens]
         if not self._tokens and not is_loopback(http.host):
             raise InvalidInput(
                 "http.tokens", f"the API would be open to everybody who reaches {http.host}",
                 "Add [[http.tokens]] with a token_file, or listen on 127.0.0.1",
             )  # fmt: skip
+
+    def is_strange(self, request: web.Request) -> bool:
+        """Whether an open API was reached by a name that somebody else may have made lead here."""
+        if self._tokens:
+            return False
+        name = request.headers.get("Host", "").rpartition(":")[0] or request.headers.get("Host", "")
+        name = name.strip("[]").lower()
+        try:
+            ipaddress.ip_address(name)
+        except ValueError:
+            return name not in ("", "localhost", self._own_name) and not name.endswith(".localhost")
+        return False
 
     def scope_of(self, request: web.Request) -> tuple[str, str] | None:
         """(name, scope) of the caller, None when it has shown no valid token."""
@@ -74,6 +88,10 @@ class Gatekeeper:
         async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
             if request.path.startswith(_PUBLIC):
                 return await handler(request)
+            if self.is_strange(request):
+                return problem(
+                    403, "Host", "the API is open and this name is not its own", "Call 127.0.0.1, or set tokens"
+                )
             if _foreign_origin(request):
                 return problem(403, "Origin", "the request comes from another site", "Call the API from its own host")
             caller = self.scope_of(request)
@@ -107,7 +125,7 @@ def _needed(request: web.Request) -> str:
 def _shown_token(header: str) -> bytes:
     kind, _, value = header.partition(" ")
     if kind.lower() == "bearer":
-        return value.strip().encode()
+        return value.strip().encode("utf-8", "surrogateescape")
     if kind.lower() == "basic":
         try:
             return base64.b64decode(value.strip(), validate=True).partition(b":")[2]
@@ -118,7 +136,10 @@ def _shown_token(header: str) -> bytes:
 
 def _foreign_origin(request: web.Request) -> bool:
     origin = request.headers.get("Origin")
-    return origin is not None and origin != "null" and urlsplit(origin).netloc != request.host
+    if origin is None or origin == "null":  # a page in a sandboxed frame hides where it comes from
+        site = request.headers.get("Sec-Fetch-Site", "none" if origin is None else "cross-site")
+        return site not in ("none", "same-origin") and request.method not in ("GET", "HEAD")
+    return origin.partition("://")[2] != request.host
 
 
 def problem(status: int, field: str, text: str, remedy: str, **more: object) -> web.Response:
@@ -157,7 +178,8 @@ async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamRe
         response = problem(error.status, "path", error.reason, "See /openapi.json")
         response.headers.update({k: v for k, v in error.headers.items() if k == "Allow"})
     except Exception:
-        shown = request.path[:3] if request.path.startswith(RECIPIENTS) else request.path
+        resource = request.match_info.route.resource  # the path itself may hold an address, or a token
+        shown = resource.canonical if resource is not None else request.path[:3]
         logger.exception("%s %s failed", request.method, shown)
         response = problem(500, "service", "internal error", "See the service's log")
     response.headers.setdefault("Content-Security-Policy", _CSP)

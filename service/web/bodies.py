@@ -89,8 +89,11 @@ async def read_message(raw: bytes, header_key: str = "", library: TemplateLibrar
     Raises InvalidInput or ValidationError."""
     try:
         table = _parsed(raw)
-    except (UnicodeDecodeError, RecursionError) as error:
-        raise InvalidInput("body", "is no JSON in UTF-8, or is nested too deep", "Send a JSON object") from error
+    except json.JSONDecodeError:
+        raise  # says where
+    except (ValueError, RecursionError) as error:  # not UTF-8, or a number of thousands of digits
+        problem = "is no JSON in UTF-8, is nested too deep, or holds an overlong number"
+        raise InvalidInput("body", problem, "Send a JSON object") from error
     if not isinstance(table, dict):
         raise InvalidInput("body", "is no JSON object", "See /openapi.json for the form")
     wished = table.pop("recipients", [])
@@ -100,7 +103,7 @@ async def read_message(raw: bytes, header_key: str = "", library: TemplateLibrar
         raise LimitExceeded("recipients", f"{len(wished)} in one call", f"At most {MAX_RECIPIENTS}")
     body = MessageBody.model_validate(table)
     if header_key and not body.idempotency_key:
-        body = body.model_copy(update={"idempotency_key": header_key[:200]})
+        body = body.model_copy(update={"idempotency_key": header_key})
     if body.template:
         body = _from_library(body, await (library or TemplateLibrary(None)).parts(body.template))
     recipients: list[RecipientIn] = []

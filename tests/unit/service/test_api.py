@@ -63,6 +63,35 @@ async def test_a_browser_may_send_the_token_as_its_password_and_another_site_may
     assert (status, answer["error"]["field"]) == (403, "Origin")
 
 
+@pytest.mark.parametrize(
+    ("headers", "wanted"),
+    [
+        ({"Origin": "null"}, 403),  # a sandboxed frame of another site's page
+        ({"Origin": "null", "Sec-Fetch-Site": "cross-site"}, 403),
+        ({"Origin": "null", "Sec-Fetch-Site": "same-origin"}, 422),
+        ({"Sec-Fetch-Site": "cross-site"}, 403),
+        ({"Sec-Fetch-Site": "none"}, 422),
+        ({"Origin": "http://["}, 403),
+        ({"Authorization": "Bearer \udcff"}, 401),
+    ],
+)
+async def test_a_page_that_hides_where_it_comes_from_cannot_act(
+    caller: Caller, headers: dict[str, str], wanted: int
+) -> None:
+    status, _ = await caller.call("POST", "/v1/pauses/resume", {"scope": "campaign=none"}, headers=headers)
+    assert status == wanted
+
+
+async def test_every_route_wants_a_token_of_its_scope(caller: Caller) -> None:
+    pages = ("/", "/signals", "/dmarc", "/placement", "/metrics", "/openapi.json", "/nothing-of-that-name")
+    for method, path in [*((r.method, re.sub(r"{\w+}", "x", r.path)) for r in ROUTES), *(("GET", p) for p in pages)]:
+        assert (await caller.call(method, path, token=""))[0] == 401, path
+        if method != "GET":
+            assert (await caller.call(method, path, token="read"))[0] == 403, path
+            injects = path in ("/v1/messages", "/v1/optins", "/v1/templates/preview", "/v1/templates/lint")
+            assert ((await caller.call(method, path, token="inject"))[0] != 403) is injects, path
+
+
 async def test_a_message_is_taken_over_and_its_story_told(caller: Caller) -> None:
     row, bad = await caller.inject("ann@example.net", "not-an-address")
     assert (row["status"], bad["status"]) == ("accepted", "invalid")
@@ -79,6 +108,22 @@ async def test_the_same_key_answers_the_same_and_queues_once(caller: Caller) -> 
     second = await caller.inject("key@example.net", idempotency_key="order-1")
     assert first == second
     assert (await caller.call("GET", "/v1/status"))[1]["queue"]["total"] == before + 1
+
+
+async def test_a_key_that_comes_with_another_message_is_refused_not_answered(caller: Caller) -> None:
+    await caller.inject("key2@example.net", idempotency_key="order-2")
+    body = {"stream": "bulk", "from": "a@example.com", "subject": "Other", "text": "t", "to": "key2@example.net"}
+    status, answer = await caller.call("POST", "/v1/messages", {**body, "idempotency_key": "order-2"})
+    assert (status, answer["error"]["field"]) == (422, "idempotency_key")
+    long = {"Idempotency-Key": "k" * 200 + "1"}
+    assert (await caller.call("POST", "/v1/messages", body, headers=long))[0] == 413, "a cut key is another's"
+    for key in ("a\0b", "a\ud800b"):
+        assert (await caller.call("POST", "/v1/messages", {**body, "idempotency_key": key}))[0] == 422
+    digits = b'{"stream": "bulk", "send_at": ' + b"9" * 5000 + b"}"
+    async with caller.session.post(
+        f"{caller.base}/v1/messages", data=digits, headers={"Authorization": f"Bearer {TOKENS['admin']}"}
+    ) as refused:
+        assert refused.status == 422
 
 
 async def test_a_cancelled_campaign_ends_and_says_by_whom(caller: Caller) -> None:

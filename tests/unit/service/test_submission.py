@@ -196,3 +196,24 @@ async def test_a_client_that_guesses_is_barred_whatever_it_connects_anew(door: D
     trust = ssl.create_default_context(cafile=str(door.certificate))
     trust.check_hostname = False
     assert "failed logins" in await door.with_client(talk, login=False)
+
+
+async def test_two_spellings_of_a_recipient_are_one_and_none_is_refused(door: Door) -> None:
+    def talk(client: smtplib.SMTP) -> tuple[int, bytes]:
+        client.mail("crm@sender.test")
+        for address in ("ann@x.test", "Ann@X.test", '"ann"@x.test'):
+            assert client.rcpt(address)[0] == 250
+        return client.data(message().as_bytes())
+
+    code, said = await door.with_client(talk)
+    assert (code, b"refused" in said) == (250, False)
+    assert len(await door.accepted()) == 1
+
+
+async def test_a_message_without_a_body_needs_no_empty_line(door: Door) -> None:
+    def talk(client: smtplib.SMTP) -> tuple[int, bytes]:
+        client.mail("crm@sender.test")
+        client.rcpt("ann@x.test")
+        return client.data(b"From: shop@sender.test\r\nSubject: only this\r\n")
+
+    assert (await door.with_client(talk))[0] == 250
