@@ -33,6 +33,7 @@ _CHALLENGE = re.compile(
         r"active spam killer|\[confirm\]|подтвердите отправк",
     re.IGNORECASE,
 )  # fmt: skip
+_LONGEST_WISH = 60  # characters of a subject
 _MARKS = (
     "x-autoreply",
     "x-autorespond",
@@ -48,11 +49,11 @@ _MARKS = (
     "x-cron-env-x-autoreply",
 )
 _SYSTEM = re.compile(r"mailer-?daemon|postmaster|mail delivery|mail system|mail administrator", re.IGNORECASE)
-_OUT = re.compile(
-    r"^\s*(?:re:\s*)?(?:unsubscribe|opt[- ]?out|remove(?: me)?|отписаться|отписка|отпис\w*|stop|"
-    r"désabonnement|abmelden|desuscribir|cancelar suscripci[oó]n)\b[\s.!-]{0,5}",
-    re.I,
-)
+_ASKS = r"unsubscribe|opt[- ]?out|отпис\w*|désabonnement|abmelden|desuscribir|cancelar suscripci[oó]n"
+# The word alone asks, also as an answer.  With more behind it, it may be the subject of a mail of ours ("Stop paying
+# too much") that somebody answers: then only the plain ones do, and not behind "Re:" or from a machine.
+_OUT = re.compile(rf"\s*(?:re:\s*)?(?:{_ASKS}|remove(?: me)?|stop)[\s.!-]*", re.I)
+_OUT_OF_SOMETHING = re.compile(rf"\s*(?:{_ASKS})\b", re.I)
 
 
 def automatic(notice: Notice) -> BounceClass | None:
@@ -87,4 +88,8 @@ def wants_out(notice: Notice) -> bool:
     """True for a mail that asks to be taken off."""
     if notice.headers.get("x-apple-unsubscribe").strip().lower() == "true":
         return True
-    return bool(_OUT.match(notice.subject)) and len(notice.subject) < 60
+    if len(notice.subject) >= _LONGEST_WISH:
+        return False
+    if _OUT.fullmatch(notice.subject):
+        return not notice.headers.get("auto-submitted").strip().lower().startswith("auto-replied")
+    return _OUT_OF_SOMETHING.match(notice.subject) is not None and automatic(notice) is None

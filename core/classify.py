@@ -236,6 +236,9 @@ class Classifier:
         found = self._memory.get(key)
         if found is None:
             found = self._judge(reply, key[0], provider)
+            if reply.stage is Stage.MAIL and found.group is Group.RECIPIENT:
+                # no recipient was named yet: whoever is unknown there, it is the sender
+                found = Diagnosis(bounce_class=_C.SENDER_REFUSED, rule=found.rule)
             if self._remembers:
                 if len(self._memory) >= _MEMORY:
                     self._memory.clear()

@@ -280,7 +280,8 @@ class SmtpSession:
         if envelope.mail_from and not is_path(envelope.mail_from):
             return replace(refusal, code=553, status="5.1.7", text="not sent: the return path is no SMTP address")
         if not is_path(envelope.rcpt_to):
-            return replace(refusal, code=553, status="5.1.3", text="not sent: the recipient is no SMTP address")
+            text = "not sent: the recipient is no SMTP address"
+            return replace(refusal, code=553, status="5.1.3", text=text, stage=Stage.RCPT)
         if self._needs_utf8(envelope) and "SMTPUTF8" not in self.capabilities:
             status = "5.6.9" if envelope.rcpt_to.isascii() else "5.6.7"
             return replace(refusal, status=status, text="not sent: needs SMTPUTF8, which the host does not offer")

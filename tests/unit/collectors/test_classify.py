@@ -186,3 +186,9 @@ def test_a_mistake_in_a_rules_folder_names_file_and_rule(tmp_path: Path) -> None
         with pytest.raises(InvalidInput, match=named) as raised:
             load_reply_rules(tmp_path)
         assert "10-mine.toml" in raised.value.field
+
+
+def test_before_a_recipient_was_named_nobody_but_the_sender_can_be_unknown() -> None:
+    for said in ("550 5.1.1 User unknown", "550 No such user here", "550 5.1.2 Host unknown", "550 5.1.6 User moved"):
+        assert not shipped_classifier().classify(parse_reply(said, Stage.MAIL)).suppresses
+        assert shipped_classifier().classify(parse_reply(said, Stage.RCPT)).suppresses

@@ -230,3 +230,27 @@ async def test_a_wish_to_leave_outlasts_what_the_service_takes_back_by_itself(re
         await here.stores.suppressions.add([entry])
         await here.returns.receive("ann@x.example", [here.unsubscribe_address], plain("stop"))
         assert await here.suppressed() == {ADDRESS: ("unsubscribe", "bulk")}
+
+
+@pytest.mark.parametrize(
+    ("subject", "headers", "leaves"),
+    [
+        ("Unsubscribe", [], True),
+        ("Re: unsubscribe!", [], True),
+        ("unsubscribe from weekly news", [], True),
+        ("отписка", [], True),
+        ("Stop", [], True),
+        ("Re: Stop paying too much", [], False),  # an answer to a mail of ours
+        ("Remove your old tyres in March", [], False),
+        ("Re: Unsubscribe from boredom", [], False),
+        ("Re: Stop", ["Auto-Submitted: auto-replied"], False),
+        ("Automatic reply: Stop paying too much", ["Auto-Submitted: auto-replied"], False),
+    ],
+)
+async def test_a_subject_asks_to_be_let_off_only_when_it_says_nothing_else(
+    subject: str, headers: list[str], leaves: bool
+) -> None:
+    async with world() as here:
+        mail = plain(subject, "", f"In-Reply-To: <{here.token(Purpose.MESSAGE_ID)}@news.example>", *headers)
+        await here.returns.receive("ann@x.example", [here.bounce_address], mail)
+        assert bool(await here.suppressed()) is leaves
