@@ -263,7 +263,9 @@ class Watch:
         self._book, self._enough = Book(case), enough
         self.top = dict.fromkeys(RULES, 0.0)
         self._fitted = Fitted(self._book) if case.delay_hours else None
-        self._lenses = {"penstock": _lens(case, delayed=False).log_r}
+        self._lenses: dict[str, Callable[[Sequence[tuple[int, int]]], float]] = {
+            "penstock": _lens(case, delayed=False).log_r
+        }
         self._asked = {"penstock": Asked(self._book, {})}
         if self._fitted is not None:
             self._lenses |= {"penstock+delay": _lens(case, delayed=True).log_r, "penstock+fitted": self._fitted.log_r}
