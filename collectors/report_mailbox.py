@@ -26,7 +26,7 @@ from imapclient import IMAPClient, SocketTimeout
 from imapclient.exceptions import IMAPClientError
 
 from config.model import ReportMailbox as Box
-from core.errors import InvalidInput, Unavailable
+from core.errors import InvalidInput, PenstockError, Unavailable
 from core.ports import Clock
 
 T = TypeVar("T")
@@ -114,7 +114,10 @@ class ReportMailbox:
         except InvalidInput as error:
             logger.warning("report mailbox %s: a mail is refused: %s", self._box.name, error)
             return False
-        except Unavailable:
+        except PenstockError:
+            return None
+        except Exception:  # an error of ours with this mail must not keep all others from being read
+            logger.exception("report mailbox %s: a mail could not be read", self._box.name)
             return None
         return True
 

@@ -114,10 +114,10 @@ class Router:
             return Route(provider=provider, site=Site(name), hosts=(relay.host,), passage=passage)
         if isinstance(record, Unroutable):
             return record
-        if record.passage is None:
-            record.passage = await self._passage(domain, record.mx)
-        way = self._way(record)
-        return Route(provider=way.provider, site=way.site, hosts=self._in_order(way.groups), passage=record.passage)
+        way = self._way(record)  # before the wait, in which a look of somebody else may empty the record
+        passage = record.passage or await self._passage(domain, record.mx)
+        record.passage = passage
+        return Route(provider=way.provider, site=way.site, hosts=self._in_order(way.groups), passage=passage)
 
     def known(self, domain: str, now: float, stream: str = "") -> tuple[Provider, Site, bool] | None:
         """Provider and site as far as they are known without asking anybody, and whether that is fresh."""

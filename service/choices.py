@@ -14,6 +14,8 @@ from email.parser import BytesHeaderParser
 from email.policy import compat32
 
 from core.errors import InvalidInput
+from sender.headers import split_mailbox
+from sender.injection import from_header
 
 NAMES = (
     "stream", "campaign", "topic", "pool", "send-at", "expires-at", "metadata", "list-source", "template", "vars",
@@ -48,6 +50,15 @@ def choices(content: bytes) -> tuple[dict[str, str], bytes]:
     return chosen, b"\r\n".join(kept) + separator + body
 
 
+def decoded_from(content: bytes) -> str:
+    """The From field as a template has it: its name in plain text, where a field holds RFC 2047 words."""
+    name, address = split_mailbox(from_header(content))
+    if "=?" not in name:
+        return from_header(content)
+    quoted = _value("From", name).replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{quoted}" <{address}>'
+
+
 def table(name: str, text: str, *, numbers: bool = False) -> dict[str, str]:
     """A header's JSON object of texts, e.g. {"order": "4711"}; or of numbers, made texts.  Raises InvalidInput."""
     if not text:
@@ -71,4 +82,6 @@ def _value(name: str, raw: object) -> str:
     try:
         return " ".join(str(make_header(decode_header(str(raw)))).split())
     except (ValueError, LookupError, HeaderParseError) as error:
-        raise InvalidInput(f"X-Penstock-{name.title()}", "cannot be read", "Write ASCII, or RFC 2047 words") from error
+        raise InvalidInput(
+            name if name == "From" else f"X-Penstock-{name.title()}", "cannot be read", "Write ASCII, or RFC 2047 words"
+        ) from error

@@ -26,10 +26,9 @@ from core.address import parse_address
 from core.errors import InvalidInput, PenstockError
 from core.events import Door
 from core.notices import Notify
-from sender.injection import from_header
 from sender.intake import AnswerStatus, Injection, Intake, RecipientAnswer, RecipientIn
 from sender.notices.params import RecipientWish
-from service.choices import choices, table
+from service.choices import choices, decoded_from, table
 from service.clientlimits import ClientLimits
 from service.dialogue import Dialogue, WishingEnvelope
 from service.instants import instant
@@ -120,7 +119,7 @@ class SubmissionHandler:
         )  # fmt: skip
         if name := chosen.get("template"):
             parts = await self._library.parts(name)
-            parts.setdefault("from", from_header(mime) or sender)
+            parts.setdefault("from", decoded_from(mime) or sender)
             injection = replace(injection, mime=None, parts=parts)
         elif variables:
             raise InvalidInput("X-Penstock-Vars", "stands without X-Penstock-Template", "Name a template")

@@ -26,10 +26,10 @@ from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, OperationalError, SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 
-from core.errors import StorageConflict, Unavailable
+from core.errors import InvalidInput, StorageConflict, Unavailable
 from storage.glance import Glance
 from storage.pending import Overtaken, Pending, begin, flush, pending
 from storage.turn import Turn
@@ -126,6 +126,8 @@ class Database:
         try:
             with self._reading_engine.connect() as connection:
                 return fn(connection)
+        except (DataError, OverflowError) as error:
+            raise _unfit() from error
         except SQLAlchemyError as error:
             raise Unavailable(f"The database cannot answer: {public_text(error)}") from error
 
@@ -241,9 +243,18 @@ def public_error(error: Exception) -> Exception:
         return StorageConflict(f"Another write came first: {public_text(error)}")
     if isinstance(error, Overtaken):
         return Unavailable("Other writes came first again and again")
+    if isinstance(error, DataError | OverflowError):
+        return _unfit()
     if isinstance(error, SQLAlchemyError):
         return Unavailable(f"The database refused: {public_text(error)}")
     return error
+
+
+def _unfit() -> InvalidInput:
+    """Not Unavailable: asking again would change nothing."""
+    return InvalidInput(
+        "request", "holds a value that the database cannot keep", "Leave out NUL characters and overlong numbers"
+    )
 
 
 def public_text(error: BaseException) -> str:

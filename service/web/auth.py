@@ -183,6 +183,8 @@ async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamRe
         logger.exception("%s %s failed", request.method, shown)
         response = problem(500, "service", "internal error", "See the service's log")
     response.headers.setdefault("Content-Security-Policy", _CSP)
+    if not request.path.startswith("/static/"):
+        response.headers.setdefault("Cache-Control", "no-store")  # addresses of people
     response.headers.setdefault("X-Content-Type-Options", "nosniff")
     response.headers.setdefault("Referrer-Policy", "no-referrer")
     return response

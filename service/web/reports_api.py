@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from aiohttp import BodyPartReader, web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from core.clock import iso
 from core.errors import InvalidInput
@@ -25,11 +26,10 @@ async def post_reports(request: web.Request) -> web.Response:
     by = caller_of(request)
     files: list[tuple[str, bytes]] = []
     if request.content_type == "multipart/form-data":
-        async for part in await request.multipart():
-            if len(files) >= MAX_FILES:
-                raise InvalidInput("body", f"holds more than {MAX_FILES} files", "Send them in several requests")
-            if isinstance(part, BodyPartReader) and part.filename is not None:
-                files.append((part.filename[:400], bytes(await part.read(decode=True))))
+        try:
+            files += await _files(request)
+        except (ValueError, HttpProcessingError) as error:
+            raise InvalidInput("body", "is no form that can be read", "Send multipart/form-data (RFC 7578)") from error
     else:
         files.append((request.query.get("filename", "")[:400], await request.read()))
     if not any(content for _, content in files):
@@ -44,6 +44,16 @@ async def post_reports(request: web.Request) -> web.Response:
             }
         )  # fmt: skip
     return web.json_response({"files": rows, "stored": sum(int(str(row["stored"])) for row in rows)}, status=202)
+
+
+async def _files(request: web.Request) -> list[tuple[str, bytes]]:
+    files: list[tuple[str, bytes]] = []
+    async for part in await request.multipart():
+        if len(files) >= MAX_FILES:
+            raise InvalidInput("body", f"holds more than {MAX_FILES} files", "Send them in several requests")
+        if isinstance(part, BodyPartReader) and part.filename is not None:
+            files.append((part.filename[:400], bytes(await part.read(decode=True))))
+    return files
 
 
 async def get_reports(request: web.Request) -> web.Response:

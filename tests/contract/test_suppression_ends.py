@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
 
 import pytest
 from sqlalchemy import Connection, text
 
+from core.errors import InvalidInput
 from core.events import SuppressionAdded, SuppressionReason, SuppressionRemoved
 from core.lane import DAY
 from storage.migrations import MIGRATIONS
@@ -83,3 +85,13 @@ async def test_a_list_of_an_earlier_version_gets_the_column_without_losing_a_row
         assert await again.suppressions.page() == [suppression("ann@x.test")]
     finally:
         await again.close()
+
+
+async def test_what_no_database_keeps_is_told_as_a_mistake_not_as_trouble_that_passes(stores: Stores) -> None:
+    for evidence in ("fine", "a\0b"):
+        with contextlib.suppress(InvalidInput):  # SQLite keeps NUL, PostgreSQL does not
+            await stores.suppressions.add([replace(suppression("nul@x.test"), evidence=evidence)])
+    with contextlib.suppress(InvalidInput):
+        assert await stores.suppressions.of_address("a\0b") == []
+    with pytest.raises(InvalidInput):
+        await stores.dmarc.whole(10**30)

@@ -249,3 +249,22 @@ async def test_no_policy_is_asked_for_mail_that_a_relay_takes() -> None:
     world = World()
     assert (await way(router(world, [Relay(name="all", host="h.test")]), "small.test")).passage.sts is StsMode.NONE
     assert not world.web.fetched
+
+
+async def test_a_look_that_empties_the_record_meanwhile_changes_no_way_under_way() -> None:
+    """While one message's policy is fetched, another's look at DNS begins, and finds nothing."""
+    names = Names({"x.test": [MxHost(preference=1, host="mx.x.test")]}, x_test="v=STSv1; id=1")
+
+    ways: Router
+
+    class Meanwhile(Web):
+        async def fetch(self, domain: str) -> str:
+            names.answers[domain] = ResolverFailed(domain)
+            await ways.route(domain, START + DAY)
+            return await super().fetch(domain)
+
+    policies = StsPolicies(names, Meanwhile(), Store({}), FixedClock(START))
+    ways = Router(names, PROVIDERS, random.Random(1), policies=policies)
+    found = await ways.route("x.test", START)
+    assert isinstance(found, Route)
+    assert (found.site, found.hosts) == ("mx.x.test", ("mx.x.test",))

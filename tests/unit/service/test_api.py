@@ -275,3 +275,15 @@ async def test_another_spelling_of_a_suppressed_address_is_the_same_mailbox(call
     for text in ('"kim"@example.net', '"K\\im"@EXAMPLE.net.'):
         (row,) = await caller.inject(text)
         assert row["status"] == "suppressed", text
+
+
+async def test_a_form_that_cannot_be_read_and_a_number_beyond_bounds_are_the_callers_mistake(caller: Caller) -> None:
+    broken = {"Content-Type": "multipart/form-data", "Authorization": f"Bearer {TOKENS['admin']}"}
+    async with caller.session.post(f"{caller.base}/v1/reports", data=b"--x", headers=broken) as refused:
+        assert refused.status == 422
+    status, answer = await caller.call("GET", "/v1/reports/" + "9" * 40)
+    assert (status, answer["error"]["field"]) == (422, "request")
+    async with caller.session.get(
+        f"{caller.base}/v1/suppressions", headers={"Authorization": broken["Authorization"]}
+    ) as a:
+        assert a.headers["Cache-Control"] == "no-store"

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import json
+import re
 import smtplib
 import socket
 import ssl
 
 import pytest
 
+from sender.headers import prepare
+from sender.wire import dot_stuffed
 from tests.daemons.certificate import make_certificate
 from tests.unit.service.submission_world import NOW, PASSWORD, Door, door, message
 
@@ -217,3 +221,48 @@ async def test_a_message_without_a_body_needs_no_empty_line(door: Door) -> None:
         return client.data(b"From: shop@sender.test\r\nSubject: only this\r\n")
 
     assert (await door.with_client(talk))[0] == 250
+
+
+async def test_a_template_gets_the_name_of_an_encoded_from_field_as_it_reads(door: Door) -> None:
+    door.templates.mkdir()
+    (door.templates / "hello.toml").write_text('subject = "Hello"\ntext = "Hello"\n')
+    raw = b"From: =?utf-8?b?0JjQstCw0L0sICLQoSI=?= <shop@sender.test>\r\nX-Penstock-Template: hello\r\n\r\nx\r\n"
+
+    def talk(client: smtplib.SMTP) -> tuple[int, bytes]:
+        client.mail("crm@sender.test")
+        client.rcpt("ann@x.test")
+        return client.data(raw)
+
+    code, said = await door.with_client(talk)
+    assert code == 250, said
+    (accepted,) = await door.accepted()
+    queued = await door.stores.queue.find(accepted.message_id)
+    assert queued is not None
+    body = await door.stores.spool.body(queued.body_id)
+    assert json.loads(body.content)["from"] == '"Иван, \\"С\\"" <shop@sender.test>'
+
+
+@pytest.mark.parametrize(
+    "end", [b"\n.\n", b"\n.\r\n", b"\r.\r\n", b"\r\n.\n", b"\r\n.\r", b"\r.\r", b"\r\n\0.\r\n", b"\n..\n"]
+)
+async def test_only_crlf_dot_crlf_ends_a_message_and_nothing_else_does_on_the_way_out(door: Door, end: bytes) -> None:
+    inner = b"MAIL FROM:<ceo@sender.test>\r\nRCPT TO:<victim@x.test>\r\nDATA\r\nFrom: ceo@sender.test\r\n\r\nforged"
+    raw = b"From: shop@sender.test\r\nSubject: a\r\n\r\nHello" + end + inner
+
+    def talk(client: smtplib.SMTP) -> tuple[int, bytes]:
+        client.mail("crm@sender.test")
+        client.rcpt("ann@x.test")
+        client.docmd("DATA")
+        client.send(raw + b"\r\n.\r\n")
+        return client.getreply()
+
+    code, _ = await door.with_client(talk)
+    taken = await door.accepted()
+    assert [one.recipient for one in taken] == (["ann@x.test"] if code == 250 else [])
+    for one in taken:
+        queued = await door.stores.queue.find(one.message_id)
+        assert queued is not None
+        ready = prepare((await door.stores.spool.body(queued.body_id)).content)
+        out = dot_stuffed(ready.body)
+        assert not re.search(rb"(^|[\r\n])\.[\r\n]", out), "a line of one dot would end it at the next host"
+        assert out.count(b"\r") == out.count(b"\n") == out.count(b"\r\n")
