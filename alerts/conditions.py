@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from alerts.feedback import NO_FEEDBACK, FeedbackSeen, feedback_alerts
-from alerts.form import form_alert
+from alerts.form import form_alert, page_of
 from alerts.gates import gate_alert
 from alerts.hooks import DeadHook, hook_alert
 from alerts.replies import Acting, acting_alerts
@@ -105,10 +105,11 @@ def find_alerts(
         for gate in seen.gates
         if (alert := gate_alert(gate, by_name, language=language, link=_link(dashboard, gate.pause_id))) is not None
     ]
+    rule_link = f"{dashboard}{page_of('RuleFiring')}" if dashboard else ""
     alerts += [
         alert
         for found in seen.findings
-        if (alert := rule_alert(found, by_name, language=language, link=dashboard)) is not None
+        if (alert := rule_alert(found, by_name, language=language, link=rule_link)) is not None
     ]
     english = language == "en"
     if seen.monitor_lag > seen.max_lag:

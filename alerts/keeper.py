@@ -20,11 +20,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from alerts import ledger
 from alerts.ledger import Entry, Told
+from alerts.words import Language
 from core.errors import PenstockError
 from core.events import AlertChanged, AlertDelivered, Event
 from core.lane import HOUR
@@ -63,14 +64,23 @@ class AlertKeeper:
         self._post_interval = post_interval
         self._entries: dict[str, Entry] = {}
         self._stored = ""
+        self._spoken: dict[str, dict[str, dict[str, str]]] = {}
 
     @property
     def entries(self) -> dict[str, Entry]:
         """Fingerprint → what is known, as of the last tick; for pages.  Not to be changed."""
         return self._entries
 
-    async def tick(self, active: Sequence[Alert]) -> None:
-        """Take over what should be firing now, and tell whoever has to be told."""
+    @property
+    def spoken(self) -> Mapping[str, Mapping[str, dict[str, str]]]:
+        """Language → fingerprint → annotations, as far as `tick` was given them; for pages."""
+        return self._spoken
+
+    async def tick(self, active: Sequence[Alert], others: Mapping[Language, Sequence[Alert]] | None = None) -> None:
+        """Take over what should be firing now, and tell whoever has to be told.
+
+        `others`: the same alerts in other languages, which only pages show.
+        """
         now = self._clock.now()
         text = await self._meta.get(META_NAME)
         entries = ledger.read(text)
@@ -86,6 +96,14 @@ class AlertKeeper:
         if fresh != self._stored:
             await self._meta.put(META_NAME, fresh)
         self._entries = entries
+        self._speak(others or {})
+
+    def _speak(self, others: Mapping[Language, Sequence[Alert]]) -> None:
+        """An alert that ended keeps its last words as long as it is known."""
+        for language, alerts in others.items():
+            kept = {key: said for key, said in self._spoken.get(language, {}).items() if key in self._entries}
+            fresh = {ledger.fingerprint(alert): alert.annotations for alert in alerts}
+            self._spoken[language] = kept | fresh
 
     # --- comparing -------------------------------------------------------------------------------
     def _compare(self, entries: dict[str, Entry], active: Sequence[Alert], now: float) -> list[Event]:

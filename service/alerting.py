@@ -14,6 +14,7 @@ from alerts.replies import Acting
 from alerts.sources import sources_out
 from alerts.strays import STRAY_HOURS
 from alerts.webhook import WebhookSink
+from alerts.words import Language
 from config.reactions import load_reaction_rules
 from config.secrets import read_secret
 from core.clock import SystemClock
@@ -29,6 +30,7 @@ from service.parts import Parts
 from service.report_watch import ReportWatch
 from warmup.ramp import OTHER, is_other
 
+LANGUAGES: tuple[Language, ...] = ("en", "ru")
 _LOOK_BACK = 200  # events of a kind that conditions are made of
 _UNVERIFIED_HOURS = 24.0
 _UNVERIFIED_MANY = 20  # unproven reports of one kind in a day
@@ -92,11 +94,13 @@ class Alerting:
             put_back=await self._put_back(now),
         )  # fmt: skip
         seen = await self._feedback.complete(await self._feeds.complete(seen, now), now)
-        alerts = find_alerts(
-            seen, rules=parts.rules, now=now, language=parts.settings.alerts.language,
-            dashboard=parts.settings.http.public_url,
-        )  # fmt: skip
-        await self.keeper.tick(alerts)
+        spoken = {
+            language: find_alerts(
+                seen, rules=parts.rules, now=now, language=language, dashboard=parts.settings.http.public_url
+            )
+            for language in LANGUAGES
+        }
+        await self.keeper.tick(spoken[parts.settings.alerts.language], spoken)
 
     async def _blind(self) -> tuple[SeedBlind, ...]:
         events = await self._parts.stores.log.recent(["SeedBlind", "SeedSighted"], 5 * _LOOK_BACK)

@@ -25,12 +25,14 @@ from config.model import Http
 from config.secrets import read_secret
 from core.errors import InvalidInput, LimitExceeded, PenstockError, StorageConflict, Unavailable
 from sender.intake import Overloaded
+from service.web.error_page import error_page, wants_page
 
 logger = logging.getLogger("penstock.web")
 
 # pages of recipients: their tokens are all the authority they need, and must not stand in a log
 RECIPIENTS = ("/u/", "/p/", "/o/", "/c/", "/t/")
 CALLER = web.RequestKey("caller", str)
+PROBLEM = web.ResponseKey("problem", dict[str, str])
 _PUBLIC = ("/healthz", "/readyz", *RECIPIENTS, "/static/", "/favicon.ico")
 _INJECT = frozenset({"/v1/messages", "/v1/optins", "/v1/templates/preview", "/v1/templates/lint"})
 _RANK = {"read": 0, "inject": 1, "admin": 2}
@@ -144,7 +146,10 @@ def _foreign_origin(request: web.Request) -> bool:
 
 def problem(status: int, field: str, text: str, remedy: str, **more: object) -> web.Response:
     """The one form of every error answer."""
-    return web.json_response({"error": {"field": field, "problem": text, "remedy": remedy}, **more}, status=status)
+    told = {"field": field, "problem": text, "remedy": remedy}
+    answer = web.json_response({"error": told, **more}, status=status)
+    answer[PROBLEM] = told
+    return answer
 
 
 @web.middleware
@@ -182,6 +187,8 @@ async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamRe
         shown = resource.canonical if resource is not None else request.path[:3]
         logger.exception("%s %s failed", request.method, shown)
         response = problem(500, "service", "internal error", "See the service's log")
+    if (told := response.get(PROBLEM)) is not None and wants_page(request):
+        response = error_page(request, response, told["problem"], told["remedy"])
     response.headers.setdefault("Content-Security-Policy", _CSP)
     if not request.path.startswith("/static/"):
         response.headers.setdefault("Cache-Control", "no-store")  # addresses of people

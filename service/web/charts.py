@@ -21,7 +21,7 @@ from service.web.view import Band, DayVolume, LaneRow
 
 MAX_DAYS, MIN_DAYS = 45, 14
 MAX_SERIES = 7  # providers drawn on their own; the rest is one more series
-_WIDTH, _PLOT, _LEFT, _RIGHT, _TOP = 1120.0, 210.0, 84.0, 8.0, 12.0
+_WIDTH, _PLOT, _LEFT, _RIGHT, _TOP = 1120.0, 210.0, 84.0, 8.0, 30.0
 _STRIP, _AXIS = 15.0, 26.0
 _KNOWN_ORDER = ("gmail", "outlook", "yahoo", "mailru", "apple", "yandex")
 
@@ -65,6 +65,7 @@ def volume_chart(lanes: Sequence[LaneRow], bands: Sequence[Band], now: float, la
         f'<svg class="volume" viewBox="0 0 {_WIDTH:g} {height:g}" role="img" '
         f'aria-label="{escape(phrase("volume_label", language))}">'
     ]
+    out.append(f'<text class="tick unit" x="{_LEFT:g}" y="14">{escape(phrase("volume_axis", language))}</text>')
     for line in range(5):
         y = base - _PLOT * line / 4
         out.append(f'<line class="grid" x1="{_LEFT:g}" x2="{_WIDTH - _RIGHT:g}" y1="{y:g}" y2="{y:g}"/>')

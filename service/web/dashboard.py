@@ -26,7 +26,9 @@ from core.clock import iso
 from core.events import GateChanged, GateState, StepChanged, StepMove
 from core.reaction import Reaction
 from core.state import Gate
+from service.step_words import reason_words
 from service.web import charts
+from service.web.attention import attention, commands
 from service.web.budget import fleet, promise, signal_word
 from service.web.lane_marks import lane_mark
 from service.web.phrases import EN, RU, moment, phrase, plural
@@ -36,16 +38,21 @@ __all__ = ["DashboardView", "render_dashboard"]
 
 TEMPLATES = Path(__file__).parent / "templates"
 MAX_LANES, MAX_DECISIONS, MAX_ALERTS, MAX_ROWS = 60, 14, 8, 12
+ALL_LANES = 2000
+MAX_CARDS, MAX_MORE = 8, 200
 MAX_ALERTS_FOLDED = 100  # with those that are shown only when asked for
 _CLOSED = (GateState.HARD_STOPPED, GateState.PAUSED)
 _ORDER = (GateState.HARD_STOPPED, GateState.PAUSED, GateState.PROBING, GateState.SLOWED, GateState.OPEN)
 
 
-def render_dashboard(view: DashboardView, language: str, *, fragment: bool = False) -> str:
+def render_dashboard(view: DashboardView, language: str, *, fragment: bool = False, every_lane: bool = False) -> str:
     """The page in 'en' or 'ru' (anything else: 'en'); with `fragment` only its `<main>` element."""
     spoken: Language = "ru" if language == "ru" else "en"
     template = _environment(spoken).get_template("main.html" if fragment else "dashboard.html")
-    return template.render(_context(view, spoken))
+    lanes = sorted(view.lanes, key=_trouble_first)[: ALL_LANES if every_lane else MAX_LANES]
+    return template.render(
+        _context(view, spoken) | {"here": "/", "lanes": [(r, charts.sparkline(r.trend, spoken)) for r in lanes]}
+    )
 
 
 def template_of(name: str, language: Language) -> Template:
@@ -72,6 +79,7 @@ def _environment(language: Language) -> Environment:
     environment.filters["moment"] = lambda at: moment(at, language)
     environment.filters["iso"] = iso
     environment.filters["quote"] = sample
+    environment.filters["commands"] = commands
     return environment
 
 
@@ -89,6 +97,7 @@ class GateCard:
     left: str
     budget: str
     reason: str
+    explain: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,6 +120,7 @@ def _context(view: DashboardView, language: Language) -> dict[str, Any]:
     tone, verdict = _verdict(closed, len(firing), _lag(view, language) if lag_bad else "", language)
     series = charts.series_of(view.lanes)
     rules = {rule.name: rule for rule in view.rules}
+    newest = sorted(view.decisions, key=lambda event: -event.at)  # the log's order differs where a step is judged late
     ended = (view.totals.delivered or 0) + (view.totals.bounced or 0)
     return {
         "view": view,
@@ -126,15 +136,15 @@ def _context(view: DashboardView, language: Language) -> dict[str, Any]:
         "bounced": Share(part=view.totals.bounced or 0, of=ended),
         "complained": Share(part=view.totals.complaints or 0, of=view.totals.delivered or 0),
         "queued": None if view.queue is None else sum(view.queue.values()),
-        "cards": [_card(gate, view, language) for gate in closed],
+        "cards": [_card(gate, view, language) for gate in closed[:MAX_CARDS]],
+        "cards_more": [_card(gate, view, language) for gate in closed[MAX_CARDS:][:MAX_MORE]],
+        "attention": attention(view, language),
         "series": [(charts.colour(i), name) for i, name in enumerate(series)],
         "volume": charts.volume_chart(view.lanes, view.bands, view.now, language) if view.lanes else None,
-        "lanes": [(row, charts.sparkline(row.trend, language)) for row in view.lanes[:MAX_LANES]],
-        "lanes_more": max(0, len(view.lanes) - MAX_LANES),
         "mark": lambda row: lane_mark(row.standing, row.moved, language),
         "lane_state": lambda row: phrase(row.state, language),
         "cap_label": lambda row: _cap_label(row, language),
-        "decisions": list(itertools.islice(_decisions(view.decisions, language), MAX_DECISIONS)),
+        "decisions": list(itertools.islice(_decisions(newest, language), MAX_DECISIONS)),
         "alerts": view.alerts[:MAX_ALERTS],
         "alerts_rest": view.alerts[MAX_ALERTS:MAX_ALERTS_FOLDED],
         "placement": [(row, _placed(row.inbox, row.total)) for row in view.placement[:MAX_ROWS]],
@@ -151,6 +161,12 @@ def _context(view: DashboardView, language: Language) -> dict[str, Any]:
         ],
         "fleet": fleet(view.budget, language) if view.budget is not None else "",
     }
+
+
+def _trouble_first(row: LaneRow) -> tuple[int, int, str, str]:
+    held = row.standing is not None and bool(row.standing.held_by or row.standing.braked or row.standing.late)
+    back = row.moved is StepMove.STEPPED_BACK and not row.finished
+    return _ORDER.index(row.state), 0 if held or back else 1, row.lane.provider, row.lane.source
 
 
 def _verdict(closed: list[Gate], firing: int, blind: str, language: Language) -> tuple[str, str]:
@@ -198,6 +214,7 @@ def _card(gate: Gate, view: DashboardView, language: Language) -> GateCard:
         left=left,
         budget=promise(rule, language) if rule else "",
         reason=worded(gate.cause, gate.reason, language),
+        explain=f"penstock explain pause {shlex.quote(gate.pause_id)}",
     )
 
 
@@ -285,5 +302,7 @@ def _step_line(change: StepChanged, language: Language) -> str:
     before, after = number(change.cap_before, language), number(change.cap_after, language)
     who = f", {phrase('by', language)}: {sample(change.by)}" if change.by != "plan" else ""
     if change.cap_before == change.cap_after:
-        return f"{where}: {after}" + (f" ({sample(change.reason)})" if change.reason else "") + who
+        return (
+            f"{where}: {after}" + (f" ({sample(reason_words(change.reason, language))})" if change.reason else "") + who
+        )
     return (f"{where}: {before} → {after}" if change.cap_before else f"{where}: {after}") + who

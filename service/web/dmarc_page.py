@@ -44,7 +44,11 @@ EN = {
     "tls_hint": "Senders report how their sessions with our mail hosts went (RFC 8460).", "good": "Successful",
     "failed": "Failed", "own": "Our own sessions with them", "failures": "Failure reports",
     "failures_hint": "Single messages that failed; people are left out, their details need a token of scope admin.",
-    "failure": "What failed", "outcome": "Outcome", "back": "Dashboard", "apart": "kept apart: origin not proven",
+    "failure": "What failed", "outcome": "Outcome", "advice": "Advice", "state": "State",
+    "none_readiness": "Unknown: no report has come yet. Publish rua= in DMARC and route it here (docs/reports.md).",
+    "none_tls": "No report has come yet. Publish _smtp._tls (docs/reports.md).",
+    "none_failures": "No report has come: none was asked for (ruf=), or nothing failed.",
+    "apart": "kept apart: origin not proven",
 }  # fmt: skip
 RU = {
     "heading": "DMARC: письма от вашего имени", "hint": "Отчёты за 30 дней, происхождение которых доказано.",
@@ -61,12 +65,18 @@ RU = {
     "delivered": "Доставлено", "reported": "В отчётах", "awaited": "ещё ждём",
     "difference": "Разница", "selectors": "Селекторы DKIM",
     "selector": "Селектор", "last": "Виден", "never": "никогда", "revoke": "не используется: можно отозвать",
-    "reporters": "Кто отчитывается", "lag": "Задержка", "missing": "нет отчётов {n} дн.", "back": "Панель",
+    "reporters": "Кто отчитывается", "lag": "Задержка", "missing": "нет отчётов {n} дн.",
+
     "tls": "TLS до наших серверов глазами отправителей",
     "tls_hint": "Отправители сообщают, как прошли их соединения с нашими серверами (RFC 8460).", "good": "Успешно",
     "failed": "С ошибкой", "own": "Наши соединения с ними", "failures": "Отчёты об отдельных письмах",
     "failures_hint": "Письма, не прошедшие проверку; без данных людей, подробности — по токену admin.",
-    "failure": "Что не прошло", "outcome": "Исход", "apart": "отложено: происхождение не доказано",
+    "failure": "Что не прошло", "outcome": "Исход", "advice": "Совет", "state": "Состояние",
+    "none_readiness": "Неизвестно: отчётов ещё не было. Укажите rua= в DMARC и направьте отчёты "
+    "сюда (docs/reports.md).",
+    "none_tls": "Отчётов ещё не было. Опубликуйте запись _smtp._tls (docs/reports.md).",
+    "none_failures": "Отчётов не было: их не просили (ruf=) или сбоев нет.",
+    "apart": "отложено: происхождение не доказано",
 }  # fmt: skip
 _KEPT: web.AppKey[dict[str, tuple[float, dict[str, Any]]]] = web.AppKey("dmarc_page", dict)
 
@@ -87,7 +97,7 @@ async def dmarc_page(request: web.Request) -> web.Response:
     parts = [Dim.SELECTOR, Dim.REPORTER, Dim.DAY]
     drill = await Views(request.app[REPORTS]).drill(parts, [(Dim.SOURCE, source)], DAYS, MAX_DRILL) if source else []
     html = template_of("dmarc.html", language).render(
-        d=EN if language == "en" else RU, source=source, drill=drill, **kept["all"][1]
+        d=EN if language == "en" else RU, here="/dmarc", source=source, drill=drill, **kept["all"][1]
     )
     return web.Response(text=html, content_type="text/html", headers={"Cache-Control": "no-store"})
 

@@ -106,8 +106,9 @@ class Gatherer:
             bands=bands_of(tuple(e for e in _events(reversed(changes)) if isinstance(e, GateChanged))),
             decisions=tuple(e for e in _events(decisions) if isinstance(e, GateChanged | StepChanged)),
             alerts=alert_rows(
-                self._keeper.entries, tuple(e for e in _events(ended) if isinstance(e, AlertChanged))
-            ),
+                self._keeper.entries, tuple(e for e in _events(ended) if isinstance(e, AlertChanged)),
+                self._keeper.spoken
+            ), notifiers=_notifies(parts),
             placement=await self._placement(now), suppressions=await stores.suppressions.by_reason(),
             dmarc=await self._dmarc(now), rules=parts.rules, budget=parts.budget,
             findings=parts.projector.findings.firing, reactions=tuple(await stores.lore.in_force()),
@@ -185,8 +186,14 @@ async def dashboard(request: web.Request) -> web.Response:
     """GET /."""
     view = await request.app[GATHERER].view()
     fragment = "fragment" in request.query
-    html = render_dashboard(view, language_of(request), fragment=fragment)
+    every = request.query.get("lanes") == "all"
+    html = render_dashboard(view, language_of(request), fragment=fragment, every_lane=every)
     return web.Response(text=html, content_type="text/html", headers={"Cache-Control": "no-store"})
+
+
+def _notifies(parts: Parts) -> bool:
+    alerts = parts.settings.alerts
+    return bool(alerts.alertmanagers or alerts.webhooks or alerts.mails)
 
 
 def _events(logged: Iterable[Logged]) -> list[object]:

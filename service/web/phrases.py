@@ -14,6 +14,12 @@ _MONTHS = {
 }
 
 EN = {
+    "pages": "Pages", "page_dashboard": "Dashboard", "page_signals": "Signals", "page_placement": "Placement",
+    "page_dmarc": "DMARC", "attention": "Needs you now", "look": "Look closer", "done": "Done by itself",
+    "advice": "What to do", "explain": "How it came about", "firing_for": "for {span}",
+    "nobody_hint": "No notifier is set: nobody is told. Add [[alerts.mails]], [[alerts.webhooks]] or "
+    "alerts.alertmanagers.", "gates_more": "More gates that are not open", "scope": "Scope",
+    "lanes_all": "show all {n}", "sent_today": "{n} sent", "volume_axis": "messages a day",
     "title": "Penstock", "subtitle": "Sending, watched", "skip": "To the content", "node": "node",
     "sandbox": "sandbox", "clock_rate": "one day in {span}", "live": "live", "stale": "no connection",
     "lag": "monitor {span} behind", "lag_ok": "monitor up to date", "lag_unknown": "monitor: unknown",
@@ -22,7 +28,7 @@ EN = {
     "today": "Today", "accepted": "Accepted", "delivered": "Delivered", "deferred": "Deferred", "bounced": "Bounced",
     "complaints": "Complaints", "queued": "In the queue", "unknown": "unknown", "of_ended": "of ended mail",
     "of_delivered": "of delivered mail", "retried": "will be tried again", "taken": "taken over",
-    "gates": "Gates", "gates_none": "Every gate is open: nothing is held back.",
+    "gates": "Gates",
     "open": "Open", "slowed": "Slowed", "paused": "Paused", "probing": "Probing", "hard_stopped": "Stopped",
     "since": "since", "until": "until", "until_person": "until a person resumes it", "in": "in {span}",
     "overdue": "due now", "undo": "Open it by hand", "rule": "rule", "by": "by", "guard": "the guard",
@@ -32,7 +38,8 @@ EN = {
     "volume": "Volume", "volume_label": "First attempts a day, stacked by provider; below, when each gate was closed",
     "volume_hint": "First attempts a day. The strips below show when a provider's gate was not open.",
     "others": "others", "lanes": "Lanes", "lanes_hint": "source × domain × provider, today; 95 % intervals",
-    "lanes_none": "No lane has sent yet.", "lane": "Lane", "warmup": "Warm-up", "cap": "Cap today",
+    "lanes_none": "No lane has sent yet. `penstock doctor` says what is missing; then send: POST /v1/messages or "
+    "`penstock send`.", "lane": "Lane", "warmup": "Warm-up", "cap": "Cap today",
     "trend": "Last days", "state": "Gate", "step": "step {n}", "warm": "warm", "no_limit": "no limit",
     "no_feedback": "not reported", "no_feedback_more": "This provider sends no complaint reports",
     "cap_label": "{used} of {cap} sent today", "n": "n",
@@ -42,15 +49,18 @@ EN = {
     "mark_late": "misses its deadline",
     "decisions": "Decisions", "decisions_none": "No decision yet.", "alerts": "Alerts",
     "alerts_none": "Nothing to tell.",
-    "firing": "firing", "resolved": "resolved", "told": "told", "not_told": "failed", "nobody": "no notifier",
-    "placement": "Placement of seed mail", "placement_none": "No seed mail has been looked for yet.",
+    "firing": "firing", "resolved": "resolved", "told": "told", "not_told": "failed",
+    "placement": "Placement of seed mail",
+    "placement_none": "No seed mail has been looked for yet. Name seed mailboxes in [[seeds.mailboxes]].",
     "inbox": "inbox", "spam": "spam", "missing": "missing", "blind": "mailbox cannot be looked into",
     "limit_full": "Limit reached", "limit_until": "until",
     "queue": "Queue", "queue_none": "The queue is empty.", "unrouted": "not yet routed",
     "suppressions": "Suppressions", "suppressions_none": "Nobody is suppressed.",
     "hard_bounce": "hard bounce", "complaint": "complaint", "unsubscribe": "unsubscribed", "manual": "by hand",
     "sunset": "gone",
-    "dmarc": "DMARC reports", "dmarc_none": "No report has come yet.", "reports": "reports", "messages": "messages",
+    "dmarc": "DMARC reports",
+    "dmarc_none": "No report has come yet. Publish rua= and route it here (docs/reports.md).", "reports": "reports",
+    "messages": "messages",
     "aligned": "aligned", "sources": "source addresses",
     "replies": "Reply rules in force", "replies_none": "No provider's answers hold mail back.",
     "reply_probe": "probe: {n} of {of} through", "reply_mail": "mail", "reply_hits": "{hits} of {answers} answers",
@@ -61,12 +71,18 @@ EN = {
     "started": "Started", "advanced": "Advanced", "held": "Held",
     "stepped_back": "Stepped back", "resumed": "Hold lifted", "imported": "Taken over warm",
     "held_by": "held by {who}", "finished": "Warm", "lanes_n": "{n} lanes", "more": "and {n} more",
-    "foot": "Figures count by the hour in which a message was first sent (UTC).",
+    "foot": "All times are UTC. Figures count by the hour in which a message was first sent.",
     "command": "command", "other_language": "Русский", "other_code": "ru", "critical": "critical",
     "warning": "warning", "expiry": "Ends", "provider": "Provider", "empty_scope": "all mail",
 }  # fmt: skip
 
 RU = {
+    "pages": "Страницы", "page_dashboard": "Панель", "page_signals": "Сигналы", "page_placement": "Размещение",
+    "page_dmarc": "DMARC", "attention": "Требует внимания", "look": "Подробнее", "done": "Сделано само",
+    "advice": "Что делать", "explain": "Как это вышло", "firing_for": "уже {span}",
+    "nobody_hint": "Получатели тревог не заданы: никто о них не узнает. Добавьте [[alerts.mails]], "
+    "[[alerts.webhooks]] или alerts.alertmanagers.", "gates_more": "Ещё не открытые затворы", "scope": "Область",
+    "lanes_all": "показать все: {n}", "sent_today": "ушло {n}", "volume_axis": "писем в сутки",
     "title": "Penstock", "subtitle": "Отправка под присмотром", "skip": "К содержанию", "node": "узел",
     "sandbox": "песочница", "clock_rate": "сутки за {span}", "live": "вживую", "stale": "нет связи",
     "lag": "монитор отстаёт на {span}", "lag_ok": "монитор не отстаёт", "lag_unknown": "монитор: нет данных",
@@ -75,7 +91,7 @@ RU = {
     "today": "Сегодня", "accepted": "Принято", "delivered": "Доставлено", "deferred": "Отложено",
     "bounced": "Отказы", "complaints": "Жалобы", "queued": "В очереди", "unknown": "нет данных",
     "of_ended": "от завершённых", "of_delivered": "от доставленных", "retried": "попробуем снова",
-    "taken": "взято на отправку", "gates": "Затворы", "gates_none": "Все затворы открыты: ничто не задержано.",
+    "taken": "взято на отправку", "gates": "Затворы",
     "open": "Открыт", "slowed": "Замедлено", "paused": "Пауза", "probing": "Проба", "hard_stopped": "Остановлено",
     "since": "с", "until": "до", "until_person": "до решения человека", "in": "через {span}", "overdue": "сейчас",
     "undo": "Открыть вручную", "rule": "правило", "by": "кем", "guard": "сторож", "of": "из", "limit": "порог",
@@ -85,7 +101,8 @@ RU = {
     "volume": "Объём", "volume_label": "Первые попытки в сутки по провайдерам; ниже — когда затвор был закрыт",
     "volume_hint": "Первые попытки в сутки. Полосы внизу показывают, когда затвор провайдера не был открыт.",
     "others": "другие", "lanes": "Линии", "lanes_hint": "источник × домен × провайдер, сегодня; интервалы 95 %",
-    "lanes_none": "Ни одна линия ещё не отправляла.", "lane": "Линия", "warmup": "Прогрев", "cap": "Предел на день",
+    "lanes_none": "Ни одна линия ещё не отправляла. `penstock doctor` скажет, чего не хватает; затем отправьте: "
+    "POST /v1/messages или `penstock send`.", "lane": "Линия", "warmup": "Прогрев", "cap": "Предел на день",
     "trend": "Последние дни", "state": "Затвор", "step": "шаг {n}", "warm": "прогрета", "no_limit": "без предела",
     "no_feedback": "не сообщает", "no_feedback_more": "Этот провайдер не присылает отчётов о жалобах",
     "cap_label": "отправлено {used} из {cap}", "n": "n",
@@ -95,13 +112,16 @@ RU = {
     "mark_late": "не успевает к сроку",
     "decisions": "Решения", "decisions_none": "Решений ещё нет.", "alerts": "Тревоги",
     "alerts_none": "Сообщать не о чем.", "firing": "действует", "resolved": "завершена", "told": "сообщено",
-    "not_told": "не принято", "nobody": "некому сообщать", "placement": "Размещение контрольных писем",
-    "placement_none": "Контрольных писем ещё не искали.", "inbox": "входящие", "spam": "спам", "missing": "нет письма",
+    "not_told": "не принято", "placement": "Размещение контрольных писем",
+    "placement_none": "Контрольных писем ещё не искали. Укажите ящики в [[seeds.mailboxes]].", "inbox": "входящие",
+    "spam": "спам", "missing": "нет письма",
     "blind": "ящик недоступен", "limit_full": "Лимит исчерпан", "limit_until": "до",
     "queue": "Очередь", "queue_none": "Очередь пуста.", "unrouted": "маршрут не найден",
     "suppressions": "Стоп-лист", "suppressions_none": "Стоп-лист пуст.", "hard_bounce": "жёсткий отказ",
     "complaint": "жалоба", "unsubscribe": "отписка", "manual": "вручную", "sunset": "ушедшие",
-    "dmarc": "Отчёты DMARC", "dmarc_none": "Отчётов ещё не было.", "reports": "отчётов", "messages": "писем",
+    "dmarc": "Отчёты DMARC",
+    "dmarc_none": "Отчётов ещё не было. Укажите rua= и направьте отчёты сюда (docs/reports.md).", "reports": "отчётов",
+    "messages": "писем",
     "aligned": "согласованы", "sources": "адресов-источников",
     "replies": "Действующие правила ответов", "replies_none": "Ответы провайдеров ничего не задерживают.",
     "reply_probe": "проба: прошло {n} из {of}", "reply_mail": "почта", "reply_hits": "ответов: {hits} из {answers}",
@@ -112,7 +132,7 @@ RU = {
     "started": "Начата", "advanced": "Шаг вперёд", "held": "Без изменений",
     "stepped_back": "Шаг назад", "resumed": "Удержание снято", "imported": "Принята прогретой",
     "held_by": "удерживает {who}", "finished": "Прогрета", "lanes_n": "линий: {n}", "more": "и ещё {n}",
-    "foot": "Показатели считаются по часу первой отправки письма (UTC).",
+    "foot": "Время всюду UTC. Показатели считаются по часу первой отправки письма.",
     "command": "команда", "other_language": "English", "other_code": "en", "critical": "критично",
     "warning": "внимание", "expiry": "Конец", "provider": "Провайдер", "empty_scope": "вся почта",
 }  # fmt: skip
@@ -130,8 +150,8 @@ def date(at: float, language: Language) -> str:
 
 
 def moment(at: float, language: Language) -> str:
-    """'25 Nov, 14:05'."""
-    return f"{date(at, language)}, {utc(at):%H:%M}"
+    """'25 Nov, 14:05 UTC'."""
+    return f"{date(at, language)}, {utc(at):%H:%M}\u00a0UTC"
 
 
 def compact(value: float, language: Language) -> str:

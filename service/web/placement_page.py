@@ -11,8 +11,7 @@ from typing import Any
 
 from aiohttp import web
 
-from alerts.words import Language, percent
-from core.clock import iso
+from alerts.words import Language, instant, percent
 from service.web.dashboard import template_of
 from service.web.keys import PARTS
 from service.web.placement_api import views_of
@@ -24,7 +23,11 @@ MAX_TESTS = 20
 EN = {
     "heading": "Placement of seed mail",
     "hint": "One copy to each seed mailbox; they are looked into and never touched.",
-    "back": "Dashboard", "none": "Nothing yet.", "newest": "Newest test", "under_way": "under way", "ended": "ended",
+    "none": "Nothing yet.",
+    "none_history": "No test yet. Start one: `penstock placement test --stream STREAM --template FILE`, or plan it in "
+    "[[seeds.tests]].",
+    "none_seeds": "No seed mailbox is named. Add [[seeds.mailboxes]] (docs/placement.md).", "newest": "Newest test",
+    "under_way": "under way", "ended": "ended",
     "weighted": "Weighted by your own mail", "covered": "for {share} of it", "fresh": "Without stale seeds",
     "versus": "Beside the test before", "change": "{worse} worse, {better} better of {pairs} mailboxes, p = {p}",
     "provider": "Provider", "inbox": "Inbox", "tab": "tab", "spam": "spam", "absent": "absent", "rejected": "rejected",
@@ -41,7 +44,11 @@ EN = {
 RU = {
     "heading": "Размещение контрольных писем",
     "hint": "По одному письму в каждый контрольный ящик; в ящиках ничего не меняется.",
-    "back": "Панель", "none": "Пока ничего.", "newest": "Последняя проверка", "under_way": "идёт", "ended": "окончена",
+    "none": "Пока ничего.",
+    "none_history": "Проверок ещё не было. Начните: `penstock placement test --stream ПОТОК --template ФАЙЛ` или "
+    "задайте расписание в [[seeds.tests]].",
+    "none_seeds": "Контрольных ящиков нет. Добавьте [[seeds.mailboxes]] (docs/placement.md).",
+    "newest": "Последняя проверка", "under_way": "идёт", "ended": "окончена",
     "weighted": "С весами вашей почты", "covered": "охвачено {share}", "fresh": "Без застоявшихся ящиков",
     "versus": "Рядом с прошлой проверкой", "change": "хуже {worse}, лучше {better} из {pairs} ящиков, p = {p}",
     "provider": "Провайдер", "inbox": "Входящие", "tab": "вкладка", "spam": "спам", "absent": "пропало",
@@ -73,7 +80,7 @@ async def placement_page(request: web.Request) -> web.Response:
     language: Language = "ru" if language_of(request) == "ru" else "en"
     words = EN if language == "en" else RU
     html = template_of("placement.html", language).render(
-        d=words, word=lambda outcome: words["inbox_word"] if outcome == "inbox" else words[outcome],
+        d=words, here="/placement", word=lambda outcome: words["inbox_word"] if outcome == "inbox" else words[outcome],
         pc=lambda rate: percent(rate, language), **kept["all"][1],
     )  # fmt: skip
     return web.Response(text=html, content_type="text/html", headers={"Cache-Control": "no-store"})
@@ -86,5 +93,5 @@ async def _gather(request: web.Request) -> dict[str, Any]:
     return {
         "tests": tests, "newest": tests[0] if tests else None,
         "seeds": await views.seeds([(seed.mailbox, seed.provider) for seed in seeds]),
-        "when": lambda at: iso(at)[:16].replace("T", " "),
+        "when": lambda at: instant(at),
     }  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from aiohttp import web
+from aiohttp import web, web_response
 
 from alerts.keeper import AlertKeeper
 from config.reactions import load_noted_rules
@@ -32,6 +32,9 @@ from service.web.reports_api import REPORTS
 from service.web.sheets_api import FEEDS
 from service.web.signals_page import DESK, signals_page
 from service.web.tracking import follow, pixel
+
+# A version tells an attacker what to try.  Set here and not in a middleware: none sees a malformed request.
+vars(web_response)["SERVER_SOFTWARE"] = "penstock"
 
 STATIC = Path(__file__).parent / "static"
 

@@ -43,18 +43,19 @@ VIEWS = (
 
 EN = {
     "heading": "Signals", "hint": "Mail of the last {days} days, counted by the hour in which it was sent.",
-    "none": "No mail in these days: nothing is known.", "scope": "Scope", "all": "all mail", "back": "Dashboard",
+    "none": "No mail in these days: nothing is known. Inject some: POST /v1/messages or `penstock send`.",
+    "scope": "Scope", "all": "all mail",
     "views": "By", "young": "young: {share} can have come", "delays": "How late complaints come",
     "delays_hint": "Fitted from the log; rules weigh young mail by it.", "delays_none": "Not enough complaints yet.",
     "half": "half within {hours} h", "no_mail": "unknown: no mail", "no_feedback": "unknown: no feedback",
     "not_tracked": "unknown: not tracked", "no_seeds": "unknown: no seeds", "findings": "What rules find now",
-    "findings_none": "Nothing.", "since": "Since", "rule": "Rule", "why": "Why",
+    "findings_none": "No rule finds anything above its threshold.", "since": "Since", "rule": "Rule", "why": "Why",
     "open_rate": "open rate", "click_rate": "click rate", "delivery_share": "delivered",
     "missing_seeds": "seeds missing",
     "audience": "Burnout map",
     "audience_hint": "Recipients by list, by the last sign of life: a person's open, click or answer.",
     "audience_none": "Unknown: no mail of a tracked stream yet.",
-    "untracked": "Unknown: no stream tracks opens or clicks.",
+    "untracked": "Unknown: no stream tracks opens or clicks. Set track_opens or track_clicks in [[streams]].",
     "list": "List", "no_list": "no list source", "asleep": "Asleep", "left": "Left", "new": "New", "active": "Active",
     "sleeping": "Sleeping", "at_risk": "At risk", "gone": "Gone", "no_base": "unknown",
     "provider,stream": "provider and stream", "stream,campaign": "campaign",
@@ -63,18 +64,21 @@ EN = {
 }  # fmt: skip
 RU = {
     "heading": "Сигналы", "hint": "Письма за {days} дн., по часу отправки.",
-    "none": "Писем за эти дни нет: ничего не известно.", "scope": "Область", "all": "вся почта", "back": "Панель",
+    "none": "Писем за эти дни нет: ничего не известно. Отправьте: POST /v1/messages или `penstock send`.",
+    "scope": "Область", "all": "вся почта",
     "views": "Разрез", "young": "рано: дошло до {share}", "delays": "Задержка жалоб",
     "delays_hint": "По журналу; с её учётом правила взвешивают свежие письма.", "delays_none": "Жалоб пока мало.",
     "half": "половина за {hours} ч", "no_mail": "неизвестно: нет писем", "no_feedback": "неизвестно: нет отчётов",
     "not_tracked": "неизвестно: не отслеживается", "no_seeds": "неизвестно: нет контрольных",
-    "findings": "Что правила находят сейчас", "findings_none": "Ничего.", "since": "С", "rule": "Правило",
+    "findings": "Что правила находят сейчас", "findings_none": "Ни одно правило не видит превышения порога.",
+    "since": "С", "rule": "Правило",
     "why": "Почему", "open_rate": "открытия", "click_rate": "переходы", "delivery_share": "доставлено",
     "missing_seeds": "контрольных нет",
     "audience": "Карта выгорания",
     "audience_hint": "Получатели по источникам базы и последнему признаку жизни.",
     "audience_none": "Неизвестно: писем с отслеживанием ещё не было.",
-    "untracked": "Неизвестно: ни один поток не отслеживает открытия и переходы.",
+    "untracked": "Неизвестно: ни один поток не отслеживает открытия и переходы. Включите track_opens или "
+    "track_clicks в [[streams]].",
     "list": "База", "no_list": "без источника", "asleep": "Спит", "left": "Выбыли", "new": "Новые",
     "active": "Активные", "sleeping": "Спящие", "at_risk": "Под угрозой", "gone": "Ушедшие",
     "no_base": "неизвестно", "provider,stream": "провайдер и поток", "stream,campaign": "рассылка",
@@ -160,7 +164,8 @@ async def signals_page(request: web.Request) -> web.Response:
     rows = sorted(table(found).items(), key=lambda item: -max(f.total for f in item[1].values()))[:MAX_ROWS]
     names = NAMES if asked.by == ("stream",) else tuple(SIGNALS)
     html = template_of("signals.html", language).render(
-        d=words, by=by, views=VIEWS, days=asked.days, heads=[(name, _head(name, language, words)) for name in names],
+        d=words, here="/signals", by=by, views=VIEWS, days=asked.days, heads=[(name, _head(name, language,
+        words)) for name in names],
         rows=[(scope_words(scope, language) or words["all"], figures) for scope, figures in rows],
         cell=lambda figure: _cell(figure, language, words), findings=parts.projector.findings.firing,
         reason=lambda found: worded(found.cause, found.reason, language),

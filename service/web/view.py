@@ -92,7 +92,8 @@ class Band:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AlertRow:
-    """One alert.  `ended` 0 while firing.  `told` maps a notifier to whether it took the latest word."""
+    """One alert.  `ended` 0 while firing.  `told` maps a notifier to whether it took the latest word;
+    `said` a language to the annotations."""
 
     name: str
     severity: str
@@ -101,6 +102,11 @@ class AlertRow:
     since: float
     ended: float = 0.0
     told: Mapping[str, bool] = field(default_factory=dict)
+    said: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+    def words(self, language: str) -> Mapping[str, str]:
+        """Its annotations in that language; where only the log knows it, its summary as it was told."""
+        return self.said.get(language) or {"summary": self.summary}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,6 +160,7 @@ class DashboardView:
     suppressions: Mapping[str, int] | None = None  # reason → addresses
     dmarc: DmarcSummary | None = None
     rules: tuple[Rule, ...] = ()
+    notifiers: bool = True  # somebody is told of alerts
     budget: Budget | None = None
     reactions: tuple[Reaction, ...] = ()  # of reply rules, in force
     resting: int = 0  # pairs of source and site
@@ -161,7 +168,11 @@ class DashboardView:
     findings: tuple[RuleChanged, ...] = ()  # what rules without a gate say now
 
 
-def alert_rows(entries: Mapping[str, Entry], recent: tuple[AlertChanged, ...] = ()) -> tuple[AlertRow, ...]:
+def alert_rows(
+    entries: Mapping[str, Entry],
+    recent: tuple[AlertChanged, ...] = (),
+    spoken: Mapping[str, Mapping[str, dict[str, str]]] | None = None,
+) -> tuple[AlertRow, ...]:
     """Rows of what the keeper knows: firing first, of these the critical; then ended ones that only the log knows."""
     rows = [
         AlertRow(
@@ -169,8 +180,10 @@ def alert_rows(entries: Mapping[str, Entry], recent: tuple[AlertChanged, ...] = 
             scope=entry.alert.labels.get("scope", ""), summary=entry.alert.annotations.get("summary", ""),
             since=entry.alert.starts_at, ended=entry.alert.ends_at,
             told={name: told.failures == 0 for name, told in entry.told.items()},
+            said={language: {**entry.alert.annotations, **said.get(key, {})} for language,
+            said in (spoken or {}).items()},
         )
-        for entry in entries.values()
+        for key, entry in entries.items()
     ]  # fmt: skip
     known = set(entries)
     for event in recent:

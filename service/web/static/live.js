@@ -1,11 +1,14 @@
 // Keeps the dashboard current: fetches the page's <main> and swaps it. Without script the page is complete but still.
 "use strict";
 (() => {
-  const every = 1500, patience = 8000;
+  const every = location.search.includes("lanes=all") ? 15000 : 1500, patience = 8000;
   const pulse = document.getElementById("pulse");
   const announce = document.getElementById("announce");
   const words = document.body.dataset;
-  const address = "/?fragment=1&lang=" + encodeURIComponent(words.lang);
+  const asked = new URLSearchParams(location.search);
+  asked.set("fragment", "1");
+  asked.set("lang", words.lang);
+  const address = "/?" + asked;
   let timer = 0, said = "", looking = false;
 
   const state = (live) => {
@@ -29,10 +32,10 @@
       const same = open.id && made.querySelector("#" + CSS.escape(open.id));
       if (same) same.open = true;
     }
-    const scrolls = [...old.querySelectorAll(".scroll")].map((e) => e.scrollLeft);
+    const scrolls = [...old.querySelectorAll(".scroll")].map((e) => [e.scrollLeft, e.scrollTop]);
     const focused = [...old.querySelectorAll("summary, .scroll")].indexOf(document.activeElement);
     old.replaceWith(made);
-    made.querySelectorAll(".scroll").forEach((e, i) => { e.scrollLeft = scrolls[i] || 0; });
+    made.querySelectorAll(".scroll").forEach((e, i) => { [e.scrollLeft, e.scrollTop] = scrolls[i] || [0, 0]; });
     if (focused >= 0) made.querySelectorAll("summary, .scroll")[focused]?.focus({ preventScroll: true });
     const verdict = made.querySelector("#verdict")?.textContent ?? "";
     if (said && verdict !== said) announce.textContent = verdict;

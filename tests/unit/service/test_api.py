@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import re
 from collections.abc import AsyncIterator
@@ -35,6 +36,34 @@ async def test_without_a_token_nothing_is_told_but_health(caller: Caller) -> Non
         assert (status, answer["error"]["field"]) == (401, "Authorization"), path
     assert (await caller.call("GET", "/healthz", token=""))[0] == 200
     assert await caller.call("GET", "/readyz", token="") == (200, {"ready": True, "problems": []})
+
+
+async def test_answers_name_no_version_even_to_a_malformed_request(caller: Caller) -> None:
+    async with caller.session.get(f"{caller.base}/healthz") as answer:
+        assert answer.headers["Server"] == "penstock"
+    host, port = caller.base.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(b"\x00 nonsense\r\n\r\n")
+    said = await asyncio.wait_for(reader.read(4096), 10)
+    writer.close()
+    assert said.startswith(b"HTTP/1.")
+    assert b"aiohttp" not in said
+    assert b"Server: penstock" in said
+
+
+@pytest.mark.parametrize(("language", "heading"), [("en", "No such page"), ("ru", "Такой страницы нет")])
+async def test_a_browser_gets_a_page_for_a_refusal_and_a_program_json(
+    caller: Caller, language: str, heading: str
+) -> None:
+    headers = {"Authorization": f"Bearer {TOKENS['read']}", "Accept": "text/html,*/*;q=0.8"}
+    async with caller.session.get(f"{caller.base}/nope?lang={language}", headers=headers) as answer:
+        assert (answer.status, answer.content_type) == (404, "text/html")
+        assert heading in await answer.text()
+    async with caller.session.get(f"{caller.base}/?lang={language}", headers={"Accept": "text/html"}) as answer:
+        assert (answer.status, answer.content_type) == (401, "text/html")
+        assert answer.headers["WWW-Authenticate"].startswith("Basic")
+    async with caller.session.get(f"{caller.base}/v1/nope", headers=headers) as answer:
+        assert (answer.status, answer.content_type) == (404, "application/json")
 
 
 @pytest.mark.parametrize(
