@@ -26,6 +26,7 @@ from core.address import parse_address
 from core.classify import Classifier, Group
 from core.errors import InvalidInput, Unavailable
 from core.events import (
+    NO_COMPLAINTS,
     Accepted,
     BounceReceived,
     ComplaintReceived,
@@ -42,7 +43,6 @@ from core.ports import Clock, EventLog, Suppressions
 from core.state import Suppression, has_left
 from core.tokens import MessageId, Purpose, Token, TokenProblem, TokenSigner
 
-SUPPRESSING = frozenset({"abuse", "fraud", "other"})  # complaints of a person; a virus is no opinion
 OPT_OUT = frozenset({"opt-out", "opt-out-list"})
 ROLES = frozenset({"postmaster", "abuse"})  # RFC 2142: always taken
 _ADDRESSED = frozenset({Purpose.RETURN_PATH, Purpose.UNSUBSCRIBE})
@@ -226,15 +226,16 @@ class ReturnMail:
         if kind in OPT_OUT:
             await self._unsubscribe(proof, "mail")
             return
-        if any(isinstance(event, ComplaintReceived) and event.feedback_type == kind for event in proof.history):
-            return
+        told = {event.feedback_type for event in proof.history if isinstance(event, ComplaintReceived)}
+        if kind in told or (kind not in NO_COMPLAINTS and told - NO_COMPLAINTS):
+            return  # one person complains once about one mail, whatever the reports call it
         reporter = mail.complaint.reporter if mail.complaint else mail.sender
         event = ComplaintReceived(
             at=self._clock.now(), message_id=proof.message_id, recipient=proof.recipient, attribution=proof.attribution,
             feedback_type=kind, reporter=reporter, sent_at=_sent_at(proof),
             reported_at=mail.complaint.reported_at if mail.complaint else 0.0,
         )  # fmt: skip
-        if kind in SUPPRESSING:
+        if kind not in NO_COMPLAINTS:
             await self._suppress(proof, "", SuppressionReason.COMPLAINT, f"{kind} report from {reporter}", [event])
             return
         if kind == "not-spam":

@@ -32,6 +32,11 @@ class SuppressionReason(StrEnum):
         return self in (SuppressionReason.HARD_BOUNCE, SuppressionReason.SUNSET)
 
 
+# Reports that tell of no person's displeasure.  A type that is unknown is a complaint (RFC 5965 names "other" for what
+# has no type of its own): taking one for nothing would mean to mail on whoever complained.
+NO_COMPLAINTS = frozenset({"not-spam", "virus", "auth-failure", "dkim", "miscategorized", "opt-out", "opt-out-list"})
+
+
 class DropReason(StrEnum):
     """Why an accepted message ended without an attempt to send."""
 

@@ -14,6 +14,7 @@ from collections.abc import Iterable
 
 from core.classify import GROUP_OF, BounceClass, Group
 from core.events import (
+    NO_COMPLAINTS,
     Accepted,
     Bounced,
     BounceReceived,
@@ -33,7 +34,6 @@ from core.recipient import Actor
 from core.state import CounterKey
 
 # RFC 5965 section 7.3 with the types of its registry; not-spam and opt-out are no complaints, virus is no opinion
-COMPLAINTS = frozenset({"abuse", "fraud", "other"})
 # an actor that nobody can tell counts for neither side
 _OPENED = {Actor.HUMAN: Metric.OPENED_HUMAN, Actor.MACHINE: Metric.OPENED_MACHINE}
 _CLICKED = {Actor.HUMAN: Metric.CLICKED_HUMAN, Actor.MACHINE: Metric.CLICKED_MACHINE}
@@ -101,7 +101,7 @@ def counted(event: Event) -> list[tuple[Attribution, Metric]]:
                 return []
             found = [_bounce(event.bounce_class), *_by_group(event.bounce_class)]
         case ComplaintReceived():
-            found = [Metric.COMPLAINED] if event.feedback_type.lower() in COMPLAINTS else []
+            found = [Metric.COMPLAINED] if event.feedback_type.lower() not in NO_COMPLAINTS else []
         case Unsubscribed():
             found = [Metric.UNSUBSCRIBED]
         case Opened():

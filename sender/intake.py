@@ -130,7 +130,8 @@ class Intake:
         over = await self._queue.over_frequency(cap) if cap is not None else frozenset()
         wanted = {a.normal for a in addresses if a is not None and a.normal not in suppressed} - over - self._uncapped
         asked = self._frequencies if stream.unsubscribe else None
-        chosen = await asked.take(wanted, stream.name, now) if asked is not None else {}
+        due = max(now, injection.not_before or now)  # when it is to come, which is what its reader counts
+        chosen = await asked.take(wanted, stream.name, due) if asked is not None else {}
         try:
             while True:
                 try:
@@ -143,11 +144,11 @@ class Intake:
                     over |= error.addresses
         except BaseException:
             if asked is not None:
-                await asked.give_back(wanted - chosen.keys(), stream.name, now)
+                await asked.give_back(wanted - chosen.keys(), stream.name, due)
             raise
         finally:
             if asked is not None and (late := over & wanted):
-                await asked.give_back(late, stream.name, now)
+                await asked.give_back(late, stream.name, due)
 
     async def _take_over(
         self,

@@ -9,7 +9,7 @@ from typing import Any
 from aiohttp import web
 
 from core.clock import iso
-from core.errors import InvalidInput
+from core.errors import InvalidInput, LimitExceeded
 from core.lane import Lane, day_of
 from core.reports import Dim
 from core.state import Gate
@@ -41,7 +41,10 @@ from service.web.warmup_api import WARMUP_ROUTES
 async def post_messages(request: web.Request) -> web.Response:
     parts = request.app[PARTS]
     # a body without a length may become as large as any
-    size = request.content_length or parts.settings.http.max_body_bytes
+    most = parts.settings.http.max_body_bytes
+    size = request.content_length or most
+    if size > most:  # before it counts: what is only announced must not put others off
+        raise LimitExceeded("body", f"has {size} bytes", f"At most {most}; send large lists in several calls")
     with parts.pressure.taking(size):
         injection = await read_message(await request.read(), request.headers.get("Idempotency-Key", ""), parts.library)
         answers = await parts.intake.submit(injection)

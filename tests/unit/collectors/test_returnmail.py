@@ -126,7 +126,7 @@ async def test_not_spam_lifts_what_the_complaint_did_and_nothing_else() -> None:
         assert await here.suppressed() == {ADDRESS: ("hard_bounce", "")}
 
 
-@pytest.mark.parametrize("kind", ["virus", "not-spam", "something-new"])
+@pytest.mark.parametrize("kind", ["virus", "not-spam", "miscategorized"])
 async def test_other_feedback_is_noted_and_suppresses_nobody(kind: str) -> None:
     async with world() as here:
         await here.returns.receive("", [here.bounce_address], arf(kind))
@@ -254,3 +254,11 @@ async def test_a_subject_asks_to_be_let_off_only_when_it_says_nothing_else(
         mail = plain(subject, "", f"In-Reply-To: <{here.token(Purpose.MESSAGE_ID)}@news.example>", *headers)
         await here.returns.receive("ann@x.example", [here.bounce_address], mail)
         assert bool(await here.suppressed()) is leaves
+
+
+async def test_a_report_of_an_unknown_type_is_a_complaint_and_a_mail_has_one() -> None:
+    async with world() as here:
+        for kind in ("spam", "abuse", "fraud", "x-1", "x-2"):
+            await here.returns.receive("", [here.bounce_address], arf(kind))
+        assert await here.suppressed() == {ADDRESS: ("complaint", "")}
+        assert len(await here.events(ComplaintReceived)) == 1

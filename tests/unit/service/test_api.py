@@ -316,3 +316,14 @@ async def test_a_form_that_cannot_be_read_and_a_number_beyond_bounds_are_the_cal
         f"{caller.base}/v1/suppressions", headers={"Authorization": broken["Authorization"]}
     ) as a:
         assert a.headers["Cache-Control"] == "no-store"
+
+
+async def test_a_size_that_is_only_announced_puts_nobody_off(caller: Caller) -> None:
+    port = int(caller.base.rpartition(":")[2])
+    opening, writing = await asyncio.open_connection("127.0.0.1", port)
+    head = f"POST /v1/messages HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {TOKENS['inject']}\r\n"
+    writing.write(f"{head}Content-Length: 999999999999\r\n\r\n".encode())
+    async with asyncio.timeout(10):
+        assert b" 413 " in await opening.readline()
+    await caller.inject("patient@example.net")
+    writing.close()

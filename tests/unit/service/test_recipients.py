@@ -380,3 +380,16 @@ async def test_leaving_is_stored_also_while_something_else_forbids_the_mail(
         assert (await ned.post(f"/{page}/{ned.token(page)}", field))[0] == 200
     entries = {e.stream: e for e in await parts.stores.suppressions.of_address(ned.address)}
     assert (entries["bulk"].reason, entries["bulk"].expires_at) == (SuppressionReason.UNSUBSCRIBE, 0.0)
+
+
+async def test_at_most_one_a_week_is_counted_by_the_day_on_which_the_mail_is_to_come(caller: Caller) -> None:
+    una = await reader(caller, "una@example.net")
+    path = f"/p/{una.token(Purpose.PREFERENCES)}"
+    topics = [("topic", "bulk/offers"), ("topic", "bulk/letter"), ("stream", "triggered")]
+    await una.post(path, [SAVE, *topics, ("days:bulk", "7")])
+    now = caller.service.parts.clock.now()
+    found = []
+    for days in (6, 8, 14):
+        (row,) = await caller.inject(una.address, send_at=now + days * 86400)
+        found.append(row["status"])
+    assert found == ["accepted", "over_frequency", "accepted"]
