@@ -36,7 +36,7 @@ from core.tokens import MessageId
 # sorted, it would be a statement a word
 # isort: off
 from core.terms import (
-    NO_COMPLAINTS as NO_COMPLAINTS,
+    LIFTED_BY_WISH as LIFTED_BY_WISH, NO_COMPLAINTS as NO_COMPLAINTS,
     Door as Door, DropReason as DropReason, Evidence as Evidence, GateState as GateState, Placement as Placement,
     SourceTrouble as SourceTrouble, StepMove as StepMove, SuppressionReason as SuppressionReason,
 )  # fmt: skip

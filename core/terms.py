@@ -32,6 +32,9 @@ class SuppressionReason(StrEnum):
         return self in (SuppressionReason.HARD_BOUNCE, SuppressionReason.SUNSET)
 
 
+# What a person takes back by asking for the mail: an own wish, and what was made of a long silence.
+LIFTED_BY_WISH = frozenset({SuppressionReason.UNSUBSCRIBE, SuppressionReason.SUNSET})
+
 # Reports that tell of no person's displeasure.  A type that is unknown is a complaint (RFC 5965 names "other" for what
 # has no type of its own): taking one for nothing would mean to mail on whoever complained.
 NO_COMPLAINTS = frozenset({"not-spam", "virus", "auth-failure", "dkim", "miscategorized", "opt-out", "opt-out-list"})

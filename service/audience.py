@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 
 from config.model import Settings
-from core.audience import WEEK_DAYS, Census, Engagement, Terms
+from core.audience import WEEK_DAYS, Census, Engagement, Reader, Terms
 from core.errors import StorageConflict
-from core.events import Clicked, Event, Opened, Replied, SuppressionReason
+from core.events import Clicked, Event, Opened, Replied, SuppressionReason, SuppressionRemoved
 from core.lane import DAY
 from core.ports import Clock
 from core.state import Suppression
@@ -73,12 +74,22 @@ class Audience:
         events = [row.event for row in await self._stores.audience.read(before, last, KINDS)]
         known = await self._stores.audience.readers(addresses_of(events))
         changed = fold(known, events, streams=self._streams, ignored=self._own)
+        await self._stay_out(changed, events)
         try:
             await self._stores.audience.apply(CURSOR, before, last, list(changed.values()))
         except StorageConflict:
             return True  # another process was faster
         await self._wake(events)
         return last < head
+
+    async def _stay_out(self, changed: dict[tuple[str, str], Reader], events: Sequence[Event]) -> None:
+        """Of two entries one was lifted: whom the other keeps out has not come back."""
+        lifted = {event.address for event in events if isinstance(event, SuppressionRemoved)}
+        back = [key for key, reader in changed.items() if key[0] in lifted and not reader.left_at]
+        for stream in {stream for _, stream in back}:
+            out = await self._stores.suppressions.check([address for address, s in back if s == stream], stream)
+            for address, entry in out.items():
+                changed[address, stream] = replace(changed[address, stream], left_at=entry.at)
 
     async def census(self) -> list[Census]:
         """The base by stream and list source; streams without tracking are left out."""

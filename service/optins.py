@@ -16,7 +16,7 @@ from enum import Enum
 from config.model import Settings
 from core.address import normal_domain, parse_address
 from core.errors import InvalidInput, LimitExceeded, PenstockError
-from core.events import Door, SuppressionReason
+from core.events import LIFTED_BY_WISH, Door, SuppressionReason
 from core.ports import Clock, Consents, Suppressions
 from core.recipient import EVERY_OPTIONAL, OptIn, Origin, topic_scope
 from core.state import Suppression
@@ -137,7 +137,7 @@ class OptIns:
         entries = {
             entry.stream
             for entry in await self._suppressions.of_address(optin.address)
-            if entry.reason is SuppressionReason.UNSUBSCRIBE
+            if entry.reason in LIFTED_BY_WISH
         }
         streams = {scope.partition("/")[0] for scope in optin.scopes}
         lifted = {*optin.scopes, *streams, EVERY_OPTIONAL, ""} & entries

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from config.model import Settings
 from core.address import parse_address
-from core.events import Event, SuppressionReason, Unsubscribed
+from core.events import LIFTED_BY_WISH, Event, SuppressionReason, Unsubscribed
 from core.ports import Clock, Frequencies, Suppressions
 from core.recipient import EVERY_OPTIONAL, topic_scope
 from core.state import Suppression
@@ -143,9 +143,7 @@ class Preferences:
             await self._suppressions.add(entries, subscription.message_id, events)
 
     async def _enter(self, subscription: Subscription, scopes: list[str]) -> None:
-        wished = {
-            e.stream for e in await self._entries(subscription) if e.reason is SuppressionReason.UNSUBSCRIBE
-        }  # fmt: skip
+        wished = {e.stream for e in await self._entries(subscription) if e.reason in LIFTED_BY_WISH}
         address = parse_address(subscription.recipient).normal
         if scopes and "" in wished:
             scopes = ["", *scopes]

@@ -393,3 +393,19 @@ async def test_at_most_one_a_week_is_counted_by_the_day_on_which_the_mail_is_to_
         (row,) = await caller.inject(una.address, send_at=now + days * 86400)
         found.append(row["status"])
     assert found == ["accepted", "over_frequency", "accepted"]
+
+
+async def test_asking_for_the_mail_lifts_what_was_made_of_a_long_silence(caller: Caller) -> None:
+    stores = caller.service.parts.stores
+    for name, by_page in (("old1", True), ("old2", False)):
+        reader_ = await reader(caller, f"{name}@example.net")
+        await stores.suppressions.add(
+            [Suppression(address=reader_.address, stream="bulk", reason=SuppressionReason.SUNSET, at=1.0, evidence="x")]
+        )
+        if by_page:
+            wish = [SAVE, ("topic", "bulk/offers"), ("topic", "bulk/letter"), ("stream", "triggered")]
+            await reader_.post(f"/p/{reader_.token(Purpose.PREFERENCES)}", wish)
+        else:
+            _, asked = await caller.call("POST", "/v1/optins", {"address": reader_.address, **WISH}, token="inject")
+            await reader_.post(await link_of(caller, asked["message_id"]), [("confirm", "1")])
+        assert await reader_.scopes() == set()

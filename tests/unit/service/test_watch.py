@@ -15,6 +15,7 @@ from core.clock import FixedClock
 from core.events import Event, Opened, RuleChanged, SuppressionReason
 from core.lane import DAY
 from core.recipient import Actor
+from core.state import Suppression
 from core.tokens import MessageId
 from monitor.findings import Findings
 from service.audience import CURSOR, Audience, census_json
@@ -167,3 +168,18 @@ async def test_without_a_policy_nobody_is_suppressed(stores: Stores) -> None:
     world = World(stores)
     await world.readers(3, 300)
     assert await world.audience.sunset() == 0
+
+
+async def test_who_is_kept_out_by_another_entry_has_not_come_back(stores: Stores) -> None:
+    world = World(stores)
+    await world.readers(1, 100)
+    who = "100-0@x.example"
+    bounce = Suppression(address=who, stream="", reason=SuppressionReason.HARD_BOUNCE, at=NOON, evidence="550")
+    wish = replace(bounce, stream="bulk", reason=SuppressionReason.UNSUBSCRIBE)
+    await stores.suppressions.add([bounce, wish])
+    for lifted, left in (("", True), ("bulk", False)):
+        await stores.suppressions.remove(who, lifted, "outage guard", NOON)
+        while await world.audience.step():
+            pass
+        (reader,) = (await stores.audience.readers([who])).values()
+        assert bool(reader.left_at) is left
