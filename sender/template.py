@@ -24,7 +24,9 @@ from jinja2.exceptions import TemplateSyntaxError, UndefinedError
 from jinja2.sandbox import SandboxedEnvironment
 from markupsafe import escape
 
+from core.address import parse_address
 from core.errors import InvalidInput, LimitExceeded
+from sender.headers import split_mailbox
 from sender.preparing.prepared import prepared
 from sender.preparing.utm import Choice, tagger_of
 
@@ -107,6 +109,7 @@ class MailTemplate:
         sender, subject = self._parts.get("from"), self._parts.get("subject")
         plain = all(part.plain for part in self._parts.values())
         self._plain = plain and not (sender and sender.names) and not ready.waits
+        self._varying_sender = bool(sender and sender.names)
         self._subject = subject if subject and subject.names else None
         if sender and not sender.names:
             _header("from", _render(sender, {}))
@@ -131,6 +134,8 @@ class MailTemplate:
         done = {name: _render(part, values) for name, part in self._parts.items()}
         for name in ("from", "subject"):
             _header(name, done.get(name, ""))
+        if self._varying_sender:
+            _sender(done["from"])
         text, html = self._ready.finish(done.get("text", ""), done.get("html", ""))
         return Rendered(sender=done.get("from", ""), subject=done.get("subject", ""), text=text, html=html)
 
@@ -228,6 +233,13 @@ def _header(name: str, text: str) -> None:
         raise InvalidInput(name, "holds a line end or another control character", "Remove it from the values")
     if len(text) > MAX_HEADER:
         raise LimitExceeded(name, f"is {len(text)} characters long", f"At most {MAX_HEADER}")
+
+
+def _sender(text: str) -> None:
+    """One mailbox, whatever the values: a name such as `Smith, Ann` makes two of it."""
+    address = parse_address(split_mailbox(text)[1])
+    if address.needs_smtputf8:
+        raise InvalidInput("from", "has letters outside ASCII before the @", "Use an ASCII address")
 
 
 def _render(part: _Part, variables: Mapping[str, str]) -> str:

@@ -319,3 +319,14 @@ async def test_a_topic_goes_with_the_message_and_must_be_one_of_the_stream() -> 
     for stream, topic in (("bulk", "news"), ("receipts", "offers")):
         with pytest.raises(InvalidInput, match="topic"):
             await entrance.intake.submit(replace(injection, stream=stream, topic=topic))
+
+
+async def test_a_value_that_makes_no_mailbox_of_from_is_refused_at_the_door() -> None:
+    door = Entrance()
+    parts = {"from": "{{ shop }} <news@example.com>", "subject": "s", "text": "t"}
+    names = ("Ann", "Smith, Ann", 'Ann "Sm', "x <evil@evil.example>")
+    answers = await door.give(
+        *(RecipientIn(address=f"u{n}@x.test", variables={"shop": name}) for n, name in enumerate(names)), parts=parts
+    )
+    assert _statuses(answers) == ["accepted", "invalid", "invalid", "invalid"]
+    assert all(answer.reason.startswith("from:") for answer in answers[1:])

@@ -1,0 +1,70 @@
+"""Wishes of recipients beside other reasons that forbid their mail, and beside mail that is scheduled."""
+
+from __future__ import annotations
+
+import pytest
+
+from core.events import SuppressionReason
+from core.state import Suppression
+from core.tokens import Purpose
+from tests.unit.service.running import Caller
+from tests.unit.service.test_recipients import SAVE, WISH, caller, link_of, reader
+
+__all__ = ["caller"]  # a fixture
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest.mark.parametrize(
+    ("reason", "scope", "ends"),
+    [
+        (SuppressionReason.HARD_BOUNCE, "", False),  # lifted when it was a provider's outage
+        (SuppressionReason.SUNSET, "bulk", False),  # lifted by a sign of life, such as the click that brings her here
+        (SuppressionReason.MANUAL, "", True),
+        (SuppressionReason.MANUAL, "bulk", True),
+    ],
+)
+@pytest.mark.parametrize("page", [Purpose.UNSUBSCRIBE, Purpose.PREFERENCES])
+async def test_leaving_is_stored_also_while_something_else_forbids_the_mail(
+    caller: Caller, reason: SuppressionReason, scope: str, ends: bool, page: Purpose
+) -> None:
+    ned = await reader(caller, f"ned-{reason}-{scope}-{page}@example.net")
+    parts = caller.service.parts
+    now = parts.clock.now()
+    entry = Suppression(
+        address=ned.address, stream=scope, reason=reason, at=now, evidence="x", expires_at=(now + 100) * ends
+    )
+    await parts.stores.suppressions.add([entry])
+    field = [("List-Unsubscribe", "One-Click")] if page is Purpose.UNSUBSCRIBE else [("off", "all")]
+    for _ in range(2):
+        assert (await ned.post(f"/{page}/{ned.token(page)}", field))[0] == 200
+    entries = {e.stream: e for e in await parts.stores.suppressions.of_address(ned.address)}
+    assert (entries["bulk"].reason, entries["bulk"].expires_at) == (SuppressionReason.UNSUBSCRIBE, 0.0)
+
+
+async def test_at_most_one_a_week_is_counted_by_the_day_on_which_the_mail_is_to_come(caller: Caller) -> None:
+    una = await reader(caller, "una@example.net")
+    path = f"/p/{una.token(Purpose.PREFERENCES)}"
+    topics = [("topic", "bulk/offers"), ("topic", "bulk/letter"), ("stream", "triggered")]
+    await una.post(path, [SAVE, *topics, ("days:bulk", "7")])
+    now = caller.service.parts.clock.now()
+    found = []
+    for days in (6, 8, 14):
+        (row,) = await caller.inject(una.address, send_at=now + days * 86400)
+        found.append(row["status"])
+    assert found == ["accepted", "over_frequency", "accepted"]
+
+
+async def test_asking_for_the_mail_lifts_what_was_made_of_a_long_silence(caller: Caller) -> None:
+    stores = caller.service.parts.stores
+    for name, by_page in (("old1", True), ("old2", False)):
+        reader_ = await reader(caller, f"{name}@example.net")
+        await stores.suppressions.add(
+            [Suppression(address=reader_.address, stream="bulk", reason=SuppressionReason.SUNSET, at=1.0, evidence="x")]
+        )
+        if by_page:
+            wish = [SAVE, ("topic", "bulk/offers"), ("topic", "bulk/letter"), ("stream", "triggered")]
+            await reader_.post(f"/p/{reader_.token(Purpose.PREFERENCES)}", wish)
+        else:
+            _, asked = await caller.call("POST", "/v1/optins", {"address": reader_.address, **WISH}, token="inject")
+            await reader_.post(await link_of(caller, asked["message_id"]), [("confirm", "1")])
+        assert await reader_.scopes() == set()
