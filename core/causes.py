@@ -1,7 +1,7 @@
 """Why a gate moved or a rule spoke: a code with its figures, stored language-free, and its sentence in each language.
 
 Contract: `said(cause, language)` never fails for a cause of this version.  A gate or event without a cause (an
-operator's word, a blocklist's, or one of an older version) has a `reason` in somebody's own words.
+operator's word, or one of an older version) has a `reason` in somebody's own words.
 """
 
 from __future__ import annotations
@@ -40,6 +40,12 @@ class Why(StrEnum):
     CANARY_SMALL = "canary_small"
     CANARY_GOOD = "canary_good"
     CANARY_GONE = "canary_gone"
+    LISTED = "listed"  # `zone` lists `subject` and says `text`; `messages` further listings
+    LISTING_PROBE = "listing_probe"
+    LISTING_BAD = "listing_bad"
+    LISTING_GOOD = "listing_good"
+    LISTING_EASED = "listing_eased"
+    LISTING_OVER = "listing_over"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,10 +67,14 @@ class Cause:
     whole: str = ""
     rest_bad: int = 0
     rest_total: int = 0
+    zone: str = ""
+    subject: str = ""
+    text: str = ""
 
 
 _COUNTS = "{rule}: {bad} of {total} ({rate})"
 _PROBE = "{rule}: {bad} of {total} in the probe"
+_REFUSED = "{bad} of {total} in the probe were refused for reputation"
 _EN = {
     Why.ABOVE: f"{_COUNTS} since {{since}} is above {{threshold}}; evidence {{e_value}}, limit {{limit}}",
     Why.ABOVE_WINDOW: f"{_COUNTS} since {{since}} is above {{threshold}}; evidence {{e_value}}, a fixed window",
@@ -88,9 +98,16 @@ _EN = {
     Why.CANARY_SMALL: "canary: {messages} messages in a day, fewer than the slice",
     Why.CANARY_GOOD: "canary: nothing speaks against the campaign after {messages} messages",
     Why.CANARY_GONE: "canary: the stream has none any more",
+    Why.LISTED: "{zone} lists {subject}{more}: {text}",
+    Why.LISTING_PROBE: "not listed any more; {messages} messages probe",
+    Why.LISTING_BAD: f"{_REFUSED}: the trouble is still there",
+    Why.LISTING_GOOD: f"{_REFUSED}: fine, up to {{messages}} an hour",
+    Why.LISTING_EASED: "still not listed; up to {messages} an hour",
+    Why.LISTING_OVER: "still not listed; open again",
 }
 _COUNTS_RU = "{rule}: {bad} из {total} ({rate})"
 _PROBE_RU = "{rule}: в пробе {bad} из {total}"
+_REFUSED_RU = "в пробе {bad} из {total} отклонено из-за репутации"
 _RU = {
     Why.ABOVE: f"{_COUNTS_RU} с {{since}}, это выше {{threshold}}; сила доказательств {{e_value}}, граница {{limit}}",
     Why.ABOVE_WINDOW: f"{_COUNTS_RU} с {{since}}, это выше {{threshold}}; сила {{e_value}}, жёсткое окно",
@@ -114,7 +131,14 @@ _RU = {
     Why.CANARY_SMALL: "канарейка: за день писем: {messages}, меньше первой порции",
     Why.CANARY_GOOD: "канарейка: после {messages} писем против рассылки ничего не говорит",
     Why.CANARY_GONE: "канарейка: у потока её больше нет",
+    Why.LISTED: "в списке {zone}: {subject}{more}: {text}",
+    Why.LISTING_PROBE: "в списке больше нет; писем в пробе: {messages}",
+    Why.LISTING_BAD: f"{_REFUSED_RU}: проблема осталась",
+    Why.LISTING_GOOD: f"{_REFUSED_RU}: порядок, дальше до {{messages}} в час",
+    Why.LISTING_EASED: "в списке по-прежнему нет; до {messages} в час",
+    Why.LISTING_OVER: "в списке по-прежнему нет; открыто",
 }
+_MORE = {"en": " and {n} more", "ru": " и ещё {n}"}
 _REST = {
     "en": "the rest of {whole} is fine: {bad} of {total} ({rate})",
     "ru": "остальное в {whole} в порядке: {bad} из {total} ({rate})",
@@ -130,6 +154,8 @@ def said(cause: Cause, language: Literal["en", "ru"] = "en") -> str:
         day=iso(cause.since * _HOUR)[:10],
         threshold=_share(cause.threshold, language), e_value=_number(cause.e_value, language),
         limit=_number(cause.limit, language), messages=_number(cause.messages, language), hours=f"{cause.hours:g}",
+        zone=cause.zone, subject=cause.subject, text=cause.text,
+        more=_MORE[language].format(n=_number(cause.messages, language)) if cause.messages else "",
     )  # fmt: skip
     if cause.whole:
         rate = _share(cause.rest_bad / max(1, cause.rest_total), language)

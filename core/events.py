@@ -57,6 +57,7 @@ class Accepted:
     size: int  # bytes of the stored body
     metadata: dict[str, str] = field(default_factory=dict)  # the caller's own words, given back in webhooks
     list_source: str = ""  # how the address came to be on the caller's list
+    by: str = ""  # who put it in, where the door knows a person
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,8 @@ class Door(StrEnum):
 
     HTTP = "http"
     SMTP = "smtp"
-    INTERNAL = "internal"  # our own alerts and placement tests
+    COMMAND = "command"  # the command line, `penstock send`
+    INTERNAL = "internal"  # our own alerts, reports and placement tests
 
 
 class SuppressionReason(StrEnum):

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from core.causes import Cause, Why, said
 from core.events import GateChanged, GateState
 from core.lane import HOUR, Scope, cohort_of
 from core.state import Gate
@@ -42,13 +43,13 @@ class Outcome:
         return Outcome(attempted=max(0, self.attempted - base.base_total), blocked=max(0, self.blocked - base.base_bad))
 
 
-def hold(scope: Scope, before: Gate | None, *, now: float, reason: str, hard: bool) -> tuple[Gate, GateChanged] | None:
+def hold(scope: Scope, before: Gate | None, *, now: float, cause: Cause, hard: bool) -> tuple[Gate, GateChanged] | None:
     """Close `scope`; None when it is closed as firmly already.  `before` is the stored gate of this rule."""
     gate = before or first(RULE, scope)
     given = _closing(gate.state, hard)
     if given is None:
         return None
-    closed = _moved(gate, given, now, scope=scope, reason=reason, episodes=gate.episodes + 1)
+    closed = _moved(gate, given, now, scope=scope, cause=cause, episodes=gate.episodes + 1)
     if gate.state is GateState.OPEN:
         closed = replace(closed, pause_id=guard.new_pause_id(RULE, scope, now))
     return closed, changed(gate, closed, None, now)
@@ -69,7 +70,7 @@ def _closing(state: GateState, hard: bool) -> Input | None:
 
 
 def step(
-    gate: Gate, outcome: Outcome, now: float, *, limit: int, why: str, this_hour: Outcome
+    gate: Gate, outcome: Outcome, now: float, *, limit: int, this_hour: Outcome
 ) -> tuple[Gate, GateChanged] | None:
     """The next move of a gate whose scope is listed no more; None while it must wait, or is open or stopped.
 
@@ -78,7 +79,7 @@ def step(
     match gate.state:
         case GateState.PAUSED if now - gate.since >= _relapse_wait(gate):
             after = replace(
-                _moved(gate, PauseExpired(), now, reason=f"{why}; {limit} messages probe"),
+                _moved(gate, PauseExpired(), now, cause=_cause(Why.LISTING_PROBE, limit)),
                 limit=limit, epoch=cohort_of(now),
                 base_bad=this_hour.blocked, base_total=this_hour.attempted,
             )  # fmt: skip
@@ -87,23 +88,27 @@ def step(
             given = _judge(gate, seen, now)
             if given is None:
                 return None
-            told = f"{seen.blocked:,} of {seen.attempted:,} in the probe were refused for reputation"
             if isinstance(given, ProbeBad):
-                after = _moved(gate, given, now, reason=f"{told}: the trouble is still there")
+                after = _moved(gate, given, now, cause=_cause(Why.LISTING_BAD, seen=seen))
                 after = replace(after, episodes=gate.episodes + 1)
             else:
-                after = _moved(gate, given, now, reason=f"{told}: fine, up to {SLOW_LIMITS[0]} an hour")
+                after = _moved(gate, given, now, cause=_cause(Why.LISTING_GOOD, SLOW_LIMITS[0], seen))
                 after = replace(after, limit=SLOW_LIMITS[0])
         case GateState.SLOWED if now - gate.since >= SLOW_HOURS * HOUR:
             higher = next((hourly for hourly in SLOW_LIMITS if hourly > gate.limit), 0)
             if higher:
-                after = _moved(gate, Eased(), now, reason=f"still not listed; up to {higher} an hour")
+                after = _moved(gate, Eased(), now, cause=_cause(Why.LISTING_EASED, higher))
                 after = replace(after, limit=higher)
             else:
-                after = replace(_moved(gate, Calm(), now, reason="still not listed; open again"), episodes=0)
+                after = replace(_moved(gate, Calm(), now, cause=_cause(Why.LISTING_OVER)), episodes=0)
         case _:
             return None
     return after, changed(gate, after, None, now)
+
+
+def _cause(why: Why, messages: int = 0, seen: Outcome | None = None) -> Cause:
+    seen = seen or Outcome()
+    return Cause(why=why, rule=RULE, messages=messages, bad=seen.blocked, total=seen.attempted)
 
 
 def _judge(gate: Gate, seen: Outcome, now: float) -> Input | None:
@@ -123,9 +128,9 @@ def _relapse_wait(gate: Gate) -> float:
 
 
 def _moved(
-    gate: Gate, given: Input, now: float, *, reason: str, scope: Scope | None = None, episodes: int | None = None
+    gate: Gate, given: Input, now: float, *, cause: Cause, scope: Scope | None = None, episodes: int | None = None
 ) -> Gate:
     return replace(
-        gate, scope=scope or gate.scope, state=move(gate.state, given), since=now, until=0.0, limit=0, reason=reason,
-        by=BY, evidence=None, episodes=gate.episodes if episodes is None else episodes,
+        gate, scope=scope or gate.scope, state=move(gate.state, given), since=now, until=0.0, limit=0, by=BY,
+        reason=said(cause), cause=cause, evidence=None, episodes=gate.episodes if episodes is None else episodes,
     )  # fmt: skip

@@ -70,6 +70,7 @@ class Injection:
     metadata: dict[str, str] = field(default_factory=dict)  # the caller's own words, given back in webhooks
     pool: str = ""  # of sources; '' leaves it to the stream or the sending domain
     list_source: str = ""  # how the addresses came to be on the caller's list
+    by: str = ""  # who sends it, where the door knows a person
     asked: NoticeAsk | None = None
     kind: Literal["mime", "notice", "report"] = "mime"  # of a whole message: see core.messages.Body
 

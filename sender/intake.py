@@ -364,6 +364,7 @@ def _accepted(submission: Submission, injection: Injection, size: int) -> Accept
         size=size,
         metadata=injection.metadata,
         list_source=injection.list_source,
+        by=injection.by,
     )
 
 

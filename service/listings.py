@@ -13,6 +13,7 @@ from collections.abc import Mapping
 
 from collectors.dns.blocklist import ListingWatch
 from collectors.dns.listings import Ledger, Mark
+from core.causes import Cause, Why
 from core.errors import StorageConflict
 from core.events import GateChanged, GateState
 from core.lane import Scope, cohort_of
@@ -64,7 +65,7 @@ class ListingDesk:
         counters = await self._counters.load(min(gate.epoch or cohort_of(now) for gate in freed))
         for gate in freed:
             moved = listing.step(
-                gate, _outcome(counters, gate.scope, gate.epoch), now, limit=self._probe, why="not listed any more",
+                gate, _outcome(counters, gate.scope, gate.epoch), now, limit=self._probe,
                 this_hour=_outcome(counters, gate.scope, cohort_of(now)),
             )  # fmt: skip
             await self._put(gate, moved)
@@ -100,9 +101,11 @@ def _held(scope: Scope, before: Gate | None, marks: list[Mark], now: float) -> t
     if not news:
         return None
     first = news[0]
-    more = f" and {len(news) - 1} more" if len(news) > 1 else ""
-    reason = f"{first.zone} lists {first.subject}{more}: {first.text}"[:500]
-    return listing.hold(scope, before, now=now, reason=reason, hard=any(mark.weight == "stop" for mark in news))
+    cause = Cause(
+        why=Why.LISTED, rule=listing.RULE, zone=first.zone, subject=first.subject, text=first.text[:400],
+        messages=len(news) - 1,
+    )  # fmt: skip
+    return listing.hold(scope, before, now=now, cause=cause, hard=any(mark.weight == "stop" for mark in news))
 
 
 def _outcome(counters: Mapping[CounterKey, int], scope: Scope, since: int) -> Outcome:

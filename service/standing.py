@@ -18,7 +18,8 @@ from core.lane import Traffic
 from core.metrics import Metric
 from core.ports import EventLog
 from core.state import CANARY, CounterKey, Gate
-from service.explain import StoryLine, line_of
+from service.explain import StoryLine, tell
+from service.story_words import name
 
 Language = Literal["en", "ru"]
 _COUNTED = (Metric.ATTEMPTED, Metric.DELIVERED, Metric.HARD_BOUNCED, Metric.SOFT_BOUNCED, Metric.COMPLAINED)
@@ -60,7 +61,7 @@ def _gate_lines(gate: Gate, language: Language) -> list[str]:
         scope=gate.scope.key, state=state.format(n=number(gate.limit, language)), since=iso(gate.since)
     )
     rule = f", {words['rule'].format(rule=gate.rule)}" if gate.rule not in ("", gate.by) else ""
-    lines = [head, f"  {words['who']}: {gate.by}{rule}"]
+    lines = [head, f"  {words['who']}: {name(gate.by, language)}{rule}"]
     if reason := worded(gate.cause, gate.reason, language):
         lines.append(f"  {words['why']}: {reason}")
     if gate.evidence is not None:
@@ -90,17 +91,19 @@ def traffic_of(counters: Mapping[CounterKey, int], stream: str, campaign: str) -
     }
 
 
-async def explain_campaign(log: EventLog, stream: str, campaign: str, known: set[Traffic]) -> list[StoryLine]:
+async def explain_campaign(
+    log: EventLog, stream: str, campaign: str, known: set[Traffic], language: Language = "en"
+) -> list[StoryLine]:
     """Moves of every gate over some of the campaign's mail, oldest first."""
-    lines = []
+    moves = []
     for logged in await log.recent([GateChanged.__name__], _LOOKED_AT):
         event = logged.event
         if not isinstance(event, GateChanged):
             continue
         own = event.scope.campaign == campaign and stream in ("", event.scope.stream)
         if own or any(event.scope.covers(traffic) for traffic in known):
-            lines.append(line_of(event))
-    return sorted(lines, key=lambda line: line.at)
+            moves.append(event)
+    return tell(moves, language)
 
 
 def counted(counters: Mapping[CounterKey, int], known: set[Traffic], waiting: bool, language: Language) -> list[str]:

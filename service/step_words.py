@@ -1,7 +1,8 @@
-"""The reasons of warm-up steps in Russian.  Pure.
+"""Reasons and details that events hold in English, in Russian.  Pure.
 
-Contract: events hold English texts (warmup.judge, warmup.adaptive, warmup.operator, warmup.words); `reason_words` says
-the known ones in the asked language and leaves everything else, such as a person's own words, as it is.
+Contract: `reason_words` says the known ones in the asked language and leaves everything else, such as a person's own
+words, as it is.  Known are those of warm-up steps (warmup.judge, warmup.adaptive, warmup.operator, warmup.words), of
+mail that is held (warmup.admission, sender.limiting, sender.replies), of outages and of suppressions.
 `tests/unit/service/test_step_words.py` holds the table against what the controllers say.
 """
 
@@ -11,7 +12,7 @@ import re
 
 _N = r"([\d,]+)"
 _P = r"([\d.]+%)"
-_RUSSIAN = [
+_RUSSIAN: list[tuple[re.Pattern[str], str | None]] = [
     (re.compile(pattern), russian)
     for pattern, russian in (
         (r"first mail of this lane", "первое письмо этой линии"),
@@ -55,6 +56,38 @@ _RUSSIAN = [
         (r"no reason given", "причина не указана"),
         (r"held: (.+)", r"удержание: \1"),
         (r"held by (\S+): (.+)", r"удерживает \1: \2"),
+        # held mail
+        (r"outcomes are awaited", "ждём исхода"),
+        (rf"{_N} an hour", r"\1 в час"),
+        (rf"step {_N} of (\S+): {_N} of {_N} sent today", r"шаг \1 плана \2: сегодня отправлено \3 из \4"),
+        (rf"{_N} of {_N} sent, the rest over the day", r"отправлено \1 из \2, остальное в течение дня"),
+        (r"(\S+) has no step for today yet", r"у плана \1 ещё нет шага на сегодня"),
+        (rf"the monitor is {_N} s behind", r"монитор отстаёт на \1 с"),
+        (r"(\S+) sends from (\d+:00) to (\d+:00) (\S+)", r"\1 отправляет с \2 до \3 \4"),
+        (r"(\S+) sends from (\d+:00) to (\d+:00) (\S+) on (.+)", r"\1 отправляет с \2 до \3 \4 по дням: \5"),
+        (rf"(.+): {_N} a day, shared by {_N} lanes", r"\1: \2 в день на линий: \3"),
+        (rf"{_N} and a fifth above it sent today", r"сегодня отправлено \1 и пятая часть сверх того"),
+        (r"rests after trouble", "отдыхает после сбоя"),
+        (r"limit (\S+): (\S+) messages", r"предел \1: писем \2"),
+        (r"limit (\S+): (\S+) openings", r"предел \1: новых соединений \2"),
+        (rf"limit (\S+): {_N} connections", r"предел \1: соединений \2"),
+        (r"(\S+): (\S+) new connections a minute from (\S+)", r"\1: новых соединений в минуту \2 с \3"),
+        # reply rules
+        (r"its time is over", "время истекло"),
+        (rf"{_N} messages went through", r"прошло писем: \1"),
+        (r"(\S+) connections", r"соединений: \1"),
+        (r"(\S+) messages a connection", r"писем за соединение: \1"),
+        (r"(\S+) messages a minute", r"писем в минуту: \1"),
+        (r"(\S+ connections), (.+)", None),
+        (r"(\S+ messages a connection), (.+)", None),
+        # outages, suppressions, cancellations
+        (r"recipients are known again", "получатели снова известны"),
+        (r"no proof either way within (\S+) hours", r"за \1 ч ничего не доказано"),
+        (rf"no sign of life in {_N} days, {_N} mails", r"без признаков жизни \1 дн., писем: \2"),
+        (r"by (\S+)", r"кем: \1"),
+        (r"by (\S+): (.+)", r"кем: \1, \2"),
+        (r"preferences", "страница настроек"),
+        (r"cancelled", "отменено"),
     )
 ]
 
@@ -65,6 +98,8 @@ def reason_words(reason: str, language: str) -> str:
         return reason
     for pattern, russian in _RUSSIAN:
         if found := pattern.fullmatch(reason):
+            if russian is None:  # two in a row
+                return ", ".join(reason_words(part, language) for part in found.groups())
             return _spaced(found.expand(russian))
     return reason
 

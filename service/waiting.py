@@ -6,8 +6,10 @@ from their buckets; whether connections are full is known to each sender only, a
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from alerts.words import Language
 from config.load import load_providers
 from config.model import Settings
 from config.provider_limits import owner_rows
@@ -18,11 +20,12 @@ from core.gcra import Rate, available, opens_at, parse_rate
 from core.lane import NO_POOL, UNROUTED, Lane, Source, Traffic, parse_scope
 from core.messages import QueueGroup, Submission
 from core.ports import Clock
+from core.state import Gate
 from sender.crew import relay_rows
 from sender.limiting.book import LimitBook
 from sender.pools import Pools
 from service.alerting import sources_now
-from service.explain import StoryLine
+from service.telling import Teller, reasons_of
 from storage.stores import Stores
 
 MAX_BUCKETS = 1000
@@ -65,58 +68,78 @@ async def bucket_states(stores: Stores, settings: Settings, now: float) -> list[
     return sorted(found, key=lambda b: (-b.opens_at, b.free / b.burst, b.limit, b.values))[:MAX_BUCKETS]
 
 
-async def waits_of(stores: Stores, settings: Settings, message: Submission, clock: Clock) -> list[StoryLine]:
-    """What a queued message waits for, as far as it is known."""
-    now = clock.now()
+async def waits_of(
+    stores: Stores, settings: Settings, message: Submission, clock: Clock, language: Language = "en"
+) -> list[str]:
+    """What a queued message waits for besides gates, as far as it is known."""
+    now, t = clock.now(), Teller(language)
     if message.not_before > now:
-        return [_line(now, f"not before {iso(message.not_before)}, as its sender asked")]
+        return [_line(t, "not_before", at=iso(message.not_before))]
     last = [e.event for e in await stores.log.of_message(message.message_id) if isinstance(e.event, Deferred)]
     if last and last[-1].retry_at > now:
-        return [_line(now, f"the next attempt is at {iso(last[-1].retry_at)}, after: {last[-1].reply}")]
+        return [_line(t, "next_attempt", at=iso(last[-1].retry_at), reply=last[-1].reply)]
     if message.provider == UNROUTED:
-        return [_line(now, "the mail hosts of its domain are not known yet")]
-    group = QueueGroup(
-        sending_domain=message.sending_domain, provider=message.provider, site=message.site, stream=message.stream,
-        campaign=message.campaign, priority=message.priority, fresh=1, retries=0, oldest=now, pool=message.pool,
-    )  # fmt: skip
-    pools = Pools(settings)
-    pool = pools.name(group)
-    lines: dict[str, StoryLine] = {}
+        return [_line(t, "no_host")]
+    group, pools = _group(message, now), Pools(settings)
+    pool, sources = pools.name(group), pools.own(group)
+    lines: list[str] = []
     table = owner_rows(load_providers(), settings.provider_limits)
     rows = {row.name: row for row in table} | relay_rows(settings.relays)
     book = LimitBook(settings.limits, rows, rows[OTHER_ROW.name], stores.rates, clock)
     tats = await stores.rates.look() if settings.limits else {}
     out = {event.source: event for event in await sources_now(stores.log, now)}
-    gates = [gate for gate in await stores.controls.gates() if gate.state in _CLOSED]
-    sources = pools.own(group)
     for source in sources:
-        traffic = _traffic(message, source)
-        for gate in gates:
-            if gate.scope.covers(traffic, message.site, pool):
-                until = f" until {iso(gate.until)}" if gate.until else ", until somebody resumes it"
-                _note(lines, now, f"{gate.scope.key} is {gate.state} by {gate.by}{until}: {gate.reason}")
         if source in out:
-            _note(lines, now, f"source {source} is out until {iso(out[source].until)}: {out[source].detail}")
-        bounds = book.of(traffic, message.site, pool)
+            lines.append(_line(t, "source_out", source=source, until=iso(out[source].until), detail=out[source].detail))
+        bounds = book.of(_traffic(message, source), message.site, pool)
         for bucket in (*bounds.messages, *bounds.openings):
             tat = tats.get(bucket.name, 0.0)
             if not bucket.local and available(bucket.rate, tat, now) == 0:
-                _note(
-                    lines, now, f"{bucket.label}: nothing free until {iso(opens_at(bucket.rate, tat, now))} ({source})"
-                )
-    for logged in await stores.log.recent(["Held"], 200):
-        held = logged.event
-        if isinstance(held, Held) and held.until > now and held.traffic in {_traffic(message, s) for s in sources}:
-            why = f"{held.reason} ({held.detail})" if held.detail else held.reason
-            _note(lines, now, f"held since {iso(held.at)}: {why}, asked again at {iso(held.until)}")
+                until = iso(opens_at(bucket.rate, tat, now))
+                lines.append(_line(t, "bucket", label=t.reason(bucket.label), until=until, source=source))
+    held = [
+        e.event
+        for e in await stores.log.recent(["Held"], 200)
+        if isinstance(e.event, Held) and e.event.until > now and _concerns(e.event, message, sources)
+    ]
+    if held:
+        gates = [e.event for e in await stores.log.recent(["GateChanged"], 200)]
+        t = Teller(language, reasons_of(gates, language))
+        for event in held:
+            why, detail = t.name(event.reason), t.detail(event.detail)
+            lines.append(_line(t, "held_since", since=iso(event.at), reason=why, detail=detail, until=iso(event.until)))
+    closed = any(gate.state in _CLOSED for gate in covering(settings, message, await stores.controls.gates()))
     if pool != NO_POOL:
-        _note(lines, now, f"it goes by pool {pool}: {', '.join(sources)}")
-    return list(lines.values()) or [_line(now, "nothing of ours holds it: it goes when a connection is free")]
+        lines.append(_line(t, "pool", pool=pool, sources=", ".join(sources)))
+    return list(dict.fromkeys(lines)) or ([] if closed else [_line(t, "free")])
 
 
-async def waits_of_lane(stores: Stores, settings: Settings, lane: Lane, now: float) -> list[StoryLine]:
+def covering(settings: Settings, message: Submission, gates: Iterable[Gate]) -> list[Gate]:
+    """The gates over some way that a queued message may go."""
+    if message.provider == UNROUTED:
+        return []
+    group, pools = _group(message, 0.0), Pools(settings)
+    pool = pools.name(group)
+    ways = [_traffic(message, source) for source in pools.own(group)]
+    return [gate for gate in gates if any(gate.scope.covers(way, message.site, pool) for way in ways)]
+
+
+def _concerns(held: Held, message: Submission, sources: Sequence[Source]) -> bool:
+    return held.traffic in {_traffic(message, source) for source in sources}
+
+
+def _group(message: Submission, now: float) -> QueueGroup:
+    return QueueGroup(
+        sending_domain=message.sending_domain, provider=message.provider, site=message.site, stream=message.stream,
+        campaign=message.campaign, priority=message.priority, fresh=1, retries=0, oldest=now, pool=message.pool,
+    )  # fmt: skip
+
+
+async def waits_of_lane(
+    stores: Stores, settings: Settings, lane: Lane, now: float, language: Language = "en"
+) -> list[str]:
     """Limits that leave a lane's mail nothing at the moment."""
-    names = set()
+    names, t = set(), Teller(language)
     for limit in settings.limits:
         scope = parse_scope(limit.scope)
         wanted = (
@@ -127,10 +150,13 @@ async def waits_of_lane(stores: Stores, settings: Settings, lane: Lane, now: flo
         if all(part in ("", value) for part, value in wanted):
             names.add(limit.name)
     return [
-        _line(now, f"limit {b.limit} {b.values or '(all)'}: {b.rate} {b.kind}: nothing free until {iso(b.opens_at)}")
+        _line(
+            t, "limit", limit=b.limit, values=b.values or t.say("all"), rate=b.rate, kind=t.name(b.kind),
+            until=iso(b.opens_at),
+        )
         for b in await bucket_states(stores, settings, now)
         if b.limit in names and not b.free
-    ]
+    ]  # fmt: skip
 
 
 def _traffic(message: Submission, source: Source) -> Traffic:
@@ -138,9 +164,5 @@ def _traffic(message: Submission, source: Source) -> Traffic:
     return Traffic(lane=lane, stream=message.stream, campaign=message.campaign)
 
 
-def _note(lines: dict[str, StoryLine], now: float, text: str) -> None:
-    lines.setdefault(text, _line(now, text))
-
-
-def _line(now: float, text: str) -> StoryLine:
-    return StoryLine(at=now, kind="Waiting", text=f"waits: {text}")
+def _line(t: Teller, key: str, **fields: object) -> str:
+    return "  " + t.say("waits", what=t.say(key, **fields))

@@ -25,7 +25,7 @@ from core.errors import InvalidInput
 from core.events import Door
 from sender.audience.seen import Seen
 from sender.intake import AnswerStatus, Injection, Intake, Overloaded, RecipientIn
-from service.commands.common import desk
+from service.commands.common import desk, who
 from service.commands.csvfile import CsvFile, open_csv
 from service.commands.progress import Progress
 from service.commands.template_file import read_template
@@ -89,7 +89,7 @@ async def run_campaign(arguments: argparse.Namespace) -> int:
                 if recipients:
                     await _submit(intake, state, Injection(
                         stream=arguments.stream, campaign=arguments.campaign, pool=arguments.pool,
-                        sender=arguments.sender, door=Door.INTERNAL, recipients=recipients, parts=parts,
+                        sender=arguments.sender, door=Door.COMMAND, by=who(), recipients=recipients, parts=parts,
                         idempotency_key=f"send:{digest}:{state.run}:{start}-{start + len(portion)}",
                     ))  # fmt: skip
                 for reason in portion:

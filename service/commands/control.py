@@ -14,19 +14,17 @@ from alerts import ledger
 from alerts.keeper import META_NAME
 from core.clock import iso
 from core.errors import InvalidInput
-from core.lane import DAY, Lane, cohort_of
-from core.state import Alert, CounterKey, Gate
-from core.tokens import MessageId
+from core.lane import DAY
+from core.state import Alert, Gate
 from monitor import operator as word
 from service.cancelling import Canceller
-from service.commands.common import Desk, add_config, desk, who
+from service.commands.common import add_config, desk, who
 from service.commands.progress import Progress
-from service.explain import StoryLine, evidence_text, explain_lane, explain_message, explain_pause
+from service.explained import explained
 from service.figures import by_lane, rate_of, today
-from service.standing import Language, counted, explain_campaign, names_of, standing, traffic_of
-from service.waiting import BucketState, bucket_states, waits_of, waits_of_lane
+from service.telling import evidence_text
+from service.waiting import BucketState, bucket_states
 
-_COUNTED_DAYS = 90
 _SHOWN = 20  # buckets of limits
 _PORTION = 2000  # messages that are cancelled between two drawings
 
@@ -74,7 +72,9 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     explain = commands.add_parser("explain", help="tell the story of a message, pause, lane or campaign from the log")
     explain.add_argument("what", choices=["message", "pause", "lane", "campaign"])
     explain.add_argument("id", metavar="ID", help="of a campaign: its name, or STREAM/NAME")
-    explain.add_argument("--lang", choices=["en", "ru"], default="en", help="of what stands in the way now")
+    explain.add_argument(
+        "--lang", choices=["en", "ru"], default="en", help="of every sentence; what hosts and people wrote stays"
+    )
     add_config(explain)
     explain.set_defaults(run=run_explain)
 
@@ -196,68 +196,9 @@ async def run_suppress(arguments: argparse.Namespace) -> int:
 async def run_explain(arguments: argparse.Namespace) -> int:
     """Tell a story."""
     async with desk(arguments.config) as d:
-        lines = await _story(d, arguments.what, arguments.id)
-        now = await _now(d, arguments.what, arguments.id, arguments.lang)
-    if not lines and not now:
+        found = await explained(d.stores, d.settings, d.clock, arguments.what, arguments.id, arguments.lang)
+    if not found.known:
         raise InvalidInput("id", f"the log knows no {arguments.what} {arguments.id!r}", "Check the id")
-    for line in [*lines, *now]:
+    for line in [*found.story, *found.now]:
         print(line)
     return 0
-
-
-async def _story(d: Desk, what: str, identity: str) -> list[StoryLine]:
-    if what == "message":
-        message_id = MessageId(identity.lower())
-        story = await explain_message(d.stores.log, message_id)
-        queued = await d.stores.queue.find(message_id)
-        return story + (await waits_of(d.stores, d.settings, queued, d.clock) if queued is not None else [])
-    if what == "pause":
-        return await explain_pause(d.stores.log, identity)
-    if what == "campaign":
-        stream, campaign = names_of(identity, (s.name for s in d.settings.streams))
-        known = traffic_of(await _counters(d), stream, campaign)
-        return await explain_campaign(d.stores.log, stream, campaign, known)
-    try:
-        lane = Lane.from_key(identity)
-    except ValueError as error:
-        raise InvalidInput("lane", f"{identity!r} is no lane", "Write source|sending_domain|provider") from error
-    story = await explain_lane(d.stores.log, lane)
-    return story + await waits_of_lane(d.stores, d.settings, lane, d.clock.now())
-
-
-async def _counters(d: Desk) -> dict[CounterKey, int]:
-    return await d.stores.counters.load(cohort_of(d.clock.now() - _COUNTED_DAYS * DAY))
-
-
-async def _now(d: Desk, what: str, identity: str, language: Language) -> list[str]:
-    """What stands in the way at the moment; nothing where the id is not known."""
-    gates = await d.stores.controls.gates()
-    match what:
-        case "pause":
-            mine = [gate for gate in gates if gate.pause_id == identity]
-            return standing(mine, lambda gate: True, language) if mine else []
-        case "lane":
-            lane = Lane.from_key(identity)
-            return standing(gates, lambda gate: _over_lane(gate, lane), language)
-        case "campaign":
-            stream, campaign = names_of(identity, (s.name for s in d.settings.streams))
-            counters = await _counters(d)
-            known = traffic_of(counters, stream, campaign)
-            streams = {str(traffic.stream) for traffic in known} | ({stream} if stream else set())
-            waiting = await d.stores.campaigns.waiting((name, campaign) for name in streams)
-            own = [gate for gate in gates if gate.scope.campaign == campaign and stream in ("", gate.scope.stream)]
-            if not (known or waiting or own):
-                return []
-            over = [gate for gate in gates if gate in own or any(gate.scope.covers(traffic) for traffic in known)]
-            return [*counted(counters, known, bool(waiting), language), *standing(over, lambda gate: True, language)]
-        case _:
-            return []  # waits_of tells it of a message
-
-
-def _over_lane(gate: Gate, lane: Lane) -> bool:
-    scope = gate.scope
-    return (
-        scope.source in ("", lane.source)
-        and scope.sending_domain in ("", lane.sending_domain)
-        and scope.provider in ("", lane.provider)
-    )

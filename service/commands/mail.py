@@ -10,7 +10,7 @@ from core.errors import InvalidInput
 from core.events import Door
 from sender.intake import AnswerStatus, Injection, Intake, RecipientIn
 from service.commands.campaign import add_options, run_campaign
-from service.commands.common import add_config, desk
+from service.commands.common import add_config, desk, who
 
 
 def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -46,7 +46,7 @@ async def run_send(arguments: argparse.Namespace) -> int:
         answers = await intake.submit(
             Injection(
                 stream=arguments.stream, campaign=arguments.campaign, pool=arguments.pool, sender=arguments.sender,
-                door=Door.INTERNAL,
+                door=Door.COMMAND, by=who(),
                 recipients=tuple(RecipientIn(address=address) for address in arguments.to),
                 mime=arguments.mime.read_bytes() if arguments.mime else None,
                 parts={} if arguments.mime else {"subject": arguments.subject, "text": text, "html": html},

@@ -8,20 +8,21 @@ from typing import Any
 
 from aiohttp import web
 
+from alerts.words import Language
 from core.clock import iso
 from core.errors import InvalidInput, LimitExceeded
-from core.lane import Lane, day_of
+from core.lane import day_of
 from core.reports import Dim
 from core.state import Gate
-from core.tokens import MessageId
 from monitor import operator as word
 from sender.intake import AnswerStatus
 from service.cancelling import Canceller
-from service.explain import StoryLine, explain_lane, explain_message, explain_pause
+from service.explain import StoryLine
+from service.explained import Explained, What, explained, lane_of
 from service.figures import LaneFigures, lane_figures, today
 from service.instants import instant
 from service.reactions import reaction_json, rest_json
-from service.waiting import bucket_states, waits_of, waits_of_lane
+from service.waiting import bucket_states
 from service.web.auth import caller_of, problem
 from service.web.bodies import BodyModel, CancelBody, MessageBody, PauseBody, ResumeBody, SuppressBody, read_message
 from service.web.consent import OptInBody, get_consents, post_optins
@@ -29,6 +30,7 @@ from service.web.engagement_api import get_engagement
 from service.web.keys import PARTS
 from service.web.limits_api import get_limits
 from service.web.placement_api import PLACEMENT_ROUTES
+from service.web.public import language_of
 from service.web.replies_api import REPLY_ROUTES
 from service.web.reports_api import VIEWS, post_reports
 from service.web.sheets_api import get_listings, get_observations, get_requirements
@@ -54,17 +56,12 @@ async def post_messages(request: web.Request) -> web.Response:
 
 
 async def get_message(request: web.Request) -> web.Response:
-    parts = request.app[PARTS]
-    message_id = MessageId(request.match_info["id"].lower())
-    story = await explain_message(parts.stores.log, message_id)
-    if not story:
+    found = await _explained(request, "message", request.match_info["id"])
+    if not found.known:
         return problem(
             404, "id", "no message of that id is in the log", "Use the id from the answer to POST /v1/messages"
         )
-    queued = await parts.stores.queue.find(message_id)
-    if queued is not None:
-        story += await waits_of(parts.stores, parts.settings, queued, parts.clock)
-    return web.json_response({"id": message_id, "queued": queued is not None, "story": _story(story)})
+    return web.json_response({"id": request.match_info["id"].lower(), "queued": found.waiting, **_told(found)})
 
 
 async def get_status(request: web.Request) -> web.Response:
@@ -105,14 +102,20 @@ async def get_lanes(request: web.Request) -> web.Response:
 
 
 async def get_lane(request: web.Request) -> web.Response:
-    parts = request.app[PARTS]
-    try:
-        lane = Lane.from_key(request.match_info["key"])
-    except ValueError as error:
-        raise InvalidInput("key", "is no lane", "Write source|sending_domain|provider, URL-encoded") from error
-    story = await explain_lane(parts.stores.log, lane)
-    story += await waits_of_lane(parts.stores, parts.settings, lane, parts.clock.now())
-    return web.json_response({"lane": lane.key, "story": _story(story)})
+    lane = lane_of(request.match_info["key"])
+    return web.json_response({"lane": lane.key, **_told(await _explained(request, "lane", lane.key))})
+
+
+async def get_campaign(request: web.Request) -> web.Response:
+    name = request.match_info["name"]
+    if stream := request.query.get("stream", ""):
+        name = f"{stream}/{name}"
+    found = await _explained(request, "campaign", name)
+    if not found.known:
+        return problem(
+            404, "name", "no campaign of that name is known", "Give its name, and ?stream= where two have it"
+        )
+    return web.json_response({"campaign": request.match_info["name"], **_told(found)})
 
 
 async def get_pauses(request: web.Request) -> web.Response:
@@ -151,11 +154,20 @@ async def post_cancellation(request: web.Request) -> web.Response:
 
 
 async def get_pause(request: web.Request) -> web.Response:
-    parts = request.app[PARTS]
-    story = await explain_pause(parts.stores.log, request.match_info["id"])
-    if not story:
+    found = await _explained(request, "pause", request.match_info["id"])
+    if not found.known:
         return problem(404, "id", "no pause of that id is in the log", "See GET /v1/pauses?all=1 for the ids")
-    return web.json_response({"id": request.match_info["id"], "story": _story(story)})
+    return web.json_response({"id": request.match_info["id"], **_told(found)})
+
+
+async def _explained(request: web.Request, what: What, identity: str) -> Explained:
+    parts = request.app[PARTS]
+    language: Language = "ru" if language_of(request) == "ru" else "en"
+    return await explained(parts.stores, parts.settings, parts.clock, what, identity, language)
+
+
+def _told(found: Explained) -> dict[str, Any]:
+    return {"story": _story(found.story), "now": found.now}
 
 
 async def get_suppressions(request: web.Request) -> web.Response:
@@ -228,14 +240,19 @@ ROUTES: tuple[RouteDoc, ...] = (
              summary="The finished parts of a template with sample values; nothing is stored or sent"),
     RouteDoc(method="POST", path="/v1/templates/lint", handler=post_lint, body=LintBody,
              summary="What a mailbox provider or a reader would object to in a template"),
-    RouteDoc(method="GET", path="/v1/messages/{id}", handler=get_message, summary="The story of one message"),
+    RouteDoc(method="GET", path="/v1/messages/{id}", handler=get_message,
+             summary="The story of one message, and what it waits for (lang=ru)"),
     RouteDoc(method="GET", path="/v1/status", handler=get_status, summary="Queue, today's figures, closed gates"),
     RouteDoc(method="GET", path="/v1/limits", handler=get_limits,
              summary="Limits of ours ([[limits]]), what is free in each bucket, pools, the watchdog"),
     RouteDoc(method="GET", path="/v1/lanes", handler=get_lanes, summary="Every lane with today's cap and figures"),
-    RouteDoc(method="GET", path="/v1/lanes/{key}", handler=get_lane, summary="The story of one lane"),
+    RouteDoc(method="GET", path="/v1/lanes/{key}", handler=get_lane,
+             summary="The story of one lane, and what holds it now"),
+    RouteDoc(method="GET", path="/v1/campaigns/{name}", handler=get_campaign,
+             summary="The story of one campaign, its counts, and what holds it now (stream=)"),
     RouteDoc(method="GET", path="/v1/pauses", handler=get_pauses, summary="Gates not open (all=1: every gate)"),
-    RouteDoc(method="GET", path="/v1/pauses/{id}", handler=get_pause, summary="The story of one pause"),
+    RouteDoc(method="GET", path="/v1/pauses/{id}", handler=get_pause,
+             summary="The story of one pause, and what it is now"),
     RouteDoc(method="POST", path="/v1/pauses", handler=post_pause, body=PauseBody, success=201,
              summary="Pause a scope by the operator's word"),
     RouteDoc(method="POST", path="/v1/pauses/resume", handler=post_resume, body=ResumeBody,

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from core.causes import Cause, Why
 from core.events import GateState
 from core.lane import HOUR, Scope, cohort_of
 from core.state import Gate
@@ -17,16 +18,17 @@ from monitor.listing import PATIENCE_HOURS, RELAPSE_HOURS, SLOW_LIMITS, Outcome
 NOW = 1_764_072_000.0
 SCOPE = Scope(source="mta1", spare=("transactional",))
 NOTHING = Outcome()
+LISTED = Cause(why=Why.LISTED, rule="listing", zone="zen.example", subject="192.0.2.1", text="spam source")
 
 
 def held(now: float = NOW, *, hard: bool = False) -> Gate:
-    moved = listing.hold(SCOPE, None, now=now, reason="listed", hard=hard)
+    moved = listing.hold(SCOPE, None, now=now, cause=LISTED, hard=hard)
     assert moved is not None
     return moved[0]
 
 
 def stepped(gate: Gate, now: float, outcome: Outcome = NOTHING, this_hour: Outcome = NOTHING) -> Gate | None:
-    moved = listing.step(gate, outcome, now, limit=50, why="delisted", this_hour=this_hour)
+    moved = listing.step(gate, outcome, now, limit=50, this_hour=this_hour)
     if moved is None:
         return None
     after, event = moved
@@ -45,15 +47,15 @@ def test_a_listing_pauses_until_it_ends_and_spares_transactional_mail() -> None:
     assert (gate.state, gate.until, gate.by, gate.rule) == (GateState.PAUSED, 0.0, "listing", "listing")
     assert gate.pause_id
     assert gate.scope.spare == ("transactional",)
-    assert listing.hold(SCOPE, gate, now=NOW + 1, reason="listed elsewhere too", hard=False) is None
+    assert listing.hold(SCOPE, gate, now=NOW + 1, cause=LISTED, hard=False) is None
 
 
 def test_a_heavy_listing_stops_also_what_is_paused_and_only_a_person_opens_it() -> None:
-    moved = listing.hold(SCOPE, held(), now=NOW + 1, reason="DROP", hard=True)
+    moved = listing.hold(SCOPE, held(), now=NOW + 1, cause=LISTED, hard=True)
     assert moved is not None
     assert moved[0].state is GateState.HARD_STOPPED
     assert stepped(moved[0], NOW + 10_000_000) is None
-    assert listing.hold(SCOPE, moved[0], now=NOW + 2, reason="again", hard=True) is None
+    assert listing.hold(SCOPE, moved[0], now=NOW + 2, cause=LISTED, hard=True) is None
     opened, _ = operator.resume(moved[0], now=NOW + 3, reason="talked to them", by="ann")
     assert opened.state is GateState.OPEN
 
@@ -104,7 +106,7 @@ def test_a_probe_waits_for_outcomes_but_not_for_ever() -> None:
 
 @pytest.mark.parametrize("state", [GateState.PROBING, GateState.SLOWED, GateState.OPEN])
 def test_a_new_listing_closes_whatever_was_opening(state: GateState) -> None:
-    moved = listing.hold(SCOPE, replace(probing(), state=state), now=NOW + 5, reason="listed again", hard=False)
+    moved = listing.hold(SCOPE, replace(probing(), state=state), now=NOW + 5, cause=LISTED, hard=False)
     assert moved is not None
     assert moved[0].state is GateState.PAUSED
     assert moved[0].limit == 0
@@ -122,9 +124,9 @@ def test_no_order_of_listings_time_and_outcomes_leaves_the_table(
     for listed, hard, wait, outcome in story:
         now += wait
         moved = (
-            listing.hold(SCOPE, gate, now=now, reason="x", hard=hard)
+            listing.hold(SCOPE, gate, now=now, cause=LISTED, hard=hard)
             if listed
-            else listing.step(gate, outcome, now, limit=50, why="x", this_hour=outcome)
+            else listing.step(gate, outcome, now, limit=50, this_hour=outcome)
             if gate
             else None
         )

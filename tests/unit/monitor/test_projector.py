@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from core.causes import Cause, Why
 from core.clock import FixedClock
 from core.errors import Unavailable
 from core.events import Event, GateChanged, GateState
@@ -170,7 +171,7 @@ async def test_a_gate_whose_rule_was_removed_opens_when_its_pause_is_over() -> N
 async def test_a_gate_of_a_listing_is_never_taken_for_one_whose_rule_was_removed() -> None:
     memory = Memory()
     watched = Watched(memory)
-    held = listing.hold(Scope(source="mta1"), None, now=NOON, reason="listed", hard=False)
+    held = listing.hold(Scope(source="mta1"), None, now=NOON, cause=Cause(why=Why.LISTED), hard=False)
     assert held
     gate = replace(held[0], until=NOON + HOUR)
     await memory.put(gate, held[1], None)

@@ -127,7 +127,7 @@ async def test_a_message_is_taken_over_and_its_story_told(caller: Caller) -> Non
     status, answer = await caller.call("GET", f"/v1/messages/{row['id']}")
     assert status == 200
     assert answer["queued"]
-    assert "accepted by http for ann@example.net" in answer["story"][0]["text"]
+    assert "accepted over HTTP for ann@example.net" in answer["story"][0]["text"]
     assert (await caller.call("GET", "/v1/messages/aaaaaaaaaaaaaaaaaaaa"))[0] == 404
 
 

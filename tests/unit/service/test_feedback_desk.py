@@ -19,8 +19,8 @@ from core.lane import DAY, day_of
 from core.reply import parse_reply
 from core.tokens import Purpose
 from service.cli import GROUPS, parser
-from service.explain import line_of
 from service.feedback import FeedbackDesk, outages, reaction_lines
+from service.telling import Teller, text_of
 from tests.unit.collectors.return_world import RETURN_PATH, START, World, arf, world
 from tests.unit.monitor.feedback_world import CLASSIFIER, Names
 
@@ -106,7 +106,7 @@ async def test_outages_last_until_their_end_is_told() -> None:
 
 
 def test_an_outage_is_explained_with_its_figures() -> None:
-    text = line_of(OUTAGE).text
+    text = text_of(OUTAGE, Teller("en"))
     assert "30 of 31 recipients unknown, 1 of 900 in the days before" in text
     assert "28 suppressions lifted" in text
 

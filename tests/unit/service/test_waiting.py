@@ -36,7 +36,7 @@ async def _queued(caller: Caller, **more: object) -> str:
 async def _texts(caller: Caller, message_id: str) -> str:
     status, answer = await caller.call("GET", f"/v1/messages/{message_id}")
     assert status == 200
-    return "\n".join(line["text"] for line in answer["story"] if line["event"] == "Waiting")
+    return "\n".join(answer["now"])
 
 
 async def test_a_message_says_which_limit_it_waits_for_and_until_when(
@@ -61,7 +61,7 @@ async def test_a_message_says_which_limit_it_waits_for_and_until_when(
         async with caller.session.get(caller.base + "/", headers=headers) as page:
             assert "slow a: 2/hour messages" in await page.text()
         status, answer = await caller.call("GET", "/v1/lanes/a%7Cexample.com%7Cgmail")
-        assert any("limit slow" in line["text"] for line in answer["story"])
+        assert any("limit slow" in line for line in answer["now"])
         arguments = argparse.Namespace(config=tmp_path / "penstock.toml", what="message", id=message_id, lang="en")
         assert await run_explain(arguments) == 0
         assert "limit slow" in capsys.readouterr().out
@@ -76,7 +76,7 @@ async def test_a_message_says_that_its_pool_or_site_is_paused_or_that_it_is_earl
         assert (await caller.call("POST", "/v1/pauses", {"scope": "pool=first", "reason": "moving"}))[0] == 201
         assert (await caller.call("POST", "/v1/pauses", {"scope": "site=mx.gmail.test"}))[0] == 201
         text = await _texts(caller, message_id)
-        assert "pool=first is paused by" in text
+        assert "pool=first is paused since" in text
         assert "moving" in text
         assert "site=mx.gmail.test is paused" in text
         later = await _queued(caller, send_at=caller.service.parts.clock.now() + 7200)
