@@ -107,6 +107,27 @@ class Draft:
             return
         self.records.append(record)
 
+    def add_like(self, address: str, count: str, like: DmarcRecord) -> bool:
+        """One row that says what `like` says but for address and count.  False, and nothing done: `add` must judge."""
+        number = self.counts.get(count)
+        if number is None or self.seen >= self.meter.limits.records:
+            return False
+        try:
+            source_ip = read_ip(address)
+        except ValueError:
+            return False
+        self.seen += 1
+        self.meter.records += 1
+        self.records.append(
+            DmarcRecord(
+                source_ip=source_ip, count=number, disposition=like.disposition, dkim=like.dkim, spf=like.spf,
+                header_from=like.header_from, envelope_from=like.envelope_from, dkim_domain=like.dkim_domain,
+                dkim_selector=like.dkim_selector, dkim_result=like.dkim_result, spf_domain=like.spf_domain,
+                spf_result=like.spf_result,
+            )
+        )  # fmt: skip
+        return True
+
     def messages(self) -> int:
         """What all its rows count, with those that are refused."""
         return sum(record.count for record in self.records) + self.refused_messages

@@ -36,12 +36,14 @@ class Fold:
         self.meter = meter
         self.drafts: list[Draft] = []
         self.root = ""
+        self.ended = 0  # records
         self.begin: Start
         self.end: End
         self.chars: Chars
         self.trim: Callable[[], None]  # to be called now and then: it bounds the text of one element
         self.path: Callable[[], list[Node]]
         self.in_record: Callable[[], list[str] | None]
+        self.between: Callable[[], bool]  # directly in the one report, and in none of its parts
         self._handlers()
 
     def results(self, name: str) -> list[DmarcReport | Refusal]:
@@ -170,6 +172,7 @@ class Fold:
                 row[:5] = ("", "", "", "", "")
             elif slot == RECORD:
                 recording = False
+                self.ended += 1
                 for values in rows or [row[:5]]:
                     if stray:
                         draft.refuse(values, "stands behind the end of a report, and of which one nobody can say")
@@ -182,6 +185,7 @@ class Fold:
                 rows.clear()
 
         self.begin, self.end, self.chars, self.trim = begin, end, text.append, trim
+        self.between = lambda: len(stack) == 1 and node.slot == REPORT and not recording
         self.path = lambda: [*stack, node]
         self.in_record = lambda: (rows[0] if rows else list(row)) if recording else None
 

@@ -7,11 +7,12 @@ bounds of `Limits`.  Both readers call the same handlers; the lenient one begins
 
 from __future__ import annotations
 
-from pyexpat import ExpatError, ParserCreate
+from pyexpat import ExpatError, ParserCreate, XMLParserType
 from pyexpat import errors as expat_errors
 
 from collectors.dmarc.defects import Defect, Limits, Meter, Refusal, Refused
 from collectors.dmarc.fold import Fold, Misnested
+from collectors.dmarc.shapes import ShapedFeed
 from collectors.dmarc.soup import read_soup
 from collectors.dmarc.text import clean
 from collectors.dmarc.unpack import Stream, unpack
@@ -75,18 +76,37 @@ def _read_strict(stream: Stream, fold: Fold, meter: Meter) -> None:
     parser.EndElementHandler = fold.end
     parser.CharacterDataHandler = fold.chars
     parser.EntityDeclHandler = _refuse_entity
-    fed = 0
-    for piece in clean(stream.open(), meter):
-        for at in range(0, len(piece), _FEED):
-            part = piece[at : at + _FEED]
-            parser.Parse(part, False)
-            fold.trim()
-            fed += len(part)
-            if fed - parser.CurrentByteIndex > meter.limits.token_bytes:
-                raise Refused(Defect.TOO_LARGE, f"one tag or text has more than {meter.limits.token_bytes} bytes")
-        if len(names) > meter.limits.names:
-            raise Refused(Defect.TOO_MANY, f"more than {meter.limits.names} different element names")
-    parser.Parse(b"", True)
+    reader = _Expat(parser)
+    feed = ShapedFeed(fold, reader)
+    try:
+        for piece in clean(stream.open(), meter):
+            for at in range(0, len(piece), _FEED):
+                feed.feed(piece[at : at + _FEED])
+                fold.trim()
+                if reader.fed - parser.CurrentByteIndex > meter.limits.token_bytes:
+                    raise Refused(Defect.TOO_LARGE, f"one tag or text has more than {meter.limits.token_bytes} bytes")
+            if len(names) > meter.limits.names:
+                raise Refused(Defect.TOO_MANY, f"more than {meter.limits.names} different element names")
+        feed.end()
+        parser.Parse(b"", True)
+    except ExpatError as error:
+        error.lineno += feed.lines
+        raise
+
+
+class _Expat:
+    """The strict reader."""
+
+    def __init__(self, parser: XMLParserType) -> None:
+        self._parser = parser
+        self.fed = 0
+
+    def give(self, text: bytes) -> None:
+        self._parser.Parse(text, False)
+        self.fed += len(text)
+
+    def at_rest(self) -> bool:
+        return self._parser.CurrentByteIndex == self.fed
 
 
 def _refuse_entity(name: str, *rest: object) -> None:

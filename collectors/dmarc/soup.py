@@ -14,6 +14,7 @@ from collections.abc import Iterator
 
 from collectors.dmarc.defects import Defect, Meter, Refused
 from collectors.dmarc.fold import Fold
+from collectors.dmarc.shapes import ShapedFeed
 
 _TAG = re.compile(r"<(/?)([A-Za-z_][\w.:-]{0,199})")
 _HOLD = 65_536  # characters that may wait for the end of a tag or comment
@@ -24,15 +25,34 @@ _MOST_STRAYS = 200_000  # broken places: above that it is noise and no report
 
 def read_soup(pieces: Iterator[bytes], fold: Fold, meter: Meter) -> None:
     """Read the whole text."""
-    mender = _Mender(fold, meter)
-    held = ""
+    reader = _Soup(fold, meter)
+    feed = ShapedFeed(fold, reader, lenient=True)
     for piece in pieces:
         meter.tick()
         fold.trim()
-        held += piece.decode("utf-8", "replace")
-        held = held[_scan(held, mender, last=False) :]
-    _scan(held, mender, last=True)
+        feed.feed(piece)
+    feed.end()
+    reader.end()
     fold.stop()
+
+
+class _Soup:
+    """The lenient reader.  Each piece given holds whole characters."""
+
+    def __init__(self, fold: Fold, meter: Meter) -> None:
+        self._mender = _Mender(fold, meter)
+        self._held = ""
+
+    def give(self, text: bytes) -> None:
+        self._held += text.decode("utf-8", "replace")
+        self._held = self._held[_scan(self._held, self._mender, last=False) :]
+
+    def at_rest(self) -> bool:
+        return not self._held and self._mender.at_top()
+
+    def end(self) -> None:
+        _scan(self._held, self._mender, last=True)
+        self._held = ""
 
 
 def _scan(text: str, mender: _Mender, *, last: bool) -> int:
@@ -97,6 +117,10 @@ class _Mender:
         self._meter = meter
         self._open: list[str] = []
         self._strays = 0
+
+    def at_top(self) -> bool:
+        """True when only the report itself is open."""
+        return len(self._open) == 1
 
     def stray(self) -> None:
         """Count a broken place."""
