@@ -58,11 +58,13 @@ async def _files(request: web.Request) -> list[tuple[str, bytes]]:
 
 async def get_reports(request: web.Request) -> web.Response:
     """Stored aggregate reports, newest first; ?apart=1 shows those that do not count, with the reason."""
+    limit = _number(request, "limit", 50, 1000)
     heads = await request.app[REPORTS].stores.dmarc.heads(
-        _number(request, "limit", 50, 1000), before=_number(request, "before", 0, 1 << 60),
+        limit, before=_number(request, "before", 0, 1 << 60),
         counting="apart" not in request.query,
     )  # fmt: skip
-    return web.json_response({"reports": [head_json(head) for head in heads]})
+    more = heads[-1].number if heads and len(heads) == limit else None
+    return web.json_response({"reports": [head_json(head) for head in heads], "next": more})
 
 
 async def get_report(request: web.Request) -> web.Response:
