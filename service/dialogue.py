@@ -74,6 +74,13 @@ class Dialogue(SMTP):
         self.command_size_limits["RCPT"] += _MORE_RCPT
         await super().smtp_EHLO(hostname)
 
+    @syntax("STARTTLS")
+    async def smtp_STARTTLS(self, arg: str) -> None:
+        if self.session is not None and self.session.ssl is not None:
+            await self.push("503 5.5.1 TLS is in use already")  # the library would begin a second one inside it
+            return
+        await super().smtp_STARTTLS(arg)
+
     @syntax("AUTH <mechanism>")
     async def smtp_AUTH(self, arg: str) -> None:
         client = self._client or ""

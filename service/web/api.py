@@ -180,7 +180,7 @@ async def get_suppressions(request: web.Request) -> web.Response:
     rows = [{**asdict(e), "at": iso(e.at), "expires_at": iso(e.expires_at) if e.expires_at else None} for e in entries]
     return web.json_response(
         {"total": await parts.stores.suppressions.count(), "suppressions": rows,
-         "next": entries[-1].address if len(entries) == limit else None}
+         "next": entries[-1].address if len(entries) >= limit else None}
     )  # fmt: skip
 
 

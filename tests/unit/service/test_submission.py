@@ -266,3 +266,8 @@ async def test_only_crlf_dot_crlf_ends_a_message_and_nothing_else_does_on_the_wa
         out = dot_stuffed(ready.body)
         assert not re.search(rb"(^|[\r\n])\.[\r\n]", out), "a line of one dot would end it at the next host"
         assert out.count(b"\r") == out.count(b"\n") == out.count(b"\r\n")
+
+
+async def test_tls_within_tls_is_refused_and_the_dialogue_goes_on(door: Door) -> None:
+    codes = await door.with_client(lambda c: [c.docmd("STARTTLS")[0], c.docmd("NOOP")[0]])
+    assert codes == [503, 250]

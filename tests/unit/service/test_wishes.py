@@ -68,3 +68,22 @@ async def test_asking_for_the_mail_lifts_what_was_made_of_a_long_silence(caller:
             _, asked = await caller.call("POST", "/v1/optins", {"address": reader_.address, **WISH}, token="inject")
             await reader_.post(await link_of(caller, asked["message_id"]), [("confirm", "1")])
         assert await reader_.scopes() == set()
+
+
+async def test_the_list_is_given_whole_also_when_a_page_ends_with_two_entries_of_one_address(caller: Caller) -> None:
+    stores = caller.service.parts.stores
+    await stores.suppressions.add([
+        Suppression(address=f"page{n}@zz.test", stream=scope, reason=SuppressionReason.MANUAL, at=1.0, evidence="x")
+        for n in range(5) for scope in ("bulk", "triggered")
+    ])  # fmt: skip
+    for limit in (1, 3, 1000):
+        found: list[tuple[str, str]] = []
+        after: str | None = "pag"
+        while after is not None:
+            _, answer = await caller.call("GET", f"/v1/suppressions?limit={limit}&after={after}")
+            found += [(row["address"], row["stream"]) for row in answer["suppressions"]]
+            after = answer["next"]
+        assert [one for one in found if one[0].endswith("@zz.test")] == [
+            (f"page{n}@zz.test", scope) for n in range(5) for scope in ("bulk", "triggered")
+        ]
+        assert len(set(found)) == len(found)
