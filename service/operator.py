@@ -119,7 +119,13 @@ class Operator:
 
     async def allow(self, address: str, *, stream: str, by: str) -> bool:
         """Lift a suppression.  False when there was none."""
-        return await self._suppressions.remove(parse_address(address).normal, stream, by, self._clock.now())
+        normal, now = parse_address(address).normal, self._clock.now()
+        gone = await self._suppressions.remove(normal, stream, by, now)
+        if stream == EVERY_OPTIONAL:  # what it stood for goes with it; what the person left stays
+            for entry in await self._suppressions.of_address(normal):
+                if entry.reason is SuppressionReason.MANUAL and entry.stream in self._forbidden(stream):
+                    gone = await self._suppressions.remove(normal, entry.stream, by, now) or gone
+        return gone
 
 
 def known_names(settings: Settings) -> Callable[[Scope], Iterable[tuple[str, str]]]:

@@ -34,7 +34,7 @@ from core.tokens import MessageId
 from storage.codec import logged
 from storage.database import Database
 from storage.statements import chunks
-from storage.tables import events
+from storage.tables import events, queue
 
 metadata = MetaData()
 _IS_LATE = text("delay_at > 0")
@@ -86,7 +86,12 @@ _LATE = (
     .limit(bindparam("rows"))
 )
 _TOLD = update(wishes).where(wishes.c.message_id.in_(bindparam("ids", expanding=True))).values(delay_at=0.0)
-_FORGET = delete(wishes).where(wishes.c.accepted_at < bindparam("before"))
+# by its last event, not by its age alone: what was scheduled far ahead still waits, and may have only just ended
+_FORGET = delete(wishes).where(
+    wishes.c.accepted_at < bindparam("before"),
+    ~exists().where(queue.c.message_id == wishes.c.message_id),
+    ~exists().where(events.c.message_id == wishes.c.message_id, events.c.at >= bindparam("before")),
+)
 _FORGET_LETTERS = delete(letters).where(~exists().where(wishes.c.letter_id == letters.c.letter_id))
 
 

@@ -285,6 +285,8 @@ async def test_a_suppression_of_an_unknown_stream_would_forbid_nothing_and_is_re
     assert await caller.call("POST", "/v1/suppressions", {**wish, "stream": "*"}) == (201, {"added": 1})
     found = {entry.stream for entry in await caller.service.parts.stores.suppressions.of_address("tom@example.net")}
     assert found == {"*", "bulk", "triggered"}, "queued mail is looked for by the name of its stream"
+    assert (await caller.call("DELETE", "/v1/suppressions/tom@example.net?stream=*"))[0] == 200
+    assert not await caller.service.parts.stores.suppressions.of_address("tom@example.net")
 
 
 async def test_another_spelling_of_a_suppressed_address_is_the_same_mailbox(caller: Caller) -> None:

@@ -228,4 +228,10 @@ async def test_wishes_are_forgotten_with_time(door: World) -> None:
     assert await door.stores.notices.any()
     door.clock.advance(31 * 86400)
     await door.desk.tick()
+    assert await door.stores.notices.any(), "it waits still, as mail does that is scheduled far ahead"
+    await door.stores.queue.expire(door.clock.now())
+    assert await door.stores.queue.depth() == {}
+    door.clock.advance(31 * 86400)
+    await door.desk.tick()
+    assert len(await notices(door)) == 1
     assert not await door.stores.notices.any()
