@@ -42,9 +42,9 @@ from service.web.warmup_api import WARMUP_ROUTES
 
 async def post_messages(request: web.Request) -> web.Response:
     parts = request.app[PARTS]
-    # a body without a length may become as large as any
     most = parts.settings.http.max_body_bytes
-    size = request.content_length or most
+    # one without a length, or one that is packed, may become as large as any
+    size = most if request.headers.get("Content-Encoding") else request.content_length or most
     if size > most:  # before it counts: what is only announced must not put others off
         raise LimitExceeded("body", f"has {size} bytes", f"At most {most}; send large lists in several calls")
     with parts.pressure.taking(size):

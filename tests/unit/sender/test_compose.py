@@ -190,7 +190,7 @@ def test_line_ends_become_crlf_and_stay_so(pieces: list[bytes]) -> None:
 def test_letters_outside_ascii_in_header_or_recipient_need_smtputf8_and_in_the_body_not() -> None:
     plain = MIME.replace(b"hello", "\u043f\u0440\u0438\u0432\u0435\u0442".encode())
     assert not _mime(plain).smtputf8
-    assert _mime(plain.replace(b"Subject: hi", "Subject: \u043f".encode())).smtputf8
+    assert _mime(plain.replace(b"Subject: hi", "X-Word: \u043f".encode())).smtputf8
     assert _template(TEMPLATE, recipient="\u0438\u0432\u0430\u043d@x.test", name="I").smtputf8
 
 
@@ -364,3 +364,31 @@ def test_what_the_check_lets_through_can_be_composed(value: str) -> None:
 def test_a_stream_or_domain_that_left_the_settings_refuses_the_message() -> None:
     with pytest.raises(InvalidInput, match="stream"):
         _mime(MIME, stream="gone")
+
+
+@pytest.mark.parametrize(
+    ("field", "name", "told"),
+    [
+        ("Subject: Счёт за ноябрь\r\n и ещё немного", "Subject", "Счёт за ноябрь и ещё немного"),
+        ("Subject: " + "ё" * 400, "Subject", "ё" * 400),
+        ("To: Иван <ivan@x.test>, ann@x.test", "To", "Иван <ivan@x.test>, ann@x.test"),
+        ('Cc: "Smith, Ängla" <a@x.test>,"x" <b@x.test>', "Cc", '"Smith, Ängla" <a@x.test>, x <b@x.test>'),
+        ('Reply-To: "a \\"ё\\"" <a@x.test>', "Reply-To", '"a \\"ё\\"" <a@x.test>'),
+    ],
+)
+def test_raw_utf8_in_a_header_is_written_in_words_that_every_host_takes(field: str, name: str, told: str) -> None:
+    ready = prepare(f"From: Магазин <shop@example.com>\r\n{field}\r\n\r\nx\r\n".encode())
+    assert ready.ascii_head
+    assert all(len(line) <= 78 for line in ready.fields.split(b"\r\n"))
+    read = email.message_from_bytes(ready.fields, policy=policy.default)
+    assert (str(read["From"]), str(read[name])) == ("Магазин <shop@example.com>", told)
+
+
+@pytest.mark.parametrize(
+    "field", ["Subject: =?utf-8?q?a?= ё", "To: ё@x.test", "To: друзья: a@x.test;", "Content-Type: text/plain; name=ё"]
+)
+def test_what_words_cannot_say_stays_and_needs_a_host_with_smtputf8(field: str) -> None:
+    ready = prepare(f"From: shop@example.com\r\n{field}\r\n\r\nx\r\n".encode())
+    assert field.encode() in ready.fields
+    assert not ready.ascii_head
+    assert prepare(b"From: a@b.c\r\nSubject: \xff\r\n\r\n").fields.endswith(b"Subject: \xff\r\n")
