@@ -31,6 +31,7 @@ from alerts.reports import ReportTrouble, report_alerts
 from alerts.rules import rule_alert
 from alerts.sources import source_alert
 from alerts.strays import stray_alerts
+from alerts.told import whole
 from alerts.watching import ActiveListing, BlindZone, StaleFeed, watch_alerts
 from alerts.words import Language, number, sample, span
 from config.tables import Rule
@@ -38,6 +39,7 @@ from core.events import Logged, PutBack, RecordChanged, RuleChanged, SeedBlind, 
 from core.state import Alert, Gate
 
 BLIND_AFTER = 900.0  # domain seconds: a host that is away for a moment is no alert
+_KINDS = {"bounce": "отказы", "complaint": "жалобы", "dmarc": "DMARC", "other": "прочие"}
 REFUSED_AFTER = 120.0  # a login that was refused once may be the host's mistake; several times it is dead
 
 
@@ -140,7 +142,7 @@ def find_alerts(
     alerts += watch_alerts(
         seen.listings, seen.blind_zones, seen.records, seen.stale_feeds, now=now, language=language, dashboard=dashboard
     )
-    return alerts
+    return [whole(alert, language) for alert in alerts]
 
 
 def blind_now(events: Iterable[Logged]) -> tuple[SeedBlind, ...]:
@@ -181,12 +183,12 @@ def _blind(blind: SeedBlind, language: Language, dashboard: str) -> Alert:
 
 def _stuck(stuck: StuckQueue, now: float, language: Language, dashboard: str) -> Alert:
     english = language == "en"
-    where = stuck.provider or ("not yet routed domains" if english else "ещё не найденные домены")
+    where = stuck.provider or ("domains without a known route" if english else "домены, чей маршрут не найден")
     count, age = number(stuck.queued, language), span(now - stuck.oldest, language)
     return form_alert(
         "QueueStuck", "warning", {"provider": stuck.provider} if stuck.provider else {}, stuck.oldest, dashboard,
-        summary=f"{count} messages to {where} are due and wait, the oldest for {age}"
-        if english else f"Писем к отправке на {where}: {count}; старшее ждёт {age}",
+        summary=f"Due mail to {where} waits: {count} in the queue, the oldest for {age}"
+        if english else f"Почта ждёт отправки ({where}): писем {count}, старшее ждёт {age}",
         queued=str(stuck.queued), **({"samples": sample(stuck.last_reply)} if stuck.last_reply else {}),
         remedy="`penstock explain` tells why a message waits; `penstock doctor` checks DNS and port 25"
         if english else "`penstock explain` скажет, чего ждёт письмо; `penstock doctor` проверит DNS и порт 25",
@@ -198,7 +200,7 @@ def _unmatched(found: Unmatched, language: Language, dashboard: str) -> Alert:
     count = number(found.count, language)
     return form_alert(
         "UnmatchedReplies", "warning", {"provider": found.provider}, found.since, dashboard,
-        summary=f"{count} refusals of {found.provider} match no reply rule" if english
+        summary=f"Refusals of {found.provider} that match no reply rule: {count}" if english
         else f"{found.provider}: отказов без подходящего правила: {count}",
         count=str(found.count), samples="\n".join(sample(s) for s in found.samples[:5]),
         remedy="Look at the samples; add a reply rule for the new text" if english
@@ -208,11 +210,11 @@ def _unmatched(found: Unmatched, language: Language, dashboard: str) -> Alert:
 
 def _unverified(found: Unverified, language: Language, dashboard: str) -> Alert:
     english = language == "en"
-    count = number(found.count, language)
+    count, kind = number(found.count, language), _KINDS.get(found.kind, found.kind)
     return form_alert(
         "UnverifiedReports", "warning", {"kind": found.kind}, found.since, dashboard,
-        summary=f"{count} reports ({found.kind}) carried no valid token; they have no effect" if english
-        else f"Отчётов ({found.kind}) без действительного токена: {count}; они не действуют",
+        summary=f"Reports ({found.kind}) without a valid token: {count} in a day; they have no effect" if english
+        else f"Отчёты ({kind}) без действительного токена: {count} за сутки; они не действуют",
         count=str(found.count), samples="\n".join(sample(s) for s in found.samples[:5]),
         remedy="If they are real, check that the return path and the token keys did not change" if english
         else "Если они настоящие, проверьте, не сменились ли обратный адрес и ключи токенов",

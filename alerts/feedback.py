@@ -75,7 +75,7 @@ def _outage(one: OutageChanged, language: Language, dashboard: str) -> Alert:
         "ProviderOutage", "critical", {"place": one.place}, one.at, dashboard,
         summary=f"{one.place} calls {bad} of {total} recipients unknown at once ({past} in the days before): nobody "
         "is suppressed there" if english
-        else f"{one.place}: неизвестных получателей {bad} из {total} (раньше {past}); там никто не блокируется",
+        else f"{one.place}: неизвестных получателей {bad} из {total} (раньше {past}); в стоп-лист никто не попадает",
         lifted=str(one.lifted), samples="\n".join(sample(s) for s in one.samples),
         remedy="Ask the provider's postmaster; do not clean the list by these bounces; mail goes on when it recovers"
         if english else "Спросите постмастера провайдера; не чистите список по этим отказам",

@@ -65,6 +65,7 @@ def gate_alert(gate: Gate, rules: Mapping[str, Rule], *, language: Language, lin
         "action": _action(gate, language),
         "until": iso(gate.until) if gate.until else "",
         "undo": undo,
+        "explain": f"penstock explain pause {shlex.quote(gate.pause_id)}",
         "pause_id": gate.pause_id,
         "by": gate.by,
         **(_figures(gate.evidence, rule, language) if gate.evidence is not None else {}),
@@ -143,7 +144,11 @@ def _action(gate: Gate, language: Language) -> str:
                 else "Отправка приостановлена до конца блокировки; затем решит проба"
             )
         case GateState.PAUSED:
-            return "Sending is paused until a person resumes it" if english else "Отправка приостановлена до решения"
+            return (
+                "Sending is paused until a person resumes it"
+                if english
+                else "Отправка приостановлена до решения человека"
+            )
         case GateState.PROBING:
             return (
                 f"A probe of {count} messages is under way; their outcome decides"
@@ -188,4 +193,5 @@ def _description(gate: Gate, said: Mapping[str, str], language: Language) -> str
     if "remedy" in said:
         lines.append(said["remedy"])
     lines.append(f"Undo: {said['undo']}" if english else f"Отменить: {said['undo']}")
+    lines.append(f"How it came about: {said['explain']}" if english else f"Как это вышло: {said['explain']}")
     return "\n".join(lines)

@@ -29,8 +29,8 @@ def hook_alert(dead: DeadHook, now: float, language: Language, dashboard: str) -
     count, long = number(dead.events, language), span(now - dead.since, language)
     return form_alert(
         "WebhookDead", "warning", {"webhook": dead.name}, dead.since, dashboard,
-        summary=f"Webhook {dead.name} takes no events for {long}; up to {count} wait" if english
-        else f"Вебхук {dead.name} не принимает события уже {long}; ждёт до {count}",
+        summary=f"Webhook {dead.name} has taken no events for {long}; up to {count} wait" if english
+        else f"Вебхук {dead.name} не принимает события уже {long}; ждёт событий: до {count}",
         problem=sample(dead.problem), queued=str(dead.events),
         remedy="Look at the endpoint's own log; nothing is lost until max_age_days of [[webhooks]]" if english
         else "Посмотрите журнал получателя; до max_age_days из [[webhooks]] ничего не пропадёт",

@@ -29,15 +29,19 @@ _WORDS = {
         "firing": "FIRING", "resolved": "RESOLVED", "more": "and {n} more", "since": "Since", "ended": "Ended",
         "rate": "Rate", "interval": "95 % interval", "threshold": "Threshold", "evidence": "Evidence",
         "acts": "acts at", "replies": "Replies", "done": "Done", "advice": "Advice", "undo": "Undo", "link": "Look",
-        "reason": "Reason", "budget": "Declared budget",
-        "foot": "You get this mail because you are listed under [[alerts.mails]] of Penstock.",
+        "reason": "Reason", "budget": "Declared budget", "problem": "Problem", "explain": "How it came about",
+        "critical": "critical", "warning": "warning", "name": "Alert", "until": "Until",
+        "foot": "docs/alerts.md says more about each alert by its name. You get this mail because you are listed under "
+        "[[alerts.mails]] of Penstock.",
     },
     "ru": {
         "firing": "ТРЕВОГА", "resolved": "ЗАВЕРШЕНО", "more": "и ещё {n}", "since": "С", "ended": "Завершено",
         "rate": "Доля", "interval": "интервал 95 %", "threshold": "Порог", "evidence": "Свидетельство",
         "acts": "действует от", "replies": "Ответы", "done": "Сделано", "advice": "Совет", "undo": "Отменить",
-        "link": "Смотреть", "reason": "Причина", "budget": "Заявленная доля ложных тревог",
-        "foot": "Вы получили это письмо, потому что указаны в [[alerts.mails]] Penstock.",
+        "link": "Смотреть", "reason": "Причина", "budget": "Заявленная доля ложных тревог", "problem": "Что не так",
+        "explain": "Как это вышло", "critical": "критично", "warning": "внимание", "name": "Тревога", "until": "До",
+        "foot": "О каждой тревоге по её имени говорит docs/alerts.md. Вы получили это письмо, потому что указаны в "
+        "[[alerts.mails]] Penstock.",
     },
 }  # fmt: skip
 
@@ -102,7 +106,9 @@ def body(alerts: Sequence[Alert], language: Language) -> str:
 
 def _paragraph(alert: Alert, words: dict[str, str]) -> str:
     said = alert.annotations
-    lines = [f"{words['resolved' if alert.ends_at else 'firing']}: {said.get('summary', '')}"]
+    severity = alert.labels.get("severity", "")
+    head = words["resolved"] if alert.ends_at else f"{words['firing']} ({words.get(severity, severity)})"
+    lines = [f"{head}: {said.get('summary', '')}"]
     if "rate" in said and "interval" in said:
         lines.append(
             f"  {words['rate']}: {said['rate']} = {said['numerator']} / {said['denominator']}"
@@ -110,9 +116,9 @@ def _paragraph(alert: Alert, words: dict[str, str]) -> str:
         )
         lines.append(f"  {words['threshold']}: {said['threshold']} ({said['threshold_from']})")
         lines.append(f"  {words['evidence']}: {said['e_value']} ({words['acts']} {said['acts_at']})")
-    for key, word in (("reason", "reason"), ("action", "done"), ("remedy", "advice"), ("undo", "undo"),
-                      ("false_alarm_budget", "budget")):  # fmt: skip
-        if said.get(key) and not (alert.ends_at and key in ("action", "undo")):
+    for key, word in (("problem", "problem"), ("reason", "reason"), ("action", "done"), ("remedy", "advice"),
+                      ("undo", "undo"), ("explain", "explain"), ("false_alarm_budget", "budget")):  # fmt: skip
+        if said.get(key) and not (alert.ends_at and key in ("action", "undo", "remedy", "problem")):
             lines.append(f"  {words[word]}: {said[key]}")
     lines.append(f"  {words['since']}: {instant(alert.starts_at)}")
     if alert.ends_at:
@@ -120,6 +126,7 @@ def _paragraph(alert: Alert, words: dict[str, str]) -> str:
     if said.get("samples"):
         lines.append(f"  {words['replies']}:")
         lines += [f"    {line}" for line in said["samples"].splitlines()]
+    lines.append(f"  {words['name']}: {alert.labels.get('alertname', '')}")
     if alert.link:
         lines.append(f"  {words['link']}: {alert.link}")
     return "\n".join(lines)

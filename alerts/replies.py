@@ -61,6 +61,7 @@ def _alert(one: Acting, now: float, language: Language, dashboard: str) -> Alert
         summary=f"{where}: mail {done} by reply rule {found.rule}, after {hits} of {answers} answers in {window}"
         if english
         else f"{where}: почта {done} по правилу {found.rule}: ответов {hits} из {answers} за {window}",
+        action=f"Its mail {done}" if english else f"Его почта {done}",
         samples=sample(found.sample), remedy=f"{remedy}. {general}" if remedy else general,
         lasts=(span(left, language) if left > 0 else ("probe" if english else "проба")) + state,
     )  # fmt: skip

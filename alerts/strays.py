@@ -29,7 +29,7 @@ def _alert(reason: str, events: list[PutBack], language: Language, dashboard: st
     count = number(len(events), language) + ("+" if len(events) >= _MANY else "")
     return form_alert(
         "MailStrayed", "warning", {"reason": reason}, events[-1].at, dashboard,
-        summary=f"{count} messages had no next step and were put back into the queue ({reason})" if english
+        summary=f"Messages without a next step, put back into the queue: {count} ({reason})" if english
         else f"Писем без следующего шага, возвращённых в очередь: {count} ({reason})",
         count=str(len(events)), samples="\n".join(sample(f"{e.message_id}: {e.detail}") for e in events[:5]),
         remedy="Compare the clocks of the nodes and the database; look for rows restored or edited by hand" if english

@@ -12,7 +12,7 @@ from typing import Any
 from aiohttp import web
 
 from alerts.rules import SIGNAL
-from alerts.words import Language, percent, scope_words
+from alerts.words import Language, number, percent, scope_words
 from core.audience import Engagement
 from core.causes import worded
 from core.clock import iso
@@ -58,7 +58,7 @@ EN = {
     "untracked": "Unknown: no stream tracks opens or clicks. Set track_opens or track_clicks in [[streams]].",
     "list": "List", "no_list": "no list source", "asleep": "Asleep", "left": "Left", "new": "New", "active": "Active",
     "sleeping": "Sleeping", "at_risk": "At risk", "gone": "Gone", "no_base": "unknown",
-    "provider,stream": "provider and stream", "stream,campaign": "campaign",
+    "n": "n", "provider,stream": "provider and stream", "stream,campaign": "campaign",
     "stream,list_source": "list source", "lane": "lane", "provider": "provider",
     "sending_domain": "sending domain", "source": "source", "stream": "stream",
 }  # fmt: skip
@@ -81,9 +81,9 @@ RU = {
     "track_clicks в [[streams]].",
     "list": "База", "no_list": "без источника", "asleep": "Спит", "left": "Выбыли", "new": "Новые",
     "active": "Активные", "sleeping": "Спящие", "at_risk": "Под угрозой", "gone": "Ушедшие",
-    "no_base": "неизвестно", "provider,stream": "провайдер и поток", "stream,campaign": "рассылка",
+    "no_base": "неизвестно", "n": "n", "provider,stream": "провайдер и поток", "stream,campaign": "кампания",
     "stream,list_source": "источник базы",
-    "lane": "линия", "provider": "провайдер", "sending_domain": "домен отправителя", "source": "адрес отправки",
+    "lane": "линия", "provider": "провайдер", "sending_domain": "домен отправителя", "source": "источник",
     "stream": "поток",
 }  # fmt: skip
 
@@ -194,7 +194,10 @@ def _cell(figure: Figure | None, language: Language, words: dict[str, str]) -> t
     if figure.rate is None or interval is None:
         return "–", words[str(figure.unknown)]
     low, high = percent(interval[0], language), percent(interval[1], language)
-    below = f"{low} – {high}"
+    below = f"{low} – {high} · {words['n']} {number(figure.total, language)}"
     if not figure.mature:
-        below = words["young"].format(share=percent(figure.maturity, language))
+        below = (
+            words["young"].format(share=percent(figure.maturity, language))
+            + f" · {words['n']} {number(figure.total, language)}"
+        )
     return percent(figure.rate, language), below

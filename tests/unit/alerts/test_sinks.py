@@ -233,7 +233,7 @@ async def test_an_alert_mail_holds_the_figures_and_cannot_be_split_by_its_summar
 
 def test_ends_do_not_tell_how_to_undo_and_come_after_what_still_fires() -> None:
     text = body([ENDED, FIRING], "en")
-    assert text.index("FIRING:") < text.index("RESOLVED:")
+    assert text.index("FIRING (critical):") < text.index("RESOLVED:")
     assert text.count("Undo:") == 1
     assert subject([ENDED], "ru").startswith("[ЗАВЕРШЕНО]")
 
