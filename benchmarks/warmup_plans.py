@@ -1,12 +1,16 @@
 """Warm-up: the adaptive controller beside every shipped table, over every shipped provider model and perturbed ones.
 
-    python benchmarks/warmup_plans.py [--seeds N] [--daily N] [--days N] [--perturbed K] [--plans NAME …]
-                                      [--models NAME …] [--jobs N] [--markdown] [--save FILE] [--read FILE …]
+    python benchmarks/warmup_plans.py [--seeds N] [--first-seed N] [--daily N] [--days N] [--plans NAME …]
+                                      [--models NAME …] [--perturbed K [--only even|odd]] [--models-dir DIR] [--jobs N]
+                                      [--markdown] [--save FILE] [--read FILE …]
 
 Each run is one lane with one model (service.simulate_fast): the service's admission, steps, controller, retries, rests,
-rules and guard against the providers' engine by the handful.  `--perturbed K` makes K models whose parameters are drawn
-at random around the shipped ones (`perturb`): nothing was tuned on their seeds, they are the check.  Run r draws from
-Random(f"{r} {model}"), the same for every plan, so that plans are compared pair by pair.
+rules and guard against the providers' engine by the handful.  Run r draws from Random(f"{r} {model}"), the same for
+every plan, so that plans are compared pair by pair.
+
+Choosing and checking are kept apart.  Factors are chosen on seeds from 1000 on of the shipped models and on the even
+ones of `--perturbed K`, models whose parameters are drawn at random around the shipped ones (`perturb`).  They are
+checked on seeds 0 to 199, on the odd ones, and on models of other files (`--models-dir tests/sim/models`).
 
 Prints JSON lines, one for each plan and model: means and 95 % intervals (normal, over seeds) of inboxed mail, refusals
 for rate, low reputation and blocks, complaints; and of the paired differences adaptive − plan.  `--markdown` prints the
@@ -34,7 +38,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from config.load import load_rules
 from config.plans import Plan
-from sandbox.simulated import Incident, Shares, SimulationModel, shipped_models
+from sandbox.simulated import Incident, Shares, SimulationModel, parse_model, shipped_models
 from service.simulate import SETTINGS
 from service.simulate_fast import FastLane
 
@@ -103,6 +107,16 @@ def perturbed_models(count: int) -> list[SimulationModel]:
     ]
 
 
+def chosen_models(perturbed: int, only: str | None, folder: Path | None) -> list[SimulationModel]:
+    """The shipped ones, perturbed ones (all, the even or the odd ones), or those of a folder."""
+    if folder is not None:
+        return [parse_model(file.read_text("utf-8"), file.name) for file in sorted(folder.glob("*.toml"))]
+    if not perturbed:
+        return list(shipped_models().values())
+    start, step = {"even": (0, 2), "odd": (1, 2)}.get(only or "", (0, 1))
+    return perturbed_models(perturbed)[start::step]
+
+
 def run(task: tuple[Plan, SimulationModel, int, int, int]) -> dict[str, float]:
     """One run's sums."""
     plan, model, seed, daily, days = task
@@ -137,7 +151,10 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=200)
     parser.add_argument("--daily", type=int, default=50_000)
     parser.add_argument("--days", type=int, default=45)
+    parser.add_argument("--first-seed", type=int, default=0, help="a multiple of 10")
     parser.add_argument("--perturbed", type=int, default=0)
+    parser.add_argument("--only", choices=["even", "odd"], help="of the perturbed models")
+    parser.add_argument("--models-dir", type=Path, help="model files in place of the shipped ones")
     parser.add_argument("--plans", nargs="*", default=[])
     parser.add_argument("--models", nargs="*", default=[])
     parser.add_argument("--jobs", type=int, default=2)
@@ -154,11 +171,12 @@ def main() -> None:
             blocks[plan, model][first] = rows
     if given.save or not given.read:
         plans = [p for p in shipped_plans().values() if not given.plans or p.name in given.plans]
-        models = perturbed_models(given.perturbed) if given.perturbed else list(shipped_models().values())
+        models = chosen_models(given.perturbed, given.only, given.models_dir)
         models = [m for m in models if not given.models or m.name.partition("_p")[0] in given.models]
+        end = given.first_seed + given.seeds
         tasks = [
-            (plan, model, range(first, min(first + BLOCK, given.seeds)), given.daily, given.days)
-            for first in range(0, given.seeds, BLOCK) for model in models for plan in plans
+            (plan, model, range(first, min(first + BLOCK, end)), given.daily, given.days)
+            for first in range(given.first_seed, end, BLOCK) for model in models for plan in plans
             if first not in blocks[plan.name, model.name]
         ]  # fmt: skip
         with Pool(given.jobs) as pool:

@@ -229,8 +229,9 @@ class _Simulation:
             wanted = round(self._request.daily * model.weight / weights)
             provider = Provider(model.provider)
             room = wanted if provider in finished else min(wanted, caps.get(provider, wanted))
-            self._room[provider] = (day, room, wanted)
-            fresh = max(0, room - queued.get(provider, 0))
+            waiting = queued.get(provider, 0)
+            self._room[provider] = (day, max(room, min(wanted, waiting)), wanted)
+            fresh = max(0, room - waiting)
             seeds = [f"seed.d{day}.{i}@{model.provider}.example" for i in range(SEEDS)] if room > 10 * SEEDS else []
             people = [address_of(model, day, serial, self._rng) for serial in range(max(0, fresh - len(seeds)))]
             await self._inject(day, model, [*seeds, *people], now)

@@ -347,7 +347,8 @@ class FastLane:
             return
         self._state, event = moved
         self.moves.append(event)
-        if (more := min(self._daily, self._state.cap) - min(self._daily, state.cap)) > 0:
+        waiting = sum(n for _, n in self._fresh)
+        if (more := min(self._daily, self._state.cap) - used - waiting) > 0:  # never more in a day than is wished
             self._fresh.append([campaign, more])
 
     def _figures(self, closings: tuple[Closing, ...] = ()) -> DayFigures:

@@ -6,15 +6,19 @@ lower, reopen or raise the cap of a day that is under way.  A plan chooses it wi
 
 - Clean and used up: the cap grows by the lane's own factor, and the factor grows too (by `GAIN`, up to `max_growth`)
   with each clean day, so that a provider that takes more gets there faster.
-- Within a day without a word against it the cap grows by a quarter every two hours, when what could have gone two
-  hours ago has gone: up to `max_growth` times what was good, or a little above a known ceiling (`REACH`).
-- Put off for its rate: new mail stops for the day at the `STOP_AT`th deferral, and what was taken is the provider's
-  measure.  The factor that it bore against the day before, less a little (`BELOW`), is the lane's ceiling from then on,
-  which eases slowly (`EASE`); where nothing is known yet, the next day asks for a
-  little more.
+- Within a day without a word against it the cap doubles every two hours, when what could have gone two hours ago has
+  gone: up to `max_growth` times what was good, and `REACH` times the factor that the provider is known to bear.
+- Put off for its rate, the limit of the day is met.  The sender rests after each refusal and tries again, and what
+  passes then is how a provider gets used to more: a lane that is welcome (`Seen.welcome`) goes on until `TRIES`
+  refusals or a share of its attempts (`TRIES_SHARE`), any other until the `STOP_AT`th.  Then its day is over.
+- What was taken is the measure.  The factor that it bore against the day before is the lane's ceiling from then on,
+  which eases slowly (`EASE`); the next day asks for more than that (`ABOVE`), so that the limit is met again early.
+- A day that did not use its cap up leaves half as much again as was good: room that nobody asked for would let the
+  first hundredth of a bad list be a large one.
 - A provider that takes far less than before is not full but unwell: the cap that it had is held until that is over.
-- Reputation replies or an alarm: half of what was good or taken (once: a day on which a pause let nothing go says
-  nothing new), no rise on that day, and cautious growth (`CAUTIOUS`) from there.
+- Reputation replies: half of what was good or taken; complaints or an alarm, whose pause has stopped the mail already:
+  two thirds (once: a day on which a pause let nothing go says nothing new).  No rise on that day, and cautious growth
+  (`CAUTIOUS`) from there.
 - Blocked: a trickle, so that the end of the block is noticed; when a handful passes again, half of what was good
   before goes the same day.
 
@@ -34,20 +38,23 @@ from warmup.ramp import Ramp
 
 CAUTIOUS = 1.3  # daily factor after trouble
 GAIN = 1.25  # by which the factor itself grows on a clean day
-BELOW = 0.98  # of the factor that was borne
+ABOVE = 1.5  # of the factor that was borne: the next day's cap, spread over the day, meets the limit after two thirds
 EASE = 1.05  # by which a ceiling grows on a clean day
-STOP_AT = 3  # deferrals for rate or reputation that end a day's new mail
+STOP_AT = 3  # deferrals for rate or reputation that show a limit, and end a day's new mail unless the lane is welcome
+TRIES = 24  # those that end it all the same, and
+TRIES_SHARE = 0.25  # of the first attempts
 STOP_UNWELL_AT = 2  # the same where hardly anything is taken from a lane that was good
-RAISE = 1.25  # of the cap, within a day
+RAISE = 2.0  # of the cap, within a day
 RAISE_EVERY = 2 * HOUR  # and what went before that must have gone: its answers, placements and first complaints are in
-REACH = 1.1  # above a known ceiling, within a day
+REACH = 3.0  # times a known ceiling, within a day
 SAMPLE = 0.08  # of the cap that must have been taken before it is raised, and
 FEWEST_TAKEN = 20
 BEHIND = 0.85  # of the day's pace: the rests after refusals hold the lane back
 TRICKLE = 20
 HANDFUL = 5  # messages taken without a refusal that end a block
 UNWELL = 0.5  # taken less than this share of what was good: the provider's trouble, not our volume
-BACK = 0.5  # of the good level, right after a block
+BACK = 0.5  # of the good level, right after a block and after replies about reputation
+AFTER_PAUSE = 0.67  # of it after an alarm or complaints
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +67,8 @@ class Seen:
     used: int = 0  # of the cap so far, and
     pace: int = 0  # how much could have been, and
     asked: int = 0  # how much could have been RAISE_EVERY ago, and
-    calm: bool = False  # nothing but acceptance: all four for `within_day`
+    calm: bool = False  # nothing but acceptance, and
+    welcome: bool = False  # put off for its rate at most: no word of reputation, no spam folder; all for `within_day`
 
     @property
     def taken(self) -> int:
@@ -103,6 +111,8 @@ def within_day(state: StepState, plan: Plan, ramp: Ramp, seen: Seen, now: float)
     unwell = control.good > 0 and seen.taken < seen.refused
     if seen.refused < (STOP_UNWELL_AT if unwell else STOP_AT) or not (many or seen.used < BEHIND * seen.pace):
         return _raised(state, plan, ramp, seen, now)
+    if seen.welcome and not unwell and seen.refused < min(TRIES, TRIES_SHARE * seen.attempted):
+        return None  # the sender's rests pace it, and what passes between them is learnt
     reason = f"put off {seen.refused} times after {seen.taken:,} taken: no more new mail today"
     return Turn(move=StepMove.HELD, cap=min(state.cap, seen.used), control=replace(control, braked=state.cap),
                 reason=reason)  # fmt: skip
@@ -141,8 +151,9 @@ def blocked(state: StepState, ramp: Ramp, seen: Seen) -> Turn:
 def back(state: StepState, ramp: Ramp, seen: Seen, reason: str) -> Turn:
     """Reputation replies, complaints or an alarm."""
     wished = state.control.braked or state.cap
+    share = BACK if seen.blocked else AFTER_PAUSE
     height = max(seen.taken, min(state.control.good, wished))  # a pause cuts a day short: what went is no measure
-    cap = min(wished, max(min(wished, ramp.cap(0)), height // 2))
+    cap = min(wished, max(min(wished, ramp.cap(0)), int(share * height)))
     control = Control(growth=CAUTIOUS, good=cap, ceiling=state.control.ceiling)
     return Turn(move=StepMove.STEPPED_BACK if cap < wished else StepMove.HELD, cap=cap, control=control,
                 reason=reason)  # fmt: skip
@@ -157,10 +168,9 @@ def full(state: StepState, ramp: Ramp, plan: Plan, seen: Seen) -> Turn:
         reason = f"put off {seen.put_off:,} times, though {before.good:,} a day were taken before: held till it is over"
     else:
         borne = seen.taken / before.good if before.good else 0.0
-        factor = min(plan.max_growth, max(1.0, BELOW * borne)) if borne else CAUTIOUS
-        cap = max(1, min(ramp.target, int(seen.taken * factor)))
-        ceiling = max(CAUTIOUS / 2 + 0.5, factor) if borne else 0.0
-        growth = min(before.growth, ceiling) if borne else CAUTIOUS
+        ceiling = min(plan.max_growth, max(1.0, borne)) if borne else 0.0
+        growth = min(plan.max_growth, ABOVE * ceiling) if borne else CAUTIOUS
+        cap = max(1, min(ramp.target, int(seen.taken * growth)))
         control = Control(growth=growth, good=max(1, seen.taken), ceiling=ceiling)
         reason = f"put off {seen.put_off:,} times: {seen.taken:,} a day is what it takes"
         reason += f", ×{borne:.2f} of what it took before" if borne else ""
@@ -177,12 +187,13 @@ def clean(state: StepState, ramp: Ramp, plan: Plan, seen: Seen, *, used_up: bool
         return Turn(move=StepMove.ADVANCED, cap=cap, control=replace(before, shut=False, good=good, braked=0),
                     reason=f"{seen.taken:,} taken: the block is over")  # fmt: skip
     if not used_up:
-        return Turn(move=StepMove.HELD, cap=state.cap, control=replace(before, good=good, braked=0),
+        cap = min(state.cap, max(ramp.cap(0), int(ABOVE * good)))
+        return Turn(move=StepMove.HELD, cap=cap, control=replace(before, good=good, braked=0),
                     reason=f"only {seen.attempted:,} of {state.cap:,} sent")  # fmt: skip
     ceiling = before.ceiling * EASE
     known = before.growth or min(plan.growth, plan.max_growth)  # 0: begun under a table, or taken over warm
-    growth = min(plan.max_growth, known * GAIN, ceiling or plan.max_growth)
-    factor = min(known, ceiling) if ceiling else known
+    most = min(plan.max_growth, ABOVE * ceiling) if ceiling else plan.max_growth
+    growth, factor = min(most, known * GAIN), min(most, known)
     cap = min(ramp.target, max(state.cap + 1, int(state.cap * factor), min(before.good, 2 * state.cap)))
     return Turn(move=StepMove.ADVANCED, cap=cap, control=Control(growth=growth, good=good, ceiling=ceiling),
                 reason=f"{seen.taken:,} taken, nothing against it: ×{cap / max(1, state.cap):.2f}")  # fmt: skip

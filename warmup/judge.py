@@ -102,8 +102,23 @@ def _adapted(
 
 def _is_calm(figures: DayFigures, plan: Plan) -> bool:
     """Nothing at all against the day so far: a cap is raised within it only then."""
-    many = figures.complained >= CALM_COMPLAINTS and figures.complained > CALM_COMPLAINT_RATE * figures.delivered
-    return _trouble(figures, plan) is _Trouble.NONE and not many
+    return _trouble(figures, plan) is _Trouble.NONE and not _many_complain(figures)
+
+
+def _is_welcome(figures: DayFigures, plan: Plan) -> bool:
+    """Put off for its rate at most: more volume is the only thing that the provider minds."""
+    unwanted = figures.blocked or figures.closings or _many_complain(figures)
+    return not unwanted and not _in_spam(figures, plan, 0.5)
+
+
+def _many_complain(figures: DayFigures) -> bool:
+    return figures.complained >= CALM_COMPLAINTS and figures.complained > CALM_COMPLAINT_RATE * figures.delivered
+
+
+def _in_spam(figures: DayFigures, plan: Plan, of_limit: float = 1.0) -> bool:
+    """More seeds lie in the spam folder than the plan bears, or than a part of that."""
+    seeds = figures.seeds_inbox + figures.seeds_spam
+    return seeds >= FEWEST_SEEDS and figures.seeds_spam / seeds > of_limit * plan.max_spam_placement
 
 
 def _is_full(state: StepState, plan: Plan, seen: adaptive.Seen) -> bool:
@@ -137,8 +152,7 @@ def _trouble(figures: DayFigures, plan: Plan) -> _Trouble:
         return _Trouble.OTHER
     if figures.deferred / sent > plan.max_deferral_rate:
         return _Trouble.DEFERRED
-    seeds = figures.seeds_inbox + figures.seeds_spam
-    if seeds >= FEWEST_SEEDS and figures.seeds_spam / seeds > plan.max_spam_placement:
+    if _in_spam(figures, plan):
         return _Trouble.OTHER
     return _Trouble.NONE
 
@@ -173,8 +187,8 @@ def _decide(state: StepState, ramp: Ramp, plan: Plan, figures: DayFigures, today
         return StepMove.HELD, step, figures.closings[0].text
     if figures.deferred / sent > plan.max_deferral_rate:
         return StepMove.HELD, step, f"{figures.deferred / sent:.0%} deferred, limit {plan.max_deferral_rate:.0%}"
-    seeds = figures.seeds_inbox + figures.seeds_spam
-    if seeds >= FEWEST_SEEDS and figures.seeds_spam / seeds > plan.max_spam_placement:
+    if _in_spam(figures, plan):
+        seeds = figures.seeds_inbox + figures.seeds_spam
         return StepMove.HELD, step, f"{figures.seeds_spam} of {seeds} seed mails lay in the spam folder"
     if state.finished:
         return StepMove.HELD, step, "the ramp is finished"
@@ -209,7 +223,7 @@ def within_day(
         return None
     seen = adaptive.Seen(
         attempted=figures.attempted, put_off=figures.deferred, blocked=figures.blocked, used=used,
-        pace=paced_cap(state.cap, plan, now), calm=_is_calm(figures, plan),
+        pace=paced_cap(state.cap, plan, now), calm=_is_calm(figures, plan), welcome=_is_welcome(figures, plan),
         asked=paced_cap(state.cap, plan, max(now - adaptive.RAISE_EVERY, day_begins(plan, state.day))),
     )  # fmt: skip
     turn = adaptive.within_day(state, plan, ramp_of(plan, state.lane.provider), seen, now)

@@ -34,11 +34,12 @@ def test_both_simulations_agree_day_by_day_where_a_provider_refuses() -> None:
         assert fmean(run.days[index].sent for run in runs) == pytest.approx(one.sent, rel=0.35, abs=15), one.day
 
 
-def test_the_controller_reaches_the_volume_sooner_and_is_refused_less_than_a_table_of_its_speed() -> None:
+def test_the_controller_reaches_the_volume_sooner_than_a_quick_table_and_is_seldom_refused() -> None:
     ours = simulate_fast(request("adaptive", "outlook-like", days=20, daily=20_000)).to_json()
     table = simulate_fast(request("braze-aggressive", "outlook-like", days=20, daily=20_000)).to_json()
     assert ours["total"]["inboxed"] > table["total"]["inboxed"]
-    assert ours["total"]["deferred"] + ours["total"]["blocked"] < table["total"]["deferred"] + table["total"]["blocked"]
+    assert ours["total"]["deferred"] < 0.001 * ours["total"]["sent"]
+    assert ours["total"]["blocked"] == 0
     assert ours["days_to_target"]["outlook"] < table["days_to_target"]["outlook"]
 
 
