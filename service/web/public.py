@@ -98,6 +98,13 @@ async def form_of(request: web.Request) -> MultiDictProxy[str]:
     return MultiDictProxy(MultiDict(texts[:MAX_FIELDS]))
 
 
+async def plain_body(request: web.Request) -> str:
+    """A short body that was not sent as a form; '' for one that was."""
+    if request.content_type in ("application/x-www-form-urlencoded", "multipart/form-data"):
+        return ""
+    return (await request.clone(client_max_size=MAX_FORM).read()).decode("utf-8", "replace")
+
+
 def refused(request: web.Request) -> web.Response | None:
     """The answer to an invalid token's owner who guesses too much."""
     limits = request.app[LIMITS]

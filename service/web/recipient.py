@@ -1,7 +1,7 @@
 """The unsubscribe page (RFC 8058).
 
 GET shows a page and changes nothing, because scanners follow links; POST with `List-Unsubscribe=One-Click` acts at
-once; the page's own button posts `confirm=1`.  An unknown or expired token says so without telling anything else.
+once, whatever its content type; the page's own button posts `confirm=1`.  An unknown or expired token says so without telling anything else.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from aiohttp import web
 
 from service.unsubscribe import Subscription
 from service.web.keys import PARTS
-from service.web.public import form_of, hammered, language_of, page, refused
+from service.web.public import form_of, hammered, language_of, page, plain_body, refused
 
 _TEXTS = {
     "en": {
@@ -60,7 +60,8 @@ async def unsubscribe_now(request: web.Request) -> web.Response:
     if found is None:
         return refused(request) or page(language, words["title"], f"<p>{escape(words['bad'])}</p>", 404)
     form = await form_of(request)
-    one_click = form.get("List-Unsubscribe") == "One-Click"
+    said = form.get("List-Unsubscribe", "") if form else await plain_body(request)
+    one_click = said.strip().lower() in ("one-click", "list-unsubscribe=one-click")
     if not one_click and form.get("confirm") != "1":
         return await unsubscribe_page(request)
     await unsubscriber.unsubscribe(found, "one_click" if one_click else "page")

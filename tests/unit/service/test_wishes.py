@@ -87,3 +87,32 @@ async def test_the_list_is_given_whole_also_when_a_page_ends_with_two_entries_of
             (f"page{n}@zz.test", scope) for n in range(5) for scope in ("bulk", "triggered")
         ]
         assert len(set(found)) == len(found)
+
+
+MULTIPART = b'--x\r\nContent-Disposition: form-data; name="List-Unsubscribe"\r\n\r\nOne-Click\r\n--x--\r\n'
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "leaves"),
+    [
+        ("application/x-www-form-urlencoded", b"List-Unsubscribe=One-Click", True),
+        ("application/x-www-form-urlencoded", b"List-Unsubscribe=One-Click\r\n", True),
+        ("application/x-www-form-urlencoded; charset=UTF-8", b"List-Unsubscribe=one-click", True),
+        ("multipart/form-data; boundary=x", MULTIPART, True),
+        ("text/plain", b"List-Unsubscribe=One-Click", True),
+        ("application/octet-stream", b"List-Unsubscribe=One-Click\r\n", True),
+        ("application/x-www-form-urlencoded", b"", False),
+        ("text/plain", b"", False),
+        ("text/plain", b"List-Unsubscribe=No", False),
+        ("multipart/form-data; boundary=x", b"--x\r\n", False),
+    ],
+)
+async def test_one_click_acts_in_every_form_in_which_it_is_posted(
+    caller: Caller, kind: str, body: bytes, leaves: bool
+) -> None:
+    eva = await reader(caller, f"eva{abs(hash((kind, body)))}@example.net")
+    url = f"{caller.base}/u/{eva.token(Purpose.UNSUBSCRIBE).upper()}"
+    async with caller.session.post(url, data=body, headers={"Content-Type": kind}, allow_redirects=False) as answer:
+        assert answer.status == 200
+        assert "Set-Cookie" not in answer.headers
+    assert (await eva.scopes() == {"bulk"}) is leaves
