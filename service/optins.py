@@ -132,34 +132,48 @@ class OptIns:
     async def confirm(self, optin: OptIn, *, ip: str, agent: str) -> bool:
         """The owner agrees.  False when that was so already."""
         now = self._clock.now()
-        if not await self._consents.confirm(optin.optin_id, now, Origin(ip=ip, agent=agent[:MAX_AGENT])):
-            return False
+        first = await self._consents.confirm(optin.optin_id, now, Origin(ip=ip, agent=agent[:MAX_AGENT]))
+        # asked again, it does what a crash may have left undone: wishes from before the consent go, later ones stay
+        agreed_at = now if first else optin.confirmed_at
         entries = {
-            entry.stream
+            entry.stream: entry.reason
             for entry in await self._suppressions.of_address(optin.address)
-            if entry.reason in LIFTED_BY_WISH
+            if entry.reason in LIFTED_BY_WISH and entry.at <= agreed_at
         }
         streams = {scope.partition("/")[0] for scope in optin.scopes}
-        lifted = {*optin.scopes, *streams, EVERY_OPTIONAL, ""} & entries
-        if lifted & {"", EVERY_OPTIONAL}:  # what else was wished away stays so, by its own name
-            await self._keep_out(optin, entries, streams, now)
+        lifted = {*optin.scopes, *streams, EVERY_OPTIONAL, ""} & entries.keys()
+        wishes = {scope for scope in lifted if entries[scope] is SuppressionReason.UNSUBSCRIBE}
+        await self._keep_out(optin, self._others(optin, wishes) - entries.keys(), now)
         for scope in sorted(lifted):
             await self._suppressions.remove(optin.address, scope, f"opt-in {optin.optin_id}", now)
-        return True
+        return first
 
     async def of_address(self, address: str) -> list[OptIn]:
         """Every request of an address, newest first.  Raises InvalidInput."""
         return await self._consents.of_address(parse_address(address).normal)
 
-    async def _keep_out(self, optin: OptIn, entries: set[str], streams: set[str], now: float) -> None:
-        others = [s.name for s in self._settings.streams if s.unsubscribe and s.name not in streams | entries]
-        await self._suppressions.add([
-            Suppression(
-                address=optin.address, stream=name, reason=SuppressionReason.UNSUBSCRIBE, at=now,
-                evidence="kept by a later opt-in to another stream",
-            )
-            for name in others
-        ])  # fmt: skip
+    def _others(self, optin: OptIn, lifted: set[str]) -> set[str]:
+        """What else the lifted wishes covered: streams and topics that nobody agreed to.  They stay wished away, by
+        their own names."""
+        streams = {scope.partition("/")[0] for scope in optin.scopes}
+        others: set[str] = set()
+        if lifted & {"", EVERY_OPTIONAL}:
+            others |= {s.name for s in self._settings.streams if s.unsubscribe} - streams
+        for topic in self._settings.topics:
+            whole = topic.stream in optin.scopes
+            if topic.stream in streams and not whole and lifted & {"", EVERY_OPTIONAL, topic.stream}:
+                others |= {topic_scope(topic.stream, topic.name)} - {*optin.scopes}
+        return others
+
+    async def _keep_out(self, optin: OptIn, scopes: set[str], now: float) -> None:
+        if scopes:
+            await self._suppressions.add([
+                Suppression(
+                    address=optin.address, stream=scope, reason=SuppressionReason.UNSUBSCRIBE, at=now,
+                    evidence="kept by a later opt-in to something else",
+                )
+                for scope in sorted(scopes)
+            ])  # fmt: skip
 
     def _scopes(self, wish: Wish) -> tuple[str, ...]:
         stream = self._settings.stream(wish.stream)

@@ -1,7 +1,8 @@
 """The unsubscribe page (RFC 8058).
 
 GET shows a page and changes nothing, because scanners follow links; POST with `List-Unsubscribe=One-Click` acts at
-once, whatever its content type; the page's own button posts `confirm=1`.  An unknown or expired token says so without telling anything else.
+once, whatever its content type; the page's own button posts `confirm=1`.  An unknown or expired token says so without
+telling anything else.
 """
 
 from __future__ import annotations

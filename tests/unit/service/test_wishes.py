@@ -116,3 +116,20 @@ async def test_one_click_acts_in_every_form_in_which_it_is_posted(
         assert answer.status == 200
         assert "Set-Cookie" not in answer.headers
     assert (await eva.scopes() == {"bulk"}) is leaves
+
+
+async def test_a_consent_asked_again_does_what_a_crash_left_undone_and_undoes_no_later_wish(caller: Caller) -> None:
+    stores = caller.service.parts.stores
+    max_ = await reader(caller, "max@example.net")
+    _, asked = await caller.call("POST", "/v1/optins", {"address": max_.address, **WISH}, token="inject")
+    path = await link_of(caller, asked["message_id"])
+    await max_.post(path, [("confirm", "1")])
+    left = Suppression(
+        address=max_.address, stream="bulk", reason=SuppressionReason.UNSUBSCRIBE, at=1.0, evidence="before the consent"
+    )
+    await stores.suppressions.add([left])
+    await max_.post(path, [("confirm", "1")])
+    assert "bulk" not in await max_.scopes()
+    await max_.post(f"/u/{max_.token(Purpose.UNSUBSCRIBE)}", [("List-Unsubscribe", "One-Click")])
+    await max_.post(path, [("confirm", "1")])
+    assert "bulk" in await max_.scopes()
