@@ -5,7 +5,7 @@ BIN := .venv/bin
 # Where byte code is not kept, each of the many processes of a test run compiles everything anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run test check bench clean
+.PHONY: run test check explore bench clean
 
 # The stamp holds the newest pyproject.toml that was installed; tests install the locked versions.
 .venv/.stamp-run: pyproject.toml
@@ -37,6 +37,10 @@ check: .venv/.stamp-test
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/pytest -n 2 --dist worksteal tests/sim tests/contract tests/unit
+
+# New examples for the properties, many and with a new seed: for a quiet hour, not for a gate.
+explore: .venv/.stamp-test
+	$(BIN)/pytest -n 2 --dist worksteal --hypothesis-profile=explore --timeout=3600 tests/contract tests/unit
 
 bench: .venv/.stamp-test
 	@for program in benchmarks/*.py; do $(BIN)/python $$program || exit 1; done

@@ -23,6 +23,7 @@ import psycopg
 from storage.database import Database
 from storage.migrations import migrate
 from tests.daemons.process import program
+from tests.waiting import DAEMONS
 
 _PORT = 5432  # only part of the socket file's name: nothing listens on the network
 _SETTINGS = """
@@ -110,10 +111,10 @@ class Postgres:
         self._admin.close()
         self._process.send_signal(signal.SIGQUIT)  # at once: nothing is kept
         try:
-            self._process.wait(15)
+            self._process.wait(DAEMONS)
         except subprocess.TimeoutExpired:
             os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait(15)
+            self._process.wait(DAEMONS)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _url(self, name: str) -> str:
@@ -123,7 +124,7 @@ class Postgres:
         self._admin.execute(statement.encode())
 
     def _connect(self, database: str = "postgres") -> psycopg.Connection:
-        end = time.monotonic() + 30
+        end = time.monotonic() + DAEMONS
         while True:
             try:
                 return psycopg.connect(

@@ -29,6 +29,7 @@ from core.state import CounterKey, Gate, StepState
 from core.tokens import MessageId
 from storage.stores import Stores
 from tests.contract.samples import LANE, NOW, accepted, submission, suppression
+from tests.waiting import within
 
 SCOPE = Scope(provider="gmail", stream="bulk", spare=("transactional",))
 
@@ -86,7 +87,7 @@ async def test_who_waits_for_the_log_wakes_when_this_process_appends(stores: Sto
     waiting = asyncio.gather(stores.log.changed(60), stores.log.changed(60))
     await asyncio.sleep(0)
     await stores.log.append([refused("a")])
-    await asyncio.wait_for(waiting, 30)
+    await within(waiting, "both wake")
 
 
 # --- suppressions --------------------------------------------------------------------------------

@@ -27,6 +27,7 @@ from tests.contract.samples import (
     take_in,
     wish,
 )
+from tests.waiting import within
 
 CAPS = (("lane:x", 1, 70), ("probe:p", 0, 55))
 
@@ -189,9 +190,10 @@ async def test_a_reader_of_the_log_misses_nothing_that_commits_beside_it(stores:
             seen.extend(await stores.log.read(seen[-1].seq if seen else 0, 50))
             await stores.log.changed(0.01)
 
-    await asyncio.wait_for(
-        asyncio.gather(reader(), *(writer([stores, other][n % 2], n) for n in range(4))), timeout=60
-    )  # fmt: skip
+    await within(
+        asyncio.gather(reader(), *(writer([stores, other][n % 2], n) for n in range(4))),
+        lambda: f"240 events; {len(seen)} were seen",
+    )
     names = [x.event.recipient for x in seen if isinstance(x.event, IntakeRefused)]
     assert len(names) == len(set(names)) == 240
     for number in range(4):

@@ -16,6 +16,7 @@ import sys
 from pathlib import Path
 
 from tests.daemons.process import DaemonFailed
+from tests.waiting import DAEMONS
 
 _MOTHER = """\
 import gc, json, os, signal, sys
@@ -63,10 +64,10 @@ class Life:
             os.killpg(self.pid, signal.SIGKILL)
         else:
             os.kill(self.pid, signal.SIGKILL)
-        if not self.ended(10):
+        if not self.ended(DAEMONS):
             raise DaemonFailed(f"process {self.pid} outlives SIGKILL")
 
-    def stop(self, seconds: float = 20.0) -> None:
+    def stop(self, seconds: float = DAEMONS) -> None:
         """SIGTERM, and an orderly end; may be called again."""
         if not self.ended():
             os.kill(self.pid, signal.SIGTERM)

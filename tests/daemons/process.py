@@ -15,6 +15,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from tests.waiting import DAEMONS
+
 
 class DaemonFailed(AssertionError):
     """A daemon did not start or stop; the text holds the end of its log."""
@@ -44,7 +46,7 @@ class Daemon:
         """The end of the log."""
         return self.log.read_text(errors="replace")[-3000:]
 
-    def await_that(self, ready: Callable[[], bool], what: str, seconds: float = 30.0) -> None:
+    def await_that(self, ready: Callable[[], bool], what: str, seconds: float = DAEMONS) -> None:
         """Look every 20 ms until `ready`; raises DaemonFailed with the log when it dies or time runs out."""
         end = time.monotonic() + seconds
         while not ready():
@@ -54,7 +56,7 @@ class Daemon:
                 raise DaemonFailed(f"{what}: not within {seconds:.0f} s\n{self.tail()}")
             time.sleep(0.02)
 
-    def stop(self, number: int = signal.SIGTERM, seconds: float = 15.0) -> int:
+    def stop(self, number: int = signal.SIGTERM, seconds: float = DAEMONS) -> int:
         """End it and what it started; the exit code."""
         if self.process.poll() is None:
             self.process.send_signal(number)
@@ -80,12 +82,3 @@ def accepts(host: str, port: int, *, greets: bool = False) -> Callable[[], bool]
             return False
 
     return ready
-
-
-def wait_until(ready: Callable[[], object], what: str | Callable[[], str], seconds: float = 30.0) -> None:
-    """Look every 50 ms until `ready()` is true; fails with `what`, asked for at the end when it is a callable."""
-    end = time.monotonic() + seconds
-    while not ready():
-        if time.monotonic() > end:
-            raise AssertionError(f"not within {seconds:.0f} s: {what if isinstance(what, str) else what()}")
-        time.sleep(0.05)

@@ -23,9 +23,10 @@ from tests.daemons.alertmanager import Alertmanager, WebhookReceiver
 from tests.daemons.dovecot import LMTP, Dovecot
 from tests.daemons.knot import Knot, txt
 from tests.daemons.postfix import Exchanger, Postfix
-from tests.daemons.process import Daemon, wait_until
+from tests.daemons.process import Daemon
 from tests.daemons.rspamd import MILTER, Rspamd
 from tests.integration.settings import ALPHA, BETA, CONFIG, GAMMA, PASSWORD, RECORDS, SEEDS, TOKEN, USERS
+from tests.waiting import DAEMONS, wait_until
 
 _DMARC = """
 reporting { enabled = true; email = "dmarc@receiver.test"; domain = "receiver.test"; org_name = "Receiver";
@@ -95,7 +96,7 @@ class World:
 
     def _status(self, path: str) -> int:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:8025{path}", timeout=2) as reply:
+            with urllib.request.urlopen(f"http://127.0.0.1:8025{path}", timeout=30) as reply:
                 return int(reply.status)
         except urllib.error.HTTPError as error:
             return error.code
@@ -109,7 +110,7 @@ class World:
             headers={"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"},
         )  # fmt: skip
         try:
-            with urllib.request.urlopen(request, timeout=20) as reply:
+            with urllib.request.urlopen(request, timeout=30) as reply:
                 status, text = reply.status, reply.read()
         except urllib.error.HTTPError as error:
             status, text = error.code, error.read()
@@ -134,7 +135,7 @@ class World:
         """Class names of the events of one message."""
         return [row["event"] for row in self.story(message_id)]
 
-    def wait_for(self, message_id: str, kind: str, seconds: float = 30) -> None:
+    def wait_for(self, message_id: str, kind: str, seconds: float = DAEMONS) -> None:
         """Wait until a message has an event of that kind."""
         wait_until(
             lambda: kind in self.kinds(message_id),

@@ -9,8 +9,8 @@ from pathlib import Path
 from selenium.webdriver.common.by import By
 
 from tests.daemons.browser import browser
-from tests.daemons.process import wait_until
 from tests.integration.test_sandbox import PORT, STORY_SECONDS, Sandbox
+from tests.waiting import wait_until
 
 
 def main(out: Path) -> None:
@@ -26,7 +26,7 @@ def main(out: Path) -> None:
                     return recovered and any(g["state"] == "paused" for g in sandbox.gates())
 
                 wait_until(worth_a_picture, "a closed gate after a recovery", STORY_SECONDS * 2)
-                wait_until(lambda: page.find_elements(By.CSS_SELECTOR, "article.gate.paused"), "the pause's card", 10)
+                wait_until(lambda: page.find_elements(By.CSS_SELECTOR, "article.gate.paused"), "the pause's card")
                 page.save_screenshot(str(out))
         finally:
             sandbox.stop()

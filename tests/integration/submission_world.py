@@ -5,6 +5,7 @@ from __future__ import annotations
 import email
 import email.policy
 import json
+import sqlite3
 import sys
 import urllib.error
 import urllib.request
@@ -15,8 +16,9 @@ from typing import Any
 from tests.daemons.certificate import make_certificate
 from tests.daemons.knot import Knot
 from tests.daemons.postfix import Exchanger, Postfix
-from tests.daemons.process import Daemon, wait_until
+from tests.daemons.process import Daemon
 from tests.integration.sink import Sink, Taken
+from tests.waiting import answer_of, wait_until
 
 HOST, PORT, TLS_PORT = "mail.sender.test", 1587, 1465
 INBOUND = ("192.0.2.20", 25)
@@ -113,16 +115,33 @@ class SubmissionWorld:
     def get(self, path: str) -> Any:
         """The JSON answer, None when there was none."""
         try:
-            with urllib.request.urlopen(f"{API}{path}", timeout=5) as reply:
+            with urllib.request.urlopen(f"{API}{path}", timeout=30) as reply:
                 return json.load(reply)
         except (OSError, urllib.error.URLError, ValueError):
             return None
 
-    def arrived(self, recipient: str, *, seconds: float = 30) -> EmailMessage:
+    def queued(self) -> int:
+        """Messages that wait."""
+        depth: int = answer_of(lambda: self.get("/v1/status"), "the status")["queue"]["total"]
+        return depth
+
+    def put_off(self, recipient: str) -> bool:
+        """Whether an attempt was answered with "later" and the answer is noted."""
+        return bool(self.sql("SELECT 1 FROM queue WHERE recipient = ? AND attempts > 0", recipient))
+
+    def sql(self, statement: str, *values: object) -> list[Any]:
+        database = sqlite3.connect(self.folder / "var/penstock.db", timeout=30)
+        try:
+            with database:
+                return database.execute(statement, values).fetchall()
+        finally:
+            database.close()
+
+    def arrived(self, recipient: str) -> EmailMessage:
         """The first mail that the sink took for this address."""
         wait_until(
             lambda: self.taken(recipient),
-            lambda: f"mail for {recipient}: {self.penstock.tail()}\n{self.postfix.log()[-1500:]}", seconds,
+            lambda: f"mail for {recipient}: {self.penstock.tail()}\n{self.postfix.log()[-1500:]}",
         )  # fmt: skip
         return read(self.taken(recipient)[0].content)
 

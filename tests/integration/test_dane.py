@@ -30,8 +30,9 @@ from sender.transport import SmtpTransport
 from service.resolver import DnsResolver
 from tests.daemons.knot import Knot
 from tests.daemons.postfix import Exchanger, Postfix
-from tests.daemons.process import program, wait_until
+from tests.daemons.process import program
 from tests.daemons.unbound import Unbound
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.daemons
 NAMES, VALIDATOR, FOOLED = "127.0.0.54", "127.0.0.53", "127.0.0.55"

@@ -28,17 +28,18 @@ import pytest
 from core.clock import iso
 from storage.stores import open_stores
 from tests.daemons.dovecot import IMAP
-from tests.daemons.process import program, wait_until
+from tests.daemons.process import program
 from tests.integration.conftest import World
 from tests.integration.settings import INBOUND, OURS, PASSWORD, SEEDS
+from tests.waiting import DAEMONS, StallMeter, wait_until
 
-pytestmark = [pytest.mark.daemons, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.daemons, pytest.mark.timeout(400)]
 BETA_SCOPE = "provider=other:mx1.beta.test"
 
 
 def mailbox(user: str, folder: str, token: str = "") -> list[EmailMessage]:
     """Mails of a folder whose header block holds `token`; nothing is marked."""
-    with imaplib.IMAP4("127.0.0.1", IMAP, timeout=10) as connection:
+    with imaplib.IMAP4("127.0.0.1", IMAP, timeout=30) as connection:
         connection.login(user, "secret")
         connection.select(folder, readonly=True)
         numbers = connection.search(None, "ALL")[1][0].split()
@@ -78,7 +79,7 @@ def test_mail_injected_with_swaks_over_smtp_is_delivered(world: World, tmp_path:
         [program("swaks", "swaks"), "--server", "127.0.0.1:1587", "--auth", "PLAIN", "--auth-user", "crm",
          "--auth-password", PASSWORD, "--from", "shop@sender.test", "--to", "bob@beta.test",
          "--header", "Subject: Your receipt", "--header", "X-Penstock-Stream: transactional", "--body", "Thank you."],
-        capture_output=True, text=True, timeout=30, check=False,
+        capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout
     message_id = re.search(r"queued as ([a-z2-7]{20})", done.stdout)
@@ -94,11 +95,11 @@ def test_nobody_relays_without_credentials(world: World) -> None:
     for extra in ([], ["--auth", "PLAIN", "--auth-user", "crm", "--auth-password", "wrong"]):
         done = subprocess.run(
             [program("swaks", "swaks"), "--server", "127.0.0.1:1587", *extra, "--from", "x@sender.test",
-             "--to", "bob@beta.test"], capture_output=True, text=True, timeout=30, check=False,
+             "--to", "bob@beta.test"], capture_output=True, text=True, timeout=120, check=False,
         )  # fmt: skip
         assert done.returncode != 0, done.stdout
         assert "queued as" not in done.stdout
-    with smtplib.SMTP(INBOUND, 25, timeout=10) as client:
+    with smtplib.SMTP(INBOUND, 25, timeout=30) as client:
         client.helo("spammer.test")
         client.mail("x@spammer.test")
         assert client.rcpt("bob@beta.test")[0] == 550, "the inbound listener relays nothing"
@@ -106,8 +107,11 @@ def test_nobody_relays_without_credentials(world: World) -> None:
 
 def test_dead_addresses_close_the_gate_within_a_second_and_spare_receipts(world: World) -> None:
     dead = [f"dead{n}@beta.test" for n in range(60)]
-    world.inject("bulk", dead, campaign="bought-list")
-    wait_until(lambda: "paused" in states(world), f"a pause: {world.penstock.tail()}")
+    began = time.monotonic()
+    with StallMeter() as meter:
+        world.inject("bulk", dead, campaign="bought-list")
+        wait_until(lambda: "paused" in states(world), f"a pause: {world.penstock.tail()}")
+    held_up = meter.allowance(began, time.monotonic())
     pause = next(p for p in beta_pauses(world) if p["state"] == "paused")
     assert pause["until"], "an automatic pause expires"
     evidence = pause["evidence"]
@@ -119,7 +123,7 @@ def test_dead_addresses_close_the_gate_within_a_second_and_spare_receipts(world:
     story = world.call("GET", f"/v1/pauses/{quote(pause['id'])}")["story"]
     closed = next(row for row in story if "→ paused" in row["text"])
     bounces = [row for row in recent_bounces(world) if row <= closed["at"]]
-    assert seconds_between(bounces[-1], closed["at"]) <= 1.0
+    assert seconds_between(bounces[-1], closed["at"]) <= 1.0 + held_up
 
     # transactional mail to the same provider goes on, marketing waits
     (receipt,) = world.inject("transactional", ["bob@beta.test"])
@@ -180,7 +184,7 @@ def seconds_between(first: str, second: str) -> float:
 def penstock(world: World, *arguments: str) -> str:
     done = subprocess.run(
         [str(Path(sys.executable).with_name("penstock")), *arguments, "--config", str(world.folder / "penstock.toml")],
-        capture_output=True, text=True, timeout=60, check=False,
+        capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -201,7 +205,7 @@ def test_dead_addresses_are_suppressed_and_refused_at_the_door(world: World) -> 
 def test_a_move_to_junk_becomes_a_complaint_and_a_suppression_by_its_token(world: World) -> None:
     (message_id,) = world.inject("bulk", ["ann@alpha.test"], campaign="complained")
     arrived("ann@alpha.test", "INBOX", message_id)
-    with imaplib.IMAP4("127.0.0.1", IMAP, timeout=10) as connection:
+    with imaplib.IMAP4("127.0.0.1", IMAP, timeout=30) as connection:
         connection.login("ann@alpha.test", "secret")
         connection.select("INBOX")
         (found,) = connection.search(None, "HEADER", "X-Penstock-Token", message_id)[1][0].split()
@@ -227,7 +231,7 @@ def forged_report(message_id: str) -> str:
 def test_a_forged_report_suppresses_nobody(world: World) -> None:
     (message_id,) = world.inject("transactional", ["bob@beta.test"])
     world.wait_for(message_id, "Delivered")
-    with smtplib.SMTP(INBOUND, 25, timeout=10) as client:
+    with smtplib.SMTP(INBOUND, 25, timeout=30) as client:
         client.sendmail("", ["fbl@rp.sender.test"], forged_report(message_id))
     assert "ComplaintReceived" not in world.kinds(message_id)
     assert suppressed(world, "bob@beta.test") is None
@@ -284,10 +288,9 @@ def test_one_click_unsubscribes_and_a_get_does_not(world: World) -> None:
 def test_the_story_of_a_message_is_told_from_the_log_after_a_restart(world: World) -> None:
     (message_id,) = world.inject("transactional", ["ann@alpha.test"])
     world.wait_for(message_id, "Delivered")
-    began = time.monotonic()
     os.kill(world.penstock.process.pid, signal.SIGTERM)
-    assert world.penstock.process.wait(30) == 0
-    assert time.monotonic() - began < 25
+    assert world.penstock.process.wait(DAEMONS) == 0
+    assert "did not end within" not in world.penstock.tail(), "no part of it had to be cut off"
     text = penstock(world, "explain", "message", message_id)
     assert "accepted by http" in text
     assert "delivered to" in text

@@ -30,9 +30,10 @@ from core.tokens import MessageId
 from sender.intake import Injection, RecipientIn
 from service.app import Service
 from tests.daemons.browser import browser
-from tests.unit.service.running import SilentResolver, free_port
+from tests.ports import free_port
+from tests.unit.service.running import SilentResolver
 
-pytestmark = [pytest.mark.daemons, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.daemons, pytest.mark.timeout(400)]
 FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
 HTML = (
     '<html lang="en"><head><title>Offers</title></head><body><a id="go" href="{shop}/sale?a=1&amp;b=2">Sale</a> '

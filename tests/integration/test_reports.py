@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from tests.daemons.process import wait_until
 from tests.integration.conftest import World
 from tests.integration.settings import ALPHA, INBOUND, OURS
+from tests.waiting import wait_until
 
-pytestmark = [pytest.mark.daemons, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.daemons, pytest.mark.timeout(400)]
 _FORGED = (
     "From: dmarc@receiver.test\r\nTo: dmarc@rp.sender.test\r\nSubject: Report Domain: sender.test\r\n"
     "MIME-Version: 1.0\r\nContent-Type: text/xml\r\n\r\n<feedback><report_metadata><org_name>Receiver</org_name>"
@@ -57,7 +57,7 @@ def test_a_report_of_real_mail_is_reconciled_to_zero_and_a_forged_one_changes_no
     told, midnight = picture(world), int(now.replace(hour=0, minute=0, second=0, microsecond=0).timestamp())
     for number, ip in enumerate((OURS, "203.0.113.66", "198.51.100.77")):
         forged = _FORGED.format(id=f"forged-{number}", begin=midnight, end=midnight + 86399, ip=ip)
-        with smtplib.SMTP(INBOUND, 25, timeout=20, source_address=(ALPHA, 0)) as client:
+        with smtplib.SMTP(INBOUND, 25, timeout=30, source_address=(ALPHA, 0)) as client:
             client.sendmail("dmarc@receiver.test", ["dmarc@rp.sender.test"], forged.encode())
     apart = world.call("GET", "/v1/reports?apart=1")["reports"]
     assert {one["report_id"] for one in apart} == {"forged-0", "forged-1", "forged-2"}

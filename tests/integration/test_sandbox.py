@@ -18,11 +18,12 @@ from selenium import webdriver
 from selenium.webdriver.common.by import By
 
 from tests.daemons.browser import browser
-from tests.daemons.process import Daemon, wait_until
+from tests.daemons.process import Daemon
+from tests.waiting import answer_of, wait_until
 
-pytestmark = [pytest.mark.daemons, pytest.mark.timeout(420)]
+pytestmark = [pytest.mark.daemons, pytest.mark.timeout(900)]
 PORT = 8045
-STORY_SECONDS = 150.0  # within two minutes on an idle machine
+STORY_SECONDS = 300.0  # for each of its turns; the whole is told in two minutes on an idle machine
 
 
 class Sandbox:
@@ -37,14 +38,18 @@ class Sandbox:
             [str(Path(sys.executable).with_name("penstock")), "sandbox", "--data", str(self.folder / "data"),
              "--port", str(PORT)], self.folder / "log",
         )  # fmt: skip
-        self.process.await_that(lambda: self.get("/healthz") is not None, "the sandbox", 60)
+        self.process.await_that(lambda: self.get("/healthz") is not None, "the sandbox")
 
     def get(self, path: str) -> Any:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{PORT}{path}", timeout=5) as reply:
+            with urllib.request.urlopen(f"http://127.0.0.1:{PORT}{path}", timeout=30) as reply:
                 return json.load(reply)
         except OSError:
             return None
+
+    def ask(self, path: str) -> Any:
+        """The same, as often as it takes."""
+        return answer_of(lambda: self.get(path), path)
 
     def gates(self) -> list[dict[str, Any]]:
         rows: list[dict[str, Any]] = (self.get("/v1/pauses?all=1") or {"pauses": []})["pauses"]
@@ -59,7 +64,7 @@ class Sandbox:
         return "\n".join(self.story(gate["id"]) for gate in self.gates())
 
     def stop(self) -> int:
-        return self.process.stop(signal.SIGINT, 40)
+        return self.process.stop(signal.SIGINT)
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +93,7 @@ def shows(page: webdriver.Chrome, pattern: str) -> Callable[[], bool]:
 
 def test_the_page_shows_ramp_incident_pause_alert_probe_and_recovery(sandbox: Sandbox, page: webdriver.Chrome) -> None:
     began = time.monotonic()
-    wait_until(shows(page, "gmail"), "lanes on the page", 60)
+    wait_until(shows(page, "gmail"), "lanes on the page")
     card: list[str] = []
 
     def closed_gate() -> bool:
@@ -110,7 +115,7 @@ def test_the_page_shows_ramp_incident_pause_alert_probe_and_recovery(sandbox: Sa
             sandbox.stories, STORY_SECONDS,
         )  # fmt: skip
     print(f"the whole story in {time.monotonic() - began:.0f} s")
-    wait_until(shows(page, "resolved|ended"), "the resolved alert on the page", 30)
+    wait_until(shows(page, "resolved|ended"), "the resolved alert on the page")
     logged = page.execute("getLog", {"type": "browser"})["value"]
     errors = [entry for entry in logged if entry["level"] == "SEVERE"]
     assert errors == []
@@ -123,7 +128,7 @@ def both_rules_made(sandbox: Sandbox, move: str) -> bool:
 
 
 def test_volume_ramps_and_no_lane_is_over_its_cap(sandbox: Sandbox) -> None:
-    lanes = sandbox.get("/v1/lanes")["lanes"]
+    lanes = sandbox.ask("/v1/lanes")["lanes"]
     assert len({row["lane"] for row in lanes}) >= 4
     assert any(row["step"] > 0 for row in lanes)
     for row in lanes:
@@ -131,8 +136,8 @@ def test_volume_ramps_and_no_lane_is_over_its_cap(sandbox: Sandbox) -> None:
 
 
 def test_seeds_and_dmarc_reports_arrive(sandbox: Sandbox, page: webdriver.Chrome) -> None:
-    wait_until(lambda: sandbox.get("/v1/dmarc")["reports"], "a DMARC report", 60)
-    wait_until(shows(page, "placement|inbox"), "placement on the page", 60)
+    wait_until(lambda: sandbox.ask("/v1/dmarc")["reports"], "a DMARC report")
+    wait_until(shows(page, "placement|inbox"), "placement on the page")
 
 
 def test_the_page_speaks_russian(page: webdriver.Chrome) -> None:
@@ -143,11 +148,10 @@ def test_the_page_speaks_russian(page: webdriver.Chrome) -> None:
 
 
 def test_stopped_cleanly_and_started_again_it_continues_where_it_was(sandbox: Sandbox) -> None:
-    before = sandbox.get("/v1/status")
+    before = sandbox.ask("/v1/status")
     assert sandbox.stop() == 0, sandbox.process.tail()
     sandbox.start()
-    wait_until(lambda: sandbox.get("/v1/status"), "the status after the restart")
-    after = sandbox.get("/v1/status")
+    after = sandbox.ask("/v1/status")
     assert before["now"] <= after["now"], "the clock goes on"
     assert after["now"][:8] == before["now"][:8], "and does not jump to another month"
     assert after["suppressions"] >= before["suppressions"]

@@ -34,7 +34,7 @@ from tests.integration.seed_cases import GMAIL, HTTP, MARKED, PORTS, RESULTS, SM
 from tests.integration.shaky import ShakyWay
 from tests.integration.sink import Sink, Taken
 
-pytestmark = [pytest.mark.daemons, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.daemons, pytest.mark.timeout(400)]
 RATE = 1800.0
 SECONDS = 60.0  # that all of it may take
 

@@ -20,10 +20,11 @@ import pytest
 
 from tests.contract.postgres import Postgres
 from tests.daemons.knot import Knot
-from tests.daemons.process import Daemon, wait_until
+from tests.daemons.process import Daemon
 from tests.integration.sink import Sink
+from tests.waiting import StallMeter, wait_until
 
-pytestmark = [pytest.mark.daemons, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.daemons, pytest.mark.timeout(400)]
 PORT, DNS_PORT, SINK = 8036, 5301, "127.0.0.8"
 SITES = 4
 CONFIG = f"""\
@@ -75,7 +76,7 @@ class Pair:
             [str(Path(sys.executable).with_name("penstock")), "run", "--config", str(self.folder / "penstock.toml")],
             self.folder / "penstock.log",
         )
-        self.penstock.await_that(lambda: self.get("/healthz") is not None, "Penstock", 30)
+        self.penstock.await_that(lambda: self.get("/healthz") is not None, "Penstock")
 
     def children(self) -> list[int]:
         """Process ids of the senders."""
@@ -84,7 +85,7 @@ class Pair:
 
     def get(self, path: str) -> Any:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{PORT}{path}", timeout=5) as reply:
+            with urllib.request.urlopen(f"http://127.0.0.1:{PORT}{path}", timeout=30) as reply:
                 return json.load(reply)
         except OSError:
             return None
@@ -94,7 +95,7 @@ class Pair:
             f"http://127.0.0.1:{PORT}{path}", method="POST", data=json.dumps(body).encode(),
             headers={"Content-Type": "application/json"},
         )  # fmt: skip
-        with urllib.request.urlopen(request, timeout=20) as reply:
+        with urllib.request.urlopen(request, timeout=30) as reply:
             return json.load(reply)
 
     def inject(self, count: int, stream: str = "bulk", site: int = -1) -> None:
@@ -109,7 +110,7 @@ class Pair:
         return len(self.sink.taken)
 
     def stop(self) -> None:
-        self.penstock.stop(seconds=40)
+        self.penstock.stop()
         self.sink.stop()
         self.knot.stop()
 
@@ -133,37 +134,38 @@ def pair(request: pytest.FixtureRequest) -> Iterator[Pair]:
 
 
 def test_mail_goes_out_by_two_processes(pair: Pair) -> None:
-    wait_until(lambda: len(pair.children()) == 2, "two children", 20)
+    wait_until(lambda: len(pair.children()) == 2, "two children")
     before = pair.taken()
     pair.inject(400)
-    wait_until(lambda: pair.taken() == before + 400, f"400 messages: {pair.penstock.tail()}", 60)
+    wait_until(lambda: pair.taken() == before + 400, f"400 messages: {pair.penstock.tail()}")
 
 
 def test_a_pause_holds_within_one_second_in_every_process(pair: Pair) -> None:
     pair.inject(10_000)
     before = pair.taken()
-    wait_until(lambda: pair.taken() > before + 20, "mail to flow", 30)
-    pair.post("/v1/pauses", {"scope": "all", "reason": "test", "everything": True})
-    said = time.monotonic()
-    time.sleep(2.5)
-    late = [at for _, at in pair.sink.rcpts if at > said + 1.0]
+    wait_until(lambda: pair.taken() > before + 20, "mail to flow")
+    with StallMeter() as meter:
+        pair.post("/v1/pauses", {"scope": "all", "reason": "test", "everything": True})
+        said = time.monotonic()
+        time.sleep(2.5)
+        late = [at - said for _, at in pair.sink.rcpts if at > said + 1.0 + meter.allowance(said, at)]
     assert late == []
     pair.post("/v1/pauses/resume", {"scope": "all"})
     held = pair.taken()
-    wait_until(lambda: pair.taken() > held, "mail to flow again", 30)
+    wait_until(lambda: pair.taken() > held, "mail to flow again")
 
 
 def test_a_process_that_dies_is_started_again(pair: Pair) -> None:
     victim = pair.children()[0]
     os.kill(victim, signal.SIGKILL)
-    wait_until(lambda: len(pair.children()) == 2 and victim not in pair.children(), "a new child", 20)
+    wait_until(lambda: len(pair.children()) == 2 and victim not in pair.children(), "a new child")
 
 
 def test_processes_end_when_the_main_process_is_killed_and_nothing_is_lost(pair: Pair) -> None:
     orphans = pair.children()
     pair.penstock.process.kill()
     pair.penstock.process.wait(10)
-    wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in orphans), "the children's end", 20)
+    wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in orphans), "the children's end")
     pair.start()
-    wait_until(lambda: pair.get("/v1/status")["queue"]["total"] == 0, "an empty queue", 120)
+    wait_until(lambda: (pair.get("/v1/status") or {"queue": {"total": 1}})["queue"]["total"] == 0, "an empty queue")
     assert {t.recipient for t in pair.sink.taken} == {f"u{n}@s{n % SITES}.test" for n in range(pair.serial)}

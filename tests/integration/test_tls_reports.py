@@ -34,11 +34,12 @@ from sender.dkim import new_key
 from tests.daemons.certificate import make_certificate
 from tests.daemons.knot import Knot, txt
 from tests.daemons.postfix import Exchanger, Postfix
-from tests.daemons.process import Daemon, wait_until
+from tests.daemons.process import Daemon
 from tests.integration.sink import Sink
 from tests.integration.submission_world import read
+from tests.waiting import wait_until
 
-pytestmark = [pytest.mark.daemons, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.daemons, pytest.mark.timeout(400)]
 MX, WEB, SINK, OURS = "198.51.100.2", "198.51.100.26", "127.0.0.9", "192.0.2.10"
 API = "http://127.0.0.1:8025"
 RECORDS = f"""\
@@ -162,13 +163,13 @@ class ReportWorld:
             headers={"Content-Type": "application/json"},
         )  # fmt: skip
         try:
-            with urllib.request.urlopen(request, timeout=10) as reply:
+            with urllib.request.urlopen(request, timeout=30) as reply:
                 return json.load(reply)
         except (OSError, ValueError):
             return None
 
     def sql(self, statement: str, *values: object) -> list[Any]:
-        database = sqlite3.connect(self.folder / "var/penstock.db", timeout=10)
+        database = sqlite3.connect(self.folder / "var/penstock.db", timeout=30)
         try:
             with database:
                 return database.execute(statement, values).fetchall()
@@ -210,7 +211,7 @@ def test_the_day_is_reported_once_to_who_asks(world: ReportWorld) -> None:
     world.kill()
     world.sql("UPDATE tls_sessions SET day = day - 1")
     world.start()
-    wait_until(lambda: world.mails("tls@sink.test") and world.web.posted, world.penstock.tail, 40)
+    wait_until(lambda: world.mails("tls@sink.test") and world.web.posted, world.penstock.tail)
     (content,) = world.mails("tls@sink.test")
     ((path, kind, posted),) = world.web.posted
     assert (path, kind) == ("/tls", "application/tlsrpt+gzip")
@@ -262,7 +263,7 @@ def test_the_day_is_reported_once_to_who_asks(world: ReportWorld) -> None:
         " FROM tls_sessions WHERE domain = 'quiet.test'"
     )
     world.start()
-    wait_until(lambda: world.mails("other@sink.test"), world.penstock.tail, 40)
+    wait_until(lambda: world.mails("other@sink.test"), world.penstock.tail)
     assert (len(world.mails("tls@sink.test")), len(world.web.posted)) == (1, 1)
     states = {(row["domain"], row["address"]): row["state"] for row in world.call("/v1/tls-reports")["reports"]}
     assert states == {

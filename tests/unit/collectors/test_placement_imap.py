@@ -15,6 +15,7 @@ from config.model import Seed
 from core.errors import Unavailable
 from core.state import FoundMail
 from tests.unit.collectors.watch_imap import FolderScript, ImapScript
+from tests.waiting import within
 
 
 class Hands:
@@ -160,7 +161,7 @@ async def test_new_mail_ends_the_wait_and_a_still_here_does_not(server: ImapScri
         await asyncio.to_thread(server.tell, b"* OK still here\r\n")
         inbox.mails[12] = header("twelve")
         await asyncio.to_thread(server.tell, b"* 3 EXISTS\r\n")
-        await asyncio.wait_for(waiting, 20)
+        await within(waiting, lambda: f"the end of the wait; heard {server.commands}")
         assert await seen(box) == [("INBOX", 12, False)]
 
 
@@ -168,7 +169,7 @@ async def test_news_in_one_piece_with_the_answer_to_idle_are_heard(server: ImapS
     server.capabilities, server.idle_news = "IDLE", b"* 3 EXISTS\r\n"
     async with mailbox_at(server) as box:
         await seen(box)
-        await asyncio.wait_for(box.wait(60, asyncio.Event()), 20)
+        await within(box.wait(60, asyncio.Event()), lambda: f"the end of the wait; heard {server.commands}")
 
 
 async def test_mail_that_came_before_idle_began_is_not_waited_for(server: ImapScript, inbox: FolderScript) -> None:
@@ -176,7 +177,7 @@ async def test_mail_that_came_before_idle_began_is_not_waited_for(server: ImapSc
     async with mailbox_at(server) as box:
         await seen(box)
         inbox.mails[12] = header("twelve")
-        await asyncio.wait_for(box.wait(60, asyncio.Event()), 20)
+        await within(box.wait(60, asyncio.Event()), lambda: f"the end of the wait; heard {server.commands}")
         assert not any(command == "IDLE" for command in server.commands)
 
 
@@ -189,7 +190,7 @@ async def test_a_test_that_began_ends_the_wait_with_and_without_idle(server: Ima
         waiting = asyncio.ensure_future(box.wait(60, roused))
         await asyncio.sleep(0)
         roused.set()
-        await asyncio.wait_for(waiting, 20)
+        await within(waiting, lambda: f"the end of the wait; heard {server.commands}")
         assert await seen(box) == []
 
 
@@ -199,7 +200,7 @@ async def test_a_connection_that_ends_while_idle_is_opened_anew(server: ImapScri
         await seen(box)
         waiting = asyncio.ensure_future(box.wait(60, asyncio.Event()))
         await asyncio.to_thread(server.tell, b"* BYE shutting down\r\n")
-        await asyncio.wait_for(waiting, 20)
+        await within(waiting, lambda: f"the end of the wait; heard {server.commands}")
         inbox.mails[12] = header("twelve")
         assert await seen(box) == [("INBOX", 12, False)]
 

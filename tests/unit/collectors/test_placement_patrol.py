@@ -15,6 +15,7 @@ from core.ports import MailboxSource
 from core.state import FoundMail
 from core.tokens import TokenSigner
 from tests.unit.collectors.watch_fakes import MemoryLog
+from tests.waiting import within
 
 
 class Box:
@@ -69,8 +70,7 @@ async def patrolling(*boxes: Box, busy: bool = False) -> AsyncIterator[Patrol]:
 
 async def rests(box: Box) -> None:
     """It looked once more and waits now."""
-    async with asyncio.timeout(20):
-        await box.rests.get()
+    await within(box.rests.get(), lambda: f"the rest of a mailbox after {box.looks} looks")
 
 
 async def test_a_mailbox_that_hangs_or_fails_holds_nobody_else_up_and_all_are_closed_in_the_end() -> None:

@@ -31,14 +31,11 @@ from sandbox.post import Postman
 from sandbox.scenario import ScenarioMail, Story, shipped_story
 from sandbox.smtp import smtp_server
 from sandbox.world import World
+from tests.ports import free_port
+from tests.waiting import within
 
 START = 1_700_000_000.0 // DAY * DAY
 RATE = 43_200.0  # a day in two seconds
-
-
-def free_port() -> int:
-    with socket.create_server(("127.7.0.2", 0)) as probe:
-        return int(probe.getsockname()[1])
 
 
 def early_story() -> Story:
@@ -52,7 +49,7 @@ class Bench:
 
     def __init__(self) -> None:
         self.clock = ScaledClock(START, RATE)
-        self.port = free_port()
+        self.port = free_port("127.7.0.2")
         self.stored: list[str] = []
         self.injected: list[ScenarioMail] = []
         self.returned: list[tuple[str, bytes]] = []
@@ -118,10 +115,13 @@ class Bench:
         )
         return self.world
 
-    async def until(self, condition: Callable[[], bool]) -> None:
+    def campaigns(self) -> list[str]:
+        return [mail.campaign for mail in self.injected]
+
+    async def until(self, condition: Callable[[], bool], what: Callable[[], object]) -> None:
         while not condition():
             self.news.clear()
-            await self.news.wait()
+            await within(self.news.wait(), lambda: f"news; so far {what()}")
 
 
 async def test_the_story_sends_and_complaints_bounces_and_dmarc_reports_come_back_and_nothing_is_left_open() -> None:
@@ -142,7 +142,10 @@ async def test_the_story_sends_and_complaints_bounces_and_dmarc_reports_come_bac
                 _take(world.hosts["outlook"], later)
             awaited = {"feedback-report to f", "delivery-status to b", "dmarc to d"}
             streams = {"transactional", "triggered", "bulk"}
-            await bench.until(lambda: awaited <= kinds() and streams == {m.stream for m in bench.injected})
+            await bench.until(
+                lambda: awaited <= kinds() and streams == {m.stream for m in bench.injected},
+                lambda: (kinds(), {m.stream for m in bench.injected}),
+            )
     finally:
         await bench.inbound.stop()
     assert len(asyncio.all_tasks()) == 1, "only this test is left"
@@ -165,13 +168,13 @@ async def test_the_next_life_goes_on_where_the_last_one_was() -> None:
     try:
         async with bench.make_world():
             # every day has one: a busy machine may sleep through the hours of an incident
-            await bench.until(lambda: any(m.campaign.startswith("letter") for m in bench.injected))
+            await bench.until(lambda: any(m.campaign.startswith("letter") for m in bench.injected), bench.campaigns)
         reputations = json.loads(bench.stored[-1])["models"]
         letters = [m.campaign for m in bench.injected if m.campaign.startswith("letter")]
         begun = len(bench.injected)
         async with bench.make_world() as world:
             assert all(world.hosts[name].model.dump() == standing for name, standing in reputations.items())
-            await bench.until(lambda: len(bench.injected) > begun)
+            await bench.until(lambda: len(bench.injected) > begun, bench.campaigns)
         again = [m.campaign for m in bench.injected[begun:] if m.campaign.startswith("letter")]
         assert letters[0] not in again, "that day's newsletter was sent"
     finally:
@@ -184,7 +187,7 @@ async def test_a_state_of_nonsense_begins_the_story_anew() -> None:
     await bench.inbound.start()
     try:
         async with bench.make_world():
-            await bench.until(lambda: bool(bench.injected))
+            await bench.until(lambda: bool(bench.injected), bench.campaigns)
     finally:
         await bench.inbound.stop()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -43,6 +43,7 @@ class Host:
         self.heard: list[list[str]] = []
         self.peers: list[str] = []
         self.context = context
+        self.on_silence: Callable[[], object] = lambda: None
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         script = self.scripts.pop(0) if len(self.scripts) > 1 else self.scripts[0]
@@ -64,6 +65,7 @@ class Host:
                     writer.transport.abort()
                     break
                 if step == SILENCE:
+                    self.on_silence()
                     await reader.read()
                     break
                 if step == TLS:

@@ -31,6 +31,7 @@ from tests.unit.sender.scripted_host import (
     refused,
     transport,
 )
+from tests.waiting import Leap
 
 
 async def test_it_is_the_port_that_dispatch_knows() -> None:
@@ -199,8 +200,11 @@ async def test_a_large_message_cut_off_in_the_middle_was_not_taken() -> None:
 
 @pytest.mark.parametrize(("replies", "stage"), [(0, Stage.MAIL), (1, Stage.RCPT), (2, Stage.DATA), (3, Stage.FINAL)])
 async def test_a_silent_host_runs_into_the_time_out(replies: int, stage: Stage) -> None:
-    async with listening(Host([*PLAIN, *TAKES[:replies], SILENCE])) as port:
-        found = await transport(port, seconds=0.2).connect(OUR, ["mx1.test"], DOMAIN)
+    host = Host([*PLAIN, *TAKES[:replies], SILENCE])
+    leap = Leap()
+    host.on_silence = lambda: leap(21)
+    async with listening(host) as port:
+        found = await transport(port, seconds=20).connect(OUR, ["mx1.test"], DOMAIN)
         assert isinstance(found, SmtpConnection)
         result = await found.send(MAIL)
         await found.close()
@@ -222,11 +226,16 @@ async def test_a_cancelled_transaction_leaves_no_open_connection() -> None:
             await super().serve(reader, writer)
             ended.set()
 
-    async with listening(Watching([*PLAIN, SILENCE])) as port:
+    host = Watching([*PLAIN, SILENCE])
+    async with listening(host) as port:
         connection = await opened(port)
-        with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.1):
-                await connection.send(MAIL)
+        silent = asyncio.Event()
+        host.on_silence = silent.set
+        sending = asyncio.ensure_future(connection.send(MAIL))
+        await silent.wait()
+        sending.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await sending
         await ended.wait()
         await connection.close()
 

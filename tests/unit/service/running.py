@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,6 +14,7 @@ from core.clock import SystemClock
 from core.ports import ResolverFailed
 from core.state import MxHost
 from service.app import Service
+from tests.ports import free_port
 
 TOKENS = {"admin": "admin-token-123456", "inject": "inject-token-12345", "read": "read-token-1234567"}
 
@@ -69,14 +69,6 @@ class Caller:
         assert status == 202, answer
         rows: list[dict[str, str]] = answer["messages"]
         return rows
-
-
-def free_port() -> int:
-    """A port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @asynccontextmanager

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import smtplib
-import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -23,6 +22,8 @@ from service.notices import NoticeDesk
 from service.submission import SubmissionServer
 from storage.stores import Stores, open_stores
 from tests.daemons.certificate import make_certificate
+from tests.ports import free_port
+from tests.waiting import within
 
 NOW = 1_800_000_000.0
 PASSWORD = "a password of this test"
@@ -44,7 +45,7 @@ class Door:
         """Run a blocking dialogue beside the server's loop."""
 
         def run() -> Any:
-            with smtplib.SMTP("127.0.0.1", self.port, timeout=10) as client:
+            with smtplib.SMTP("127.0.0.1", self.port, timeout=60) as client:
                 client.ehlo("app.test")
                 if login:
                     client.starttls(context=ssl.create_default_context(cafile=str(self.certificate)))
@@ -58,8 +59,7 @@ class Door:
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
         await reader.readline()
         writer.write(b"".join(lines))
-        async with asyncio.timeout(10):
-            answer = await reader.read()
+        answer = await within(reader.read(), "the end of the answers")
         writer.close()
         await writer.wait_closed()
         return answer
@@ -96,13 +96,6 @@ async def door(tmp_path: Path) -> AsyncIterator[Door]:
     )  # fmt: skip
     await server.stop()
     await stores.close()
-
-
-def free_port() -> int:
-    """Of loopback."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def message(**headers: str) -> EmailMessage:

@@ -13,7 +13,7 @@ import pytest
 from core.events import Accepted
 from service.cli import main
 from storage.stores import open_stores
-from tests.daemons.process import wait_until
+from tests.waiting import wait_until
 
 CONFIG = """
 [[sending_domains]]

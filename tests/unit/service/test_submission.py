@@ -136,7 +136,7 @@ async def test_what_was_sent_before_tls_counts_for_nothing_after_it(door: Door) 
             assert plain.recv(1000).startswith(b"220")
             context = ssl.create_default_context(cafile=str(door.certificate))
             with context.wrap_socket(plain, server_hostname="127.0.0.1") as secure:
-                secure.settimeout(10)
+                secure.settimeout(60)
                 secure.sendall(b"NOOP\r\n")
                 return [int(line[:3]) for line in secure.recv(1000).split(b"\r\n") if line]
 
@@ -146,7 +146,7 @@ async def test_what_was_sent_before_tls_counts_for_nothing_after_it(door: Door) 
 
 async def test_a_renewed_certificate_serves_from_the_next_connection_on(door: Door) -> None:
     def shown() -> bytes:
-        with smtplib.SMTP_SSL("127.0.0.1", door.tls_port, timeout=10, context=trusting()) as client:
+        with smtplib.SMTP_SSL("127.0.0.1", door.tls_port, timeout=60, context=trusting()) as client:
             assert isinstance(client.sock, ssl.SSLSocket)
             client.login("crm", PASSWORD)
             return client.sock.getpeercert(binary_form=True) or b""
@@ -189,7 +189,7 @@ async def test_who_guesses_passwords_is_sent_away(door: Door) -> None:
 async def test_a_client_that_guesses_is_barred_whatever_it_connects_anew(door: Door) -> None:
     def talk(_client: smtplib.SMTP) -> str:
         for _ in range(45):  # more than two minutes' worth, wherever the minute ends
-            with smtplib.SMTP_SSL("127.0.0.1", door.tls_port, timeout=10, context=trust) as client:
+            with smtplib.SMTP_SSL("127.0.0.1", door.tls_port, timeout=60, context=trust) as client:
                 client.ehlo("app.test")
                 code, text = client.docmd("AUTH", "PLAIN " + base64.b64encode(b"\0crm\0wrong").decode())
                 if code == 421:

@@ -8,6 +8,7 @@ from collections import Counter
 import pytest
 
 from service.tasks import Supervisor
+from tests.waiting import within
 
 
 async def test_a_task_that_fails_is_named_and_started_again() -> None:
@@ -21,8 +22,7 @@ async def test_a_task_that_fails_is_named_and_started_again() -> None:
         await asyncio.Event().wait()
 
     supervisor.keep("worker", work)
-    async with asyncio.timeout(10):
-        await again.wait()
+    await within(again.wait(), lambda: f"the second start; failing: {supervisor.failing}")
     assert "the disk is gone" in supervisor.failing["worker"]
     await supervisor.stop()
 

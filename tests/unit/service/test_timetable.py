@@ -12,6 +12,7 @@ import pytest
 from service.feeds import Job
 from service.timetable import Timetable
 from tests.unit.service.running import running
+from tests.waiting import within
 
 
 class Idle:
@@ -41,9 +42,9 @@ async def test_what_runs_at_a_stop_is_cancelled_and_not_told_as_a_failure(
         table = Timetable(caller.service.parts, idle, idle, idle, [Job(name="endless", seconds=0.05, work=endless)])
         with caplog.at_level(logging.INFO):
             table.start()
-            await asyncio.wait_for(began.wait(), 10)
+            await within(began.wait(), "the job has began")
             table.stop()
-            await asyncio.wait_for(ended.wait(), 10)
+            await within(ended.wait(), "the job has ended")
             await asyncio.gather(
                 *(t for t in asyncio.all_tasks() if "run_coroutine_job" in str(t)), return_exceptions=True
             )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +24,7 @@ from service.hook_form import DELIVERY, MAX_BYTES, batch_of, event_json, is_genu
 from service.tasks import Supervisor
 from service.webhooks import Webhook, Webhooks
 from storage.stores import Stores, open_stores
+from tests.waiting import until, within
 
 NOW = 1_800_000_000.0
 SECRET = b"a secret of this test"
@@ -61,8 +62,7 @@ class Receiver:
         self.wanted = events or -requests
         if (events and len(set(self.ids)) >= events) or (requests and len(self.requests) >= requests):
             return
-        async with asyncio.timeout(20):
-            await self.reached.wait()
+        await within(self.reached.wait(), lambda: f"{events} events, {requests} requests; there were {self.ids}")
 
 
 @pytest.fixture
@@ -87,7 +87,7 @@ async def stores(tmp_path: Path) -> AsyncIterator[Stores]:
 
 
 def hook(receiver: Receiver, **more: object) -> EventHook:
-    values = {"name": "crm", "url": receiver.url, "secret_file": "none", "timeout_seconds": 5, **more}
+    values = {"name": "crm", "url": receiver.url, "secret_file": "none", "timeout_seconds": 30, **more}
     return EventHook.model_validate(values)
 
 
@@ -128,12 +128,6 @@ async def begun(settings: EventHook, stores: Stores) -> None:
     await made._begin()
 
 
-async def eventually(look: Callable[[], Awaitable[bool]]) -> None:
-    async with asyncio.timeout(20):
-        while not await look():  # noqa: ASYNC110  the store tells nobody
-            await asyncio.sleep(0)
-
-
 async def test_events_arrive_signed_in_order_with_the_callers_metadata(receiver: Receiver, stores: Stores) -> None:
     await stores.log.append([accepted(0)])
     await begun(hook(receiver), stores)
@@ -162,7 +156,7 @@ async def test_a_failed_batch_comes_again_and_nothing_overtakes_it(receiver: Rec
     await stores.log.append([accepted(n) for n in range(5)])
     async with posting(hook(receiver, batch_size=2), stores) as made:
         await receiver.until(events=5)
-        await eventually(lambda: _healthy(made))
+        await until(lambda: _healthy(made), "the endpoint is healthy")
     assert receiver.ids == [1, 2, 3, 4, 5]
     assert len({headers[DELIVERY] for _, headers in receiver.requests[:4]}) == 1
 
@@ -185,7 +179,7 @@ async def test_a_restart_goes_on_where_the_cursor_stands(receiver: Receiver, sto
 async def test_a_new_endpoint_begins_with_what_happens_from_then_on(receiver: Receiver, stores: Stores) -> None:
     await stores.log.append([accepted(n) for n in range(3)])
     async with posting(hook(receiver), stores) as made:
-        await eventually(lambda: _known(stores))
+        await until(lambda: _known(stores), "the endpoint is known")
         assert (await made.backlog()).events == 0
         await stores.log.append([accepted(4)])
         await receiver.until(events=1)
@@ -205,7 +199,7 @@ async def test_only_the_kinds_that_are_asked_for_are_sent(receiver: Receiver, st
     await stores.log.append([*events, dropped(first)])
     async with posting(settings, stores) as made:
         await receiver.until(events=1)
-        await eventually(lambda: _healthy(made))
+        await until(lambda: _healthy(made), "the endpoint is healthy")
     assert receiver.ids == [2501]
 
 
@@ -239,13 +233,13 @@ async def test_events_that_are_too_old_are_given_up_only_while_the_endpoint_fail
     await stores.log.append([dropped(fresh)])  # as old as the others
     async with posting(hook(receiver), stores, clock) as made:
         await receiver.until(requests=1)
-        await eventually(lambda: _skipped(made))
+        await until(lambda: _skipped(made), "the endpoint is skipped")
         await stores.log.append([Dropped(
             at=clock.now(), message_id=new_message_id(NOW), recipient="a@x.test", stream="s", campaign="",
             reason=DropReason.CANCELLED, detail="",
         )])  # fmt: skip
         await receiver.until(events=1)
-        await eventually(lambda: _healthy(made))
+        await until(lambda: _healthy(made), "the endpoint is healthy")
     assert receiver.ids == [1502]
     assert (await made.backlog()).state.skipped == 1501
 
@@ -269,7 +263,7 @@ async def test_an_endpoint_that_cannot_be_reached_harms_nothing(stores: Stores) 
     await begun(settings, stores)
     await stores.log.append([accepted(1)])
     async with posting(settings, stores) as made:
-        await eventually(lambda: _unreachable(made))
+        await until(lambda: _unreachable(made), "the endpoint is unreachable")
     assert (await made.backlog()).events == 1
 
 

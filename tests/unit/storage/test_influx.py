@@ -11,6 +11,7 @@ import pytest
 
 from core.state import Point
 from storage.influx import InfluxSink
+from tests.waiting import PATIENCE
 
 
 class Server:
@@ -44,14 +45,16 @@ class Server:
     def stop(self) -> None:
         self._server.shutdown()
         self._server.server_close()
-        self._thread.join(10)
+        self._thread.join(PATIENCE)
 
     def lines(self) -> list[str]:
         return [line for _, _, body in self.calls for line in body.splitlines()]
 
     def await_calls(self, n: int) -> None:
         with self.called:
-            assert self.called.wait_for(lambda: len(self.calls) >= n, 30)
+            assert self.called.wait_for(lambda: len(self.calls) >= n, PATIENCE), (
+                f"{n} calls; there were {len(self.calls)}"
+            )
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import threading
 from pathlib import Path
 
 from storage.turn import Turn
+from tests.waiting import PATIENCE, wait_until
 
 _HOLD = "import sys; from storage.turn import Turn\nwith Turn(sys.argv[1]): print('held', flush=True); sys.stdin.read()"
 
@@ -36,7 +37,7 @@ def test_a_turn_waits_for_the_one_before_and_comes_when_its_process_dies(tmp_pat
     thread.start()
     order.append("killed")
     holder.kill()
-    thread.join(10)
+    thread.join(PATIENCE)
     holder.communicate()
     assert order == ["another file", "killed", "turn"]
 
@@ -52,12 +53,11 @@ def test_who_comes_again_stands_behind_who_waits(tmp_path: Path) -> None:
     thread = threading.Thread(target=other)
     with mine:
         thread.start()
-        waits.wait(10)
-        while not _is_taken(tmp_path / "p.db-gate"):
-            pass
+        assert waits.wait(PATIENCE)
+        wait_until(lambda: _is_taken(tmp_path / "p.db-gate"), "the other stands in line")
     with mine:
         order.append("mine")
-    thread.join(10)
+    thread.join(PATIENCE)
     assert order == ["other", "mine"]
 
 
