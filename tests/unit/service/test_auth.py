@@ -10,7 +10,7 @@ from aiohttp import web
 
 from config.model import Http
 from service.web.auth import Gatekeeper, errors_as_json
-from tests.unit.service.running import free_port
+from tests.ports import free_port
 
 
 @pytest.fixture
