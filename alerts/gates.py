@@ -188,7 +188,7 @@ def _description(gate: Gate, said: Mapping[str, str], language: Language) -> str
             if english
             else f"Доля {said['rate']} (интервал 95 % {said['interval']}), {said['numerator']} из "
             f"{said['denominator']} с {instant(gate.evidence.since * HOUR)}; порог {said['threshold']} "
-            f"({said['threshold_from']}); свидетельство {said['e_value']}, действует от {said['acts_at']}."
+            f"({said['threshold_from']}); сила доказательств {said['e_value']}, действует от {said['acts_at']}."
         )
     if "remedy" in said:
         lines.append(said["remedy"])

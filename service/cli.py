@@ -12,6 +12,7 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from importlib.metadata import version
 
 from core.errors import PenstockError
 from service.loop import run as run_long
@@ -24,7 +25,8 @@ GROUPS = {
     "dkim": ("dkim",),
     "mail": ("send",),
     "templates": ("template",),
-    "control": ("status", "pause", "resume", "cancel", "suppress", "explain"),
+    "status": ("status",),
+    "control": ("pause", "resume", "cancel", "suppress", "explain"),
     "warmup": ("warmup",),
     "feedback": ("parse", "classify"),
     "replies": ("replies",),
@@ -44,6 +46,7 @@ def parser(command: str = "") -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(
         prog="penstock", description="Sending core with deliverability monitoring and warm-up."
     )
+    top.add_argument("--version", action="version", version=f"penstock {version('penstock')}")
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for name in [name for name, offered in GROUPS.items() if command in offered] or GROUPS:
         import_module(f"service.commands.{name}").add_commands(commands)
@@ -53,8 +56,8 @@ def parser(command: str = "") -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command."""
     words = sys.argv[1:] if argv is None else list(argv)
-    arguments = parser(words[0] if words else "").parse_args(words)
     try:
+        arguments = parser(words[0] if words else "").parse_args(words)
         work = arguments.run(arguments)
         return int(run_long(work) if words[:1] == ["run"] else asyncio.run(work))
     except PenstockError as error:
@@ -64,7 +67,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains of it at the end
         return 0
     except OSError as error:
-        print(f"penstock: {error}", file=sys.stderr)
+        named = f"{error.filename}: {error.strerror}. Check the path and its rights" if error.filename else str(error)
+        print(f"penstock: {named}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130

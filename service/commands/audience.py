@@ -25,7 +25,7 @@ from core.errors import InvalidInput
 from sender.audience.checker import AudienceChecker
 from sender.audience.domains import Domains
 from sender.audience.verdict import CLEAN, WORDS, Reason, Tally, Verdict
-from service.commands.common import DEFAULT_CONFIG
+from service.commands.common import DEFAULT_CONFIG, add_language
 from service.commands.csvfile import CsvFile, open_csv
 from service.commands.progress import Progress
 from service.resolver import DnsResolver
@@ -56,7 +56,7 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     top = commands.add_parser("audience", help="clean a list of recipients before it costs reputation")
     what = top.add_subparsers(title="what", metavar="WHAT", required=True)
     check = what.add_parser("check", help="say what share of a CSV list can be mailed, and why the rest cannot")
-    check.add_argument("file", type=Path, metavar="FILE")
+    check.add_argument("file", type=Path, metavar="FILE", help="the list: CSV with a header")
     check.add_argument("--column", default="email", help="name or number of the column with addresses")
     check.add_argument("--encoding", default="utf-8-sig", help="of the file, e.g. cp1251 (default: utf-8)")
     check.add_argument("--out", type=Path, metavar="CSV", help="write the clean rows there")
@@ -68,7 +68,7 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     check.add_argument("--no-dns", action="store_true", help="do not ask whether domains take mail")
     check.add_argument("--concurrency", type=int, default=100, metavar="N", help="open DNS questions (default: 100)")
     check.add_argument("--json", action="store_true", help="print the sums as JSON")
-    check.add_argument("--lang", choices=["en", "ru"], default="en")
+    add_language(check)
     check.add_argument("--config", type=Path, metavar="FILE", help="takes the name servers from this configuration")
     check.set_defaults(run=run_check)
 

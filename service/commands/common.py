@@ -37,6 +37,16 @@ def add_config(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_language(parser: argparse.ArgumentParser, help_text: str = "language of the words (default: en)") -> None:
+    """The --lang option."""
+    parser.add_argument("--lang", choices=["en", "ru"], default="en", help=help_text)
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """The --json option of commands that answer with one thing."""
+    parser.add_argument("--json", action="store_true", help="one JSON document in place of text")
+
+
 def who() -> str:
     """The operator's name for the log."""
     try:

@@ -32,8 +32,13 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     group = commands.add_parser("dkim", help="make, announce, change and retire signing keys")
     actions = group.add_subparsers(metavar="ACTION", required=True)
     new = _action(actions, "new", "make a key and print its DNS record; nothing signs with it yet", run_new)
-    new.add_argument("--selector", required=True)
-    new.add_argument("--algorithm", choices=["rsa-sha256", "ed25519-sha256"], default="rsa-sha256")
+    new.add_argument("--selector", required=True, metavar="NAME", help="name of the key in DNS, e.g. s2")
+    new.add_argument(
+        "--algorithm",
+        choices=["rsa-sha256", "ed25519-sha256"],
+        default="rsa-sha256",
+        help="rsa-sha256 (2048 bits; default) or ed25519-sha256",
+    )
     _action(actions, "list", "every key: in use or not, where it lies, since when", run_list)
     publish = _action(actions, "publish", "print records and check that DNS answers with them", run_publish)
     publish.add_argument("--selector", default="", help="only this key (default: all)")
@@ -41,7 +46,7 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     rotate.add_argument("--selector", required=True, help="the selector in use that is to be replaced")
     rotate.add_argument("--write", action="store_true", help="put the new key into the settings, if DNS has its record")
     retire = _action(actions, "retire", "say whether an old selector's record can go", run_retire)
-    retire.add_argument("--selector", required=True)
+    retire.add_argument("--selector", required=True, metavar="NAME", help="the old one")
     retire.add_argument("--days", type=float, default=SAFE_DAYS, help=f"days without a trace of it ({SAFE_DAYS})")
     retire.add_argument("--delete", action="store_true", help="delete the private key, if it is safe")
 

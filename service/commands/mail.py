@@ -16,12 +16,14 @@ from service.commands.common import add_config, desk, who
 def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Register the command."""
     send = commands.add_parser("send", help="put a message into the queue; a running service sends it")
-    send.add_argument("--stream", required=True)
-    send.add_argument("--campaign", default="")
+    send.add_argument("--stream", required=True, metavar="NAME", help="one of [[streams]]")
+    send.add_argument("--campaign", default="", metavar="NAME", help="campaign inside the stream")
     send.add_argument("--pool", default="", help="sources to send from, in place of the stream's or domain's")
-    send.add_argument("--from", dest="sender", default="", metavar="ADDRESS")
+    send.add_argument(
+        "--from", dest="sender", default="", metavar="ADDRESS", help="the From address, e.g. 'Shop <shop@example.com>'"
+    )
     send.add_argument("--to", action="append", default=[], metavar="ADDRESS", help="may be given again")
-    send.add_argument("--subject", default="")
+    send.add_argument("--subject", default="", metavar="TEXT", help="subject (jinja2)")
     send.add_argument("--text", default="", help="text part (jinja2); '-' reads it from stdin")
     send.add_argument("--html", type=Path, metavar="FILE", help="html part (jinja2)")
     send.add_argument("--mime", type=Path, metavar="FILE", help="a whole RFC 5322 message instead of parts")

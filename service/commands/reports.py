@@ -28,7 +28,7 @@ def add_commands(commands: Subparsers[argparse.ArgumentParser]) -> None:
     group = commands.add_parser("reports", help="DMARC, TLS and failure reports of receivers")
     actions = group.add_subparsers(metavar="ACTION", required=True)
     take = actions.add_parser("import", help="store reports from files, folders, Maildirs and mboxes")
-    take.add_argument("paths", nargs="+", type=Path, metavar="PATH")
+    take.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="files, folders, Maildirs or mboxes")
     add_config(take)
     take.set_defaults(run=run_import)
     import_module("service.commands.report_tables").add_views(actions)

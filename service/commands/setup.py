@@ -22,7 +22,7 @@ from core.clock import SystemClock
 from core.errors import InvalidInput
 from monitor.windows import false_alarms_a_year
 from sender.dkim import new_key
-from service.commands.common import DEFAULT_CONFIG, add_config
+from service.commands.common import DEFAULT_CONFIG, add_config, add_language
 from service.doctor import examine, examine_dns, exit_code, render
 from service.doctor_scope import chosen, examine_others, examine_seen, seen_selectors
 from service.probes import NetworkProbes
@@ -33,13 +33,15 @@ from service.sheets import judged, stored_evidence
 def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Register the commands."""
     init = commands.add_parser("init", help="write a commented config, keys and an API token for one's own domain")
-    init.add_argument("domain")
-    init.add_argument("--out", type=Path, default=DEFAULT_CONFIG, metavar="FILE")
+    init.add_argument("domain", metavar="DOMAIN", help="your sending domain, e.g. example.com")
+    init.add_argument(
+        "--out", type=Path, default=DEFAULT_CONFIG, metavar="FILE", help="where to (default: penstock.toml)"
+    )
     init.set_defaults(run=run_init)
 
     doctor = commands.add_parser("doctor", help="say what is missing before real sending, with the remedy for each")
     doctor.add_argument("domains", nargs="*", metavar="DOMAIN", help="only these; any domain, also one of others")
-    doctor.add_argument("--lang", choices=["en", "ru"], default="en")
+    add_language(doctor)
     doctor.add_argument(
         "--sheets", action="store_true", help="what Gmail, Yahoo, Microsoft and Mail.ru ask of senders, row by row"
     )
@@ -47,7 +49,7 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     doctor.set_defaults(run=run_doctor)
 
     config = commands.add_parser("config", help="check the config, or print its JSON Schema")
-    config.add_argument("what", choices=["check", "schema"])
+    config.add_argument("what", choices=["check", "schema"], help="check: every mistake at once; schema: JSON Schema")
     add_config(config)
     config.set_defaults(run=run_config)
 

@@ -33,9 +33,11 @@ def add_commands(commands: Subparsers[argparse.ArgumentParser]) -> None:
         "--providers", nargs="+", default=["gmail-like", "outlook-like", "yahoo-like", "mailru-like"],
         metavar="MODEL", help=f"model files or shipped models: {', '.join(shipped_models())}",
     )  # fmt: skip
-    command.add_argument("--days", type=int, default=45)
+    command.add_argument("--days", type=int, default=45, metavar="N", help="days to play (default 45)")
     command.add_argument("--daily", type=int, default=2000, help="messages a day that are wished for (default 2000)")
-    command.add_argument("--seed", type=int, default=1)
+    command.add_argument(
+        "--seed", type=int, default=1, metavar="N", help="of chance: the same seed, the same play (default 1)"
+    )
     command.add_argument("--fast", action="store_true", help="by the handful: any volume within seconds")
     command.add_argument("--json", action="store_true", help="print everything as JSON")
     command.set_defaults(run=run_simulate)

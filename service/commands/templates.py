@@ -14,6 +14,7 @@ from core.errors import InvalidInput
 from sender.preparing.finding import Finding, Language, Level
 from sender.preparing.lint import lint
 from sender.preparing.preview import Preview, preview
+from service.commands.common import add_language
 from service.commands.template_file import MAX_FILE, read_template, texts_of
 
 _MARKS = {Level.PROBLEM: "✗", Level.WARNING: "!", Level.NOTE: "·"}
@@ -37,16 +38,16 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     check.add_argument("--strict", action="store_true", help="exit code 1 for warnings too")
     check.add_argument("--json", action="store_true", help="findings as JSON, in both languages")
-    check.add_argument("--lang", choices=["en", "ru"], default="en")
+    add_language(check)
     check.set_defaults(run=run_lint)
 
     show = what.add_parser("preview", help="render for sample values and say the sizes")
-    show.add_argument("file", type=Path, metavar="FILE")
+    show.add_argument("file", type=Path, metavar="FILE", help="TOML, JSON or HTML")
     show.add_argument("--variables", metavar="JSON", help='sample values: {"name": "Ann"}, or a file that holds them')
     show.add_argument("--html", action="store_true", help="print the finished html and nothing else")
     show.add_argument("--campaign", default="", help="for UTM parameters")
     show.add_argument("--stream", default="bulk", help="for UTM parameters")
-    show.add_argument("--lang", choices=["en", "ru"], default="en")
+    add_language(show)
     show.set_defaults(run=run_preview)
 
 

@@ -15,7 +15,7 @@ from config.tables import Plan
 from core.errors import InvalidInput
 from core.lane import HOUR
 from core.state import StepState
-from service.commands.common import Desk, add_config, desk, who
+from service.commands.common import Desk, add_config, add_json, add_language, desk, who
 from service.instants import instant
 from service.warming import Warming
 from service.warming_view import standing_json, standing_table, standings
@@ -39,13 +39,13 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     show.add_argument("--base", type=int, default=0, help="addresses of the whole base: what share of it gets mail")
     show.add_argument("--chart", action="store_true", help="bars for each provider above the table")
-    show.add_argument("--lang", choices=["en", "ru"], default="en")
+    add_language(show)
     add_config(show)
     show.set_defaults(run=run_preview)
 
     status = actions.add_parser("status", help="every lane: day, step, cap, what is left, who holds it")
-    status.add_argument("--json", action="store_true")
-    status.add_argument("--lang", choices=["en", "ru"], default="en")
+    add_json(status)
+    add_language(status)
     add_config(status)
     status.set_defaults(run=run_status)
 
@@ -75,7 +75,7 @@ def _word(
 ) -> argparse.ArgumentParser:
     parser = actions.add_parser(name, help=text)
     parser.add_argument("scope", help="lanes, e.g. source=a,provider=gmail; or all")
-    parser.add_argument("--reason", default="")
+    parser.add_argument("--reason", default="", metavar="TEXT", help="for the log and whoever looks at it later")
     add_config(parser)
     return parser
 

@@ -27,7 +27,7 @@ GATE = Gate(
     ("language", "words"),
     [
         ("en", ["is paused since", "by: guard, rule bounces", "why: bounces: 40 of 1,200", "then a probe", "undo:"]),
-        ("ru", ["на паузе с", "кто: guard, правило bounces", "почему: bounces: 40 из", "затем проба", "отменить:"]),
+        ("ru", ["на паузе с", "кто: сторож, правило bounces", "почему: bounces: 40 из", "затем проба", "отменить:"]),
     ],
 )
 def test_a_pause_is_told_whole(language: Language, words: list[str]) -> None:
@@ -41,7 +41,7 @@ def test_open_gates_and_gates_elsewhere_are_not_in_the_way() -> None:
     assert standing([replace(GATE, state=GateState.OPEN)], lambda gate: True, "en") == [
         "now: every gate over it is open"
     ]
-    assert standing([GATE], lambda gate: False, "ru") == ["сейчас: все шлюзы над этим открыты"]
+    assert standing([GATE], lambda gate: False, "ru") == ["сейчас: все затворы над этим открыты"]
 
 
 def test_a_campaign_is_named_with_its_stream_or_without() -> None:

@@ -9,7 +9,8 @@ import pytest
 
 from core.gcra import parse_rate
 from core.lane import Provider, Site
-from service.commands.control import run_explain, run_status
+from service.commands.control import run_explain
+from service.commands.status import run_status
 from tests.unit.service.running import Caller, running
 
 EXTRA = """
@@ -62,7 +63,9 @@ async def test_a_message_says_which_limit_it_waits_for_and_until_when(
             assert "slow a: 2/hour messages" in await page.text()
         status, answer = await caller.call("GET", "/v1/lanes/a%7Cexample.com%7Cgmail")
         assert any("limit slow" in line for line in answer["now"])
-        arguments = argparse.Namespace(config=tmp_path / "penstock.toml", what="message", id=message_id, lang="en")
+        arguments = argparse.Namespace(
+            config=tmp_path / "penstock.toml", what="message", id=message_id, lang="en", json=False
+        )
         assert await run_explain(arguments) == 0
         assert "limit slow" in capsys.readouterr().out
         assert await run_status(arguments) == 0
