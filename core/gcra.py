@@ -2,8 +2,9 @@
 
 Contract: a bucket is one number, the *theoretical arrival time* (`tat`, epoch seconds, 0 for a new one).  Whatever is
 taken by these functions, any span of `w` seconds sees at most `burst + w * count / seconds` units.  A bucket never
-forgets a debt early and never owes more than `burst` units: a clock that was set back, or a rate that was changed,
-costs no more than that.
+forgets a debt early and never owes more than `burst` units, also when the rate was changed.  A debt that no clock
+within SKEW of this one can have made is none: the clock was set back, and the bucket is as good as new.  (Held to what
+it may owe at each instant anew, it would let nothing through until the clock is there again.)
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import math
 from dataclasses import dataclass
 
 _SPANS = {"second": 1.0, "minute": 60.0, "hour": 3600.0, "day": 86400.0}
+SKEW = 60.0  # seconds by which clocks of nodes may differ
 _ROUNDING = 1e-6  # seconds: about what epoch seconds in a double can tell apart
 
 
@@ -67,4 +69,5 @@ def opens_at(rate: Rate, tat: float, now: float) -> float:
 
 
 def _settled(rate: Rate, tat: float, now: float) -> float:
-    return min(max(tat, now), now + rate.burst * rate.interval + 10 * _ROUNDING)
+    most = now + rate.burst * rate.interval + 10 * _ROUNDING
+    return now if tat > most + SKEW else min(max(tat, now), most)

@@ -14,6 +14,7 @@ from typing import TypeAlias
 
 from core.lane import Campaign, Lane, Pool, Provider, SendingDomain, Site, Source, Stream, Traffic
 from core.messages import QueueGroup
+from sender.schedule import is_ahead
 
 Place: TypeAlias = tuple[SendingDomain, Site]
 Kind: TypeAlias = tuple[SendingDomain, Provider, Site, Stream, Campaign, Pool, str]
@@ -61,9 +62,10 @@ class Pile:
 
 
 class Board:
-    """See the module."""
+    """See the module.  `longest_quiet`: seconds beyond which no dry claim can have put a pile off."""
 
-    def __init__(self) -> None:
+    def __init__(self, longest_quiet: float) -> None:
+        self._longest_quiet = longest_quiet
         self._piles: dict[Kind, Pile] = {}
         self._places: dict[Place, list[Pile]] = {}
         self.worked_off = False  # something was claimed since the last look
@@ -124,7 +126,7 @@ class Board:
         pile.quiet[source] = (until, failures + 1)
         return until
 
-    @staticmethod
-    def quiet_until(pile: Pile, source: str) -> float:
+    def quiet_until(self, pile: Pile, source: str, now: float) -> float:
         """When the pile may be asked again by `source`; 0 when at once."""
-        return pile.quiet[source][0] if source in pile.quiet else 0.0
+        until = pile.quiet[source][0] if source in pile.quiet else 0.0
+        return until if is_ahead(until, now, self._longest_quiet) else 0.0

@@ -43,7 +43,7 @@ from sender.pools import Pools, is_ramping, overflows
 from sender.replies.exchange import Replies
 from sender.route import Router
 from sender.routing import Routing
-from sender.schedule import RetrySchedule
+from sender.schedule import RetrySchedule, is_ahead, latest_ahead
 from sender.settler import Settler
 from sender.tools import Bodies, Spent, Tools, not_told
 
@@ -106,7 +106,7 @@ class Dispatcher:
         self._paced = bool(settings.limits)
         self._busy: dict[Line, tuple[Crowd, ...]] = {}
         self._replies = replies or Replies(RuleBook([]), None, node, share=share)
-        self._board = Board()
+        self._board = Board(clock.real(64 * DRY_SECONDS))
         self._settler = Settler(queue, clock)
         self._tools = Tools(
             node=node, delivery=settings.delivery, queue=queue, transport=transport, router=router, composer=composer,
@@ -202,7 +202,7 @@ class Dispatcher:
 
     async def _turn(self, group: asyncio.TaskGroup) -> None:
         now = self._clock.now()
-        if now >= self._keep_at:
+        if not is_ahead(self._keep_at, now, self._keeping_interval()):
             await self._keep_house(now)
         # mail first: each of the other steps waits for the store, and a receipt would wait with them
         self._ask_at = self._tools.reactor.next(now)
@@ -214,7 +214,7 @@ class Dispatcher:
                 await asyncio.sleep(0)
             self._consider(pile, self._clock.now())
         await self._routing.start(group)
-        if now >= self._overdue_at:
+        if not is_ahead(self._overdue_at, now, self._clock.real(OVERDUE_SECONDS)):
             # a pause may hold it, but its caller does not want it any more and waits for word
             self._overdue_at = now + self._clock.real(OVERDUE_SECONDS)
             if await self._queue.end_overdue(now, OVERDUE) == OVERDUE:
@@ -247,13 +247,13 @@ class Dispatcher:
     def _offer(self, pile: Pile, sources: Sequence[Source], offer: _Offer, now: float) -> None:
         """Ask for each of these sources, and set lines of those that may to work."""
         for source in self._drawn(sources, pile.group.site):
-            if (quiet := self._board.quiet_until(pile, source)) > now:
+            if quiet := self._board.quiet_until(pile, source, now):
                 self._ask_at = min(self._ask_at, quiet)
                 offer.admitted = True
                 continue
             out = self._tools.sources.until(source)
-            rest = max(self._tools.rest.until(source, pile.group.site), out)
-            if rest > now:
+            rest = latest_ahead(now, self._tools.rest.until(source, pile.group.site), out)
+            if rest:
                 resting = Defer(until=rest, reason=DeferReason.CONNECTION_LIMIT, detail="rests after trouble")
                 offer.waits.append((rest, source, resting))
                 offer.short = offer.short or out > now
@@ -332,7 +332,7 @@ class Dispatcher:
         for pile in self._board.at(line.place):
             if line.urgent_only and pile.group.stream not in self._urgent:
                 continue
-            if not self._pools.carries(line.source, pile) or self._board.quiet_until(pile, line.source) > now:
+            if not self._pools.carries(line.source, pile) or self._board.quiet_until(pile, line.source, now):
                 continue
             traffic = pile.traffic(line.source)
             if self._crew.open_at(line.source, site) > self._tools.reactor.connections(traffic, site, now):

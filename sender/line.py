@@ -31,6 +31,7 @@ from sender.limiting.grants import Grants, NotNow
 from sender.outcome import attribution, bounce, drop, no_reply, settle
 from sender.pick import Pick
 from sender.route import Route, Unroutable
+from sender.schedule import is_ahead
 from sender.tools import Tools
 from sender.trouble import Outcome, Stops, Verdict, judge
 
@@ -230,8 +231,10 @@ class Line:
 
     def _resting(self) -> bool:
         tools = self._tools
-        until = max(tools.rest.until(self.source, self.place[1]), tools.sources.until(self.source))
-        return until > tools.clock.now()
+        now = tools.clock.now()
+        return is_ahead(tools.rest.until(self.source, self.place[1]), now) or is_ahead(
+            tools.sources.until(self.source), now
+        )
 
     def _must_stop(self, pick: Pick, lease: Leased) -> bool:
         tools = self._tools

@@ -89,6 +89,19 @@ class RetrySchedule:
 _REST_SECONDS = {Group.RATE: 600.0, Group.REPUTATION: 1800.0, Group.AUTHENTICATION: 1800.0, Group.INFRASTRUCTURE: 60.0}
 _LONGEST_REST = 3600.0
 _CROWDED_SECONDS = 60.0
+CLOCK_SLACK = 60.0  # seconds
+
+
+def is_ahead(until: float, now: float, longest: float = _LONGEST_REST) -> bool:
+    """Whether `now` lies before `until`.  Further ahead than any rest is long it is no rest: the clock was set back."""
+    return now < until <= now + longest + CLOCK_SLACK
+
+
+def latest_ahead(now: float, *ends: float) -> float:
+    """The latest of these ends that `now` lies before; 0 when there is none."""
+    return max(end if is_ahead(end, now) else 0.0 for end in ends)
+
+
 CALM = 20  # deliveries since the last such reply that make the next one an exception (5 %)
 _WIDE = 100  # connections from which on a pair is back at its provider's limit
 _MAX_PAIRS = 50_000
@@ -124,7 +137,7 @@ class LaneRest:
         """Note a refusal by `group` that stops the pair; trouble while resting is ignored: it was under way."""
         base = _REST_SECONDS.get(group, _REST_SECONDS[Group.INFRASTRUCTURE])
         pair = self._pair(source, site)
-        if now < pair.until:
+        if is_ahead(pair.until, now):
             return
         if group is Group.INFRASTRUCTURE and pair.calm:
             window = pair.feedback.failure(pair.width)
@@ -147,7 +160,7 @@ class LaneRest:
     def crowded(self, source: str, site: str, now: float, *, provider: str = "", sample: str = "") -> None:
         """Note that the site had too many of our connections: a short silence, then one by one."""
         pair = self._pair(source, site)
-        if now + _CROWDED_SECONDS > pair.until:
+        if now + _CROWDED_SECONDS > pair.until or not is_ahead(pair.until, now):
             self._rest((source, site), pair, now, _CROWDED_SECONDS, provider, "too many connections", sample)
         pair.width = 1
 

@@ -20,6 +20,7 @@ from core.ports import EventLog
 from core.reaction import Rest
 from core.reply import Stage
 from core.state import AttemptResult
+from sender.schedule import is_ahead
 
 PROVIDERS = 3
 FIRST_SECONDS = 60.0
@@ -101,14 +102,14 @@ class Sources:
         self._fresh.update(rest.source for rest in lessons if not rest.site)
 
     def _count(self, source: str, provider: str, trouble: SourceTrouble, detail: str, now: float) -> bool:
-        if provider.startswith(("other:", "relay:")) or now < self.until(source):
+        if provider.startswith(("other:", "relay:")) or is_ahead(self.until(source), now):
             return False
         failed = self._failed.setdefault((source, trouble), set())
         failed.add(provider)
         return len(failed) >= PROVIDERS and self._rest(source, trouble, detail, now)
 
     def _rest(self, source: str, trouble: SourceTrouble, detail: str, now: float) -> bool:
-        if now < self.until(source):
+        if is_ahead(self.until(source), now):
             return False
         strikes = self._strikes.get(source, 0)
         self._strikes[source] = strikes + 1

@@ -14,7 +14,7 @@ from core.ports import Clock
 from core.reaction import Lore, Rest
 from core.replyrules import RuleBook
 from sender.replies.reactor import Reactor
-from sender.schedule import LaneRest
+from sender.schedule import LaneRest, is_ahead
 from sender.sources import Sources
 
 EVERY = 0.4  # real seconds
@@ -55,7 +55,7 @@ class Replies:
         """Tell and hear, when it is time; `last`: in any case."""
         now = clock.now()
         self.reactor.turn(now)
-        if now < self._next and not last:
+        if is_ahead(self._next, now, clock.real(self._every)) and not last:
             return
         self._next = now + clock.real(self._every)
         lessons = self.reactor.take_lessons()

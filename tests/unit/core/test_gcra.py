@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.gcra import Rate, available, given_back, opens_at, parse_rate, taken
+from core.gcra import SKEW, Rate, available, given_back, opens_at, parse_rate, taken
 
 NOW = 1_800_000_000.0
 RATES = st.builds(
@@ -55,6 +55,12 @@ def test_an_idle_bucket_holds_one_burst_and_no_more(rate: Rate) -> None:
 @given(RATES, st.floats(-1e9, 1e9))
 def test_a_clock_that_was_set_back_costs_a_burst_at_most(rate: Rate, skew: float) -> None:
     assert opens_at(rate, NOW + skew, NOW) <= NOW + rate.burst * rate.interval + 1e-3
+
+
+@given(RATES, st.floats(0, 1e9))
+def test_after_a_clock_was_set_back_mail_flows_again_within_a_minute_and_the_burst(rate: Rate, skew: float) -> None:
+    at = NOW + SKEW + (rate.burst + 1) * rate.interval + 1
+    assert available(rate, NOW + skew, NOW) >= 1 or available(rate, NOW + skew, at) >= 1
 
 
 def test_rates_are_read_and_written() -> None:

@@ -199,6 +199,15 @@ class OpenAdmission:
         return self.rule(traffic, fresh, retries, now) or Admit(messages=fresh + retries)
 
 
+class MovableClock(VirtualClock):
+    """Virtual time that can be set back or forward by `moved` seconds."""
+
+    moved = 0.0
+
+    def now(self) -> float:
+        return super().now() + self.moved
+
+
 class House:
     """A dispatcher with everything around it, under virtual time."""
 
@@ -215,7 +224,7 @@ class House:
         rates: MemoryRates | None = None,
         **delivery: float,
     ) -> None:
-        self.clock = VirtualClock(START)
+        self.clock = MovableClock(START)
         self.log = FakeLog()
         self.queue = FakeQueue(self.log, self.clock)
         self.settings = make_settings(sources, **delivery).model_copy(update=changes)

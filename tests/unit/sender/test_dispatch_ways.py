@@ -137,3 +137,18 @@ def test_a_source_that_cannot_be_bound_is_told_and_comes_back() -> None:
         assert len(transport.delivered) == 2
 
     virtually(story)
+
+
+def test_mail_flows_on_after_the_clock_was_set_back() -> None:
+    async def story() -> None:
+        replies = iter(["421 4.7.28 unusual rate", *["250 Ok"] * 5])
+        house = House(answer=lambda _s, _e: next(replies), poll=1.0)
+        house.clock.moved = 30 * 86400.0  # the machine woke with a clock that ran ahead
+        await house.put("ann@gmail.test")
+        await house.work(5)
+        house.clock.moved = 0.0
+        await house.put("bob@gmail.test")
+        await house.work(30)
+        assert [event.recipient for event in house.delivered()] == ["bob@gmail.test"], "no rest of the future holds it"
+
+    virtually(story)

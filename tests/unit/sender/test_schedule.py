@@ -14,7 +14,9 @@ from config.reactions import load_retries
 from core.classify import GROUP_OF, BounceClass, Diagnosis, Group
 from core.reaction import Rest
 from core.reply import Reply, Stage
-from sender.schedule import LaneRest, RetrySchedule
+from core.state import AttemptResult
+from sender.schedule import LaneRest, RetrySchedule, is_ahead, latest_ahead
+from sender.sources import Sources
 from sender.trouble import Outcome, Stops, judge
 from tests.unit.sender.fakes import START
 
@@ -214,3 +216,20 @@ def test_the_table_is_total_and_keeps_its_principles(
         assert code >= 500
         assert stage not in (Stage.CONNECT, Stage.HELO, Stage.STARTTLS)
         assert GROUP_OF[bounce_class] is not Group.RATE
+
+
+# --- a clock that is set back ----------------------------------------------------------------------------------------
+def test_a_rest_that_began_in_the_future_is_none_and_new_trouble_counts() -> None:
+    rest, sources = LaneRest(), Sources()
+    ahead = START + 1e7
+    rest.trouble("a", "x", Group.RATE, ahead)
+    down = AttemptResult(reply=Reply(code=0, text=""), remote="", tls="", reusable=False, source_fault=True)
+    assert sources.learn("a", "gmail", down, Group.INFRASTRUCTURE, ahead)
+    for until in (rest.until("a", "x"), sources.until("a")):
+        assert is_ahead(until, ahead)
+        assert not is_ahead(until, START)
+    rest.trouble("a", "x", Group.RATE, START)
+    assert is_ahead(rest.until("a", "x"), START)
+    assert sources.learn("a", "gmail", down, Group.INFRASTRUCTURE, START)
+    assert is_ahead(sources.until("a"), START)
+    assert latest_ahead(START, ahead, START + 5) == START + 5
