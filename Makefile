@@ -1,6 +1,8 @@
 # run, test, check, bench: each prepares what it needs on a fresh machine.
 PYTHON ?= python3
 BIN := .venv/bin
+# as many processes for tests as there are processors; beyond eight their own PostgreSQL servers cost more than they bring
+JOBS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); [ $$n -ge 2 ] || n=2; [ $$n -le 8 ] || n=8; echo $$n)
 
 # Where byte code is not kept, each of the many processes of a test run compiles everything anew.
 unexport PYTHONDONTWRITEBYTECODE
@@ -28,7 +30,7 @@ test: .venv/.stamp-test
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest -n 2 --dist worksteal tests/sim tests/contract tests/unit
+	$(BIN)/pytest -n $(JOBS) --dist worksteal tests/sim tests/contract tests/unit
 	tests/in-namespace $(BIN)/pytest tests/integration
 
 check: .venv/.stamp-test
@@ -36,11 +38,11 @@ check: .venv/.stamp-test
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest -n 2 --dist worksteal tests/sim tests/contract tests/unit
+	$(BIN)/pytest -n $(JOBS) --dist worksteal tests/sim tests/contract tests/unit
 
 # New examples for the properties, many and with a new seed: for a quiet hour, not for a gate.
 explore: .venv/.stamp-test
-	$(BIN)/pytest -n 2 --dist worksteal --hypothesis-profile=explore --timeout=3600 tests/contract tests/unit
+	$(BIN)/pytest -n $(JOBS) --dist worksteal --hypothesis-profile=explore --timeout=3600 tests/contract tests/unit
 
 bench: .venv/.stamp-test
 	@for program in benchmarks/*.py; do $(BIN)/python $$program || exit 1; done
