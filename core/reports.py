@@ -270,6 +270,10 @@ class AggregateReports(Protocol):
         of two names for an address the stronger one stays."""
         ...
 
+    async def refuse_leftovers(self, before: float, now: float) -> list[str]:
+        """Take out reports whose storing was cut off and rests since `before`; each is told by ReportUnverified."""
+        ...
+
     async def heads(self, limit: int = 50, *, before: int = 0, counting: bool | None = None) -> list[ReportHead]:
         """Newest first; `counting` narrows to reports that count, or that do not."""
         ...

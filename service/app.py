@@ -37,8 +37,9 @@ from service.clockstore import note_clock
 from service.control import Control
 from service.engaged import door_of
 from service.feedback import FeedbackDesk
-from service.feeds import Job, build_feeds
+from service.feeds import build_feeds
 from service.inbound import InboundServer
+from service.job import Job
 from service.lateness import Delays
 from service.library import TemplateLibrary
 from service.metering import Metering

@@ -23,7 +23,7 @@ from core.lane import DAY, HOUR, day_of
 from core.ports import Clock, EventLog, Resolver
 from monitor.feedback.follower import Follower, guards
 from monitor.feedback.watch import PAST, quantiles, rises, shifts, silences
-from service.feeds import Job
+from service.job import Job
 from storage.stores import Stores
 
 _FOLLOW_EVERY = 1.0

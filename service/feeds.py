@@ -8,8 +8,8 @@ secret cannot be read, ConfigError when a table cannot.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 
 import aiohttp
 
@@ -35,6 +35,7 @@ from core.metrics import Metric
 from core.ports import Clock, Counters, Observations, Resolver, ResolverFailed
 from core.state import CounterKey
 from service.doctor import examine_dns
+from service.job import Job
 from service.listings import ListingDesk
 from service.resolver import DnsResolver
 from service.sheets import evidence, judged
@@ -45,15 +46,6 @@ _FEEDS_EVERY = 300.0
 _FINDINGS_KEPT = 900.0  # seconds that DNS findings serve the sheets
 _VOLUMES_KEPT = 600.0
 _CHANGES = 200
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
-    """Periodic work for the timetable."""
-
-    name: str
-    seconds: float
-    work: Callable[[], Awaitable[object]]
 
 
 class Feeds:

@@ -23,7 +23,7 @@ from sender.injection import Injection, RecipientAnswer, RecipientIn, body_of
 from sender.intake import AnswerStatus, Intake
 from sender.notices.order import letter_of
 from sender.notices.report import Action, Told, notification
-from service.feeds import Job
+from service.job import Job
 from storage.stores import Stores
 
 logger = logging.getLogger("penstock.notices")

@@ -29,7 +29,7 @@ from core.ports import Clock
 from core.tokens import MessageId, new_message_id
 from sender.intake import AnswerStatus, Injection, Intake, RecipientIn
 from service.commands.template_file import read_template
-from service.feeds import Job
+from service.job import Job
 from service.placement_outcome import GRACE, moved_to, outcome_of, result_of
 from storage.stores import Stores
 

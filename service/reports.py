@@ -25,7 +25,7 @@ from core.errors import StorageConflict
 from core.lane import DAY, day_of
 from core.ports import Clock, NameMissing, Resolver, ResolverFailed
 from core.reports import SourceKind, SourceName
-from service.feeds import Job
+from service.job import Job
 from storage.stores import Stores
 
 logger = logging.getLogger("penstock.reports")
@@ -35,6 +35,7 @@ _NAMES_A_RUN = 40
 _AT_ONCE = 8
 _OURS_KEPT = 600.0  # seconds that addresses found by DNS serve
 _FILES_A_RUN = 200
+LEFT_AFTER = 3600.0  # seconds without a further portion: an import that goes on stores some each second
 
 
 class Reports:
@@ -69,6 +70,7 @@ class Reports:
             Job(name="book of deliveries", seconds=2.0, work=self.count_deliveries),
             Job(name="names of sources", seconds=30.0, work=self.ask_names),
             Job(name="failure reports", seconds=3600.0, work=self.forget),
+            Job(name="unfinished reports", seconds=60.0, work=self.refuse_leftovers),
         ]
         if self.settings.reports.folder is not None:
             found.append(Job(name="reports folder", seconds=5.0, work=self.read_folder))
@@ -146,6 +148,12 @@ class Reports:
     async def forget(self) -> None:
         """Failure reports are not kept longer than the settings allow."""
         await self.stores.other_reports.forget_failures(self.clock.now() - self.settings.reports.failure_days * DAY)
+
+    async def refuse_leftovers(self) -> None:
+        """A report whose storing was cut off, by a crash say, and that nobody came back with, is told as refused."""
+        now = self.clock.now()
+        for summary in await self.stores.dmarc.refuse_leftovers(now - LEFT_AFTER, now):
+            logger.warning("%s: was cut off and nobody came back with it: refused, hand it in again", summary)
 
     async def read_folder(self) -> None:
         """Take in what lies in the watched folder."""

@@ -17,7 +17,7 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from core.lane import DAY, HOUR, day_of
 from core.messages import Node
 from service.alerting import Alerting
-from service.feeds import Job
+from service.job import Job
 from service.metering import Metering
 from service.parts import Parts
 from service.watchdog import SECONDS as WATCHDOG_SECONDS

@@ -30,7 +30,7 @@ from sender.intake import AnswerStatus, Intake
 from sender.sts_cache import stored_policy
 from sender.tlsrpt.record import addresses
 from sender.tlsrpt.report import MEDIA_TYPE, Policies, Reporter, document, mail, packed, report_id
-from service.feeds import Job
+from service.job import Job
 from service.resolver import DnsResolver
 from service.sts import policy_session
 from storage.stores import Stores

@@ -30,6 +30,7 @@ from core.reports import (
 from core.state import DmarcRecord, DmarcReport
 from storage.codec import DMARC
 from storage.database import Database
+from storage.report_leftovers import leftovers_step
 from storage.report_writing import UNFINISHED, UNPROVEN, digest_of, name_row, store_step
 from storage.reports_tables import reports, rows, sources
 from storage.statements import chunks, upsert
@@ -79,6 +80,14 @@ class SqlAggregateReports(AggregateReports):
             )
             if outcome is not None:
                 return outcome
+
+    async def refuse_leftovers(self, before: float, now: float) -> list[str]:
+        told: list[str] = []
+        while True:
+            done = await self._db.transact(lambda connection: leftovers_step(connection, before, now))
+            if done is None:
+                return told
+            told += [done] if done else []
 
     async def heads(self, limit: int = 50, *, before: int = 0, counting: bool | None = None) -> list[ReportHead]:
         statement = _HEADS

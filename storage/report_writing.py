@@ -8,7 +8,8 @@ step of whoever comes goes on where the last one ended.
 
 A report is known again by (authenticated reporter, domain, id, period), then by the digest of its content.  Reports
 that do not count are kept under a key of their own ('?' and the claimed name).  An unfinished report that nobody has
-come back for in an hour gives way to other content under its key.
+come back for in an hour gives way to other content under its key, and is told as refused (storage.report_leftovers
+does the same for those in whose way nothing comes).
 """
 
 from __future__ import annotations
@@ -23,9 +24,11 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
 from sqlalchemy.engine import Row
 
+from core.events import ReportUnverified
 from core.reports import Naming, Provenance, SourceKind, SourceName, Stored, Trust, middle_day, no_names
 from core.state import DmarcReport
 from storage.codec import DMARC, text_of
+from storage.events import append_events
 from storage.reports_tables import metadata, reports, rows, sources
 from storage.statements import upsert
 from storage.tables import dmarc_reports, dmarc_sources
@@ -174,9 +177,21 @@ def _key_is_free(connection: Connection, report: DmarcReport, reporter: str, now
         return True
     if taken.trust != UNFINISHED or taken.received_at > now - _ABANDONED_SECONDS:
         return False
-    connection.execute(delete(rows).where(_W.report == taken.id))
-    connection.execute(delete(reports).where(_R.id == taken.id))
+    drop_unfinished(connection, taken.id, now)
     return True
+
+
+def drop_unfinished(connection: Connection, number: int, now: float) -> str:
+    """Take out what is left of a report that was cut off, and tell it as refused; what was told."""
+    head = connection.execute(select(reports).where(_R.id == number)).one()
+    connection.execute(delete(rows).where(_W.report == number))
+    connection.execute(delete(reports).where(_R.id == number))
+    report = DMARC.validate_json(head.body)
+    problem = "cut_off: its storing ended before its last record and nobody came back with it; hand it in again"
+    summary = f"report {report.report_id} of {report.reporter} about {report.domain}: {head.messages} messages"[:500]
+    event = ReportUnverified(at=now, kind="dmarc", problem=problem, sender=report.email, to="", summary=summary)
+    append_events(connection, [event])
+    return summary
 
 
 def _claimed(report: DmarcReport, provenance: Provenance) -> str:

@@ -17,8 +17,8 @@ from collectors.reports.intake import Taken
 from core.errors import InvalidInput
 from service.commands.common import Subparsers, add_config, desk, who
 from service.commands.progress import Progress
+from service.lateresolver import late_resolver
 from service.reports import Reports, build_reports
-from service.resolver import DnsResolver
 
 REFUSALS_SHOWN = 20
 
@@ -38,7 +38,7 @@ def add_commands(commands: Subparsers[argparse.ArgumentParser]) -> None:
 async def open_reports(config: Path) -> AsyncIterator[Reports]:
     """The reports of the store that the settings name."""
     async with desk(config) as d:
-        yield build_reports(d.settings, resolver=DnsResolver(d.settings.dns, d.clock), stores=d.stores, clock=d.clock)
+        yield build_reports(d.settings, resolver=late_resolver(d.settings.dns, d.clock), stores=d.stores, clock=d.clock)
 
 
 async def run_import(arguments: argparse.Namespace) -> int:

@@ -6,8 +6,10 @@ import asyncio
 from dataclasses import replace
 
 import pytest
+from sqlalchemy import text
 
 from core.errors import StorageConflict
+from core.events import ReportUnverified
 from core.reports import (
     Dim,
     FailureReport,
@@ -24,6 +26,7 @@ from core.reports import (
     no_names,
 )
 from core.state import DmarcRecord, DmarcReport
+from storage.report_leftovers import leftovers_step
 from storage.report_writing import PORTION, digest_of, store_step
 from storage.stores import Stores
 
@@ -204,3 +207,35 @@ async def test_a_report_that_nobody_ends_keeps_its_key_for_an_hour(stores: Store
     assert await stores.dmarc.store(other, PROVEN, NOW + 3599) is Stored.CONFLICT
     assert await stores.dmarc.store(other, PROVEN, NOW + 3601) is Stored.NEW
     assert [t.messages for t in await stores.dmarc.tally([])] == [4]
+    assert await refused(stores) == [f"report long of Receiver about news.example: {PORTION + 1} messages"]
+
+
+async def refused(stores: Stores) -> list[str]:
+    return [one.event.summary for one in await stores.log.read(0) if isinstance(one.event, ReportUnverified)]
+
+
+async def rows_kept(stores: Stores) -> int:
+    count = text("SELECT count(*) FROM report_rows")
+    return await stores.db.read(lambda connection: int(connection.execute(count).scalar_one()))
+
+
+async def test_what_nobody_ends_is_taken_out_and_told_as_refused(stores: Stores) -> None:
+    given = long_report(3 * PORTION)
+    await steps(stores, given, PROVEN, NOW, 2)
+    assert await stores.dmarc.refuse_leftovers(NOW - 1, NOW) == []
+    assert await rows_kept(stores) == 2 * PORTION
+    assert await stores.dmarc.refuse_leftovers(NOW, NOW + 9) == await refused(stores)
+    assert (await rows_kept(stores), len(await refused(stores))) == (0, 1)
+    assert await stores.dmarc.refuse_leftovers(NOW, NOW + 10) == []
+    assert await stores.dmarc.store(given, PROVEN, NOW + 11) is Stored.NEW
+    assert await stores.dmarc.refuse_leftovers(NOW + 12, NOW + 12) == []
+    assert [t.messages for t in await stores.dmarc.tally([])] == [3 * PORTION]
+
+
+async def test_who_comes_back_while_it_is_taken_out_goes_on_where_the_rows_end(stores: Stores) -> None:
+    given = long_report(3 * PORTION)
+    await steps(stores, given, PROVEN, NOW, 2)
+    assert await stores.db.transact(lambda connection: leftovers_step(connection, NOW, NOW)) == ""
+    assert await rows_kept(stores) == PORTION
+    assert await stores.dmarc.store(given, PROVEN, NOW + 5) is Stored.NEW
+    assert (await rows_kept(stores), await refused(stores)) == (3 * PORTION, [])

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import pytest
 
-from service.feeds import Job
+from service.job import Job
 from service.timetable import Timetable
 from tests.unit.service.running import running
 from tests.waiting import within
