@@ -11,10 +11,13 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import gzip
 import importlib.util
+import io
 import json
 import random
+import re
 import statistics
 import subprocess
 import sys
@@ -27,7 +30,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from collectors.dmarc import parse_aggregate
 from core.state import DmarcReport
-from service.lean import lean
 
 _HEAD = """<?xml version="1.0" encoding="UTF-8" ?>
 <feedback>
@@ -171,8 +173,32 @@ async def _store(path: Path, url: str) -> tuple[int, tuple[float, float]]:
     return total, took
 
 
+def _command(path: Path, folder: Path) -> tuple[int, tuple[float, float]]:
+    """`penstock reports import PATH`, loading its modules and all.  Messages it says, and what it took."""
+    config = folder / "penstock.toml"
+    order = [sys.executable, "-m", "service.cli"]
+    subprocess.run([*order, "init", "--out", str(config), "example.com"], check=True, capture_output=True)
+    config.write_text(config.read_text().replace("# bind = ", "bind = "))  # so that nothing is asked of DNS
+    said, watch = io.StringIO(), _Watch()
+    from service.cli import main as penstock
+
+    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(io.StringIO()):
+        assert penstock(["reports", "import", "--config", str(config), str(path)]) == 0
+    found = re.search(r"([0-9,]+) messages\)", said.getvalue())
+    assert found is not None, said.getvalue()
+    return int(found[1].replace(",", "")), watch.read()
+
+
 def worker(subject: str, what: str, path: Path, expected: int) -> None:
     """One run, in a process of its own: prints {"seconds", "cpu", "peak_mb"}."""
+    if what.startswith("command"):
+        with tempfile.TemporaryDirectory(prefix="penstock-dmarc-db-") as folder:
+            messages, took = _command(path, Path(folder))
+        assert messages == expected, f"the command lost messages: {messages} of {expected}"
+        print(json.dumps({"seconds": took[0], "cpu": took[1], "peak_mb": _peak_mb()}))
+        return
+    from service.lean import lean
+
     if subject == "penstock":
         lean()  # as the service sets its interpreter up
     if what.startswith("store"):
@@ -256,6 +282,8 @@ def main() -> None:
             runs = _measure("penstock", f"store-{what}", path, messages, options.runs)
             durable = "SQLite WAL, synchronous=FULL, a commit a report or 2,000 records"
             _lines("penstock", f"{name}: parsed, named and stored", unit, size, runs, durable)
+            runs = _measure("penstock", f"command-{what}", path, messages, options.runs)
+            _lines("penstock", f"{name}: the whole of `penstock reports import`", unit, size, runs, durable)
 
 
 if __name__ == "__main__":

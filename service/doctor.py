@@ -33,7 +33,7 @@ from collectors.dns.checks import (
     check_tls_reporting,
 )
 from collectors.dns.finding import found
-from collectors.dns.host import source_addresses
+from collectors.dns.reach import source_addresses
 from config.model import DkimKey, SendingDomain, Settings
 from config.secrets import read_secret
 from core.address import normal_domain

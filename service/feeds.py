@@ -18,8 +18,8 @@ from alerts.watching import CHANGE_TOLD_FOR, ActiveListing, BlindZone, StaleFeed
 from collectors.dns.blocklist import ListingWatch
 from collectors.dns.finding import Finding
 from collectors.dns.history import RecordWatch, Watched, watched_domain
-from collectors.dns.host import source_addresses
 from collectors.dns.listings import Ledger
+from collectors.dns.reach import source_addresses
 from collectors.dns.sheets import SheetResult
 from collectors.dns.zones import Subject, zones_in_use
 from collectors.postmaster.feed import Account

@@ -13,7 +13,7 @@ import logging
 from collections.abc import Mapping
 from pathlib import Path
 
-from collectors.dns.host import source_addresses
+from collectors.dns.reach import source_addresses
 from collectors.reports.attached import report_files
 from collectors.reports.book import fold_sent
 from collectors.reports.intake import ReportIntake, Taken

@@ -37,7 +37,7 @@ PORTION = 2_000  # rows in one transaction
 UNFINISHED = "unfinished"  # in the place of a Trust
 UNPROVEN = "?"
 _ABANDONED_SECONDS = 3600.0
-_CACHE = -3_000  # kB, as SQLite wants it
+_CACHE = -1_000  # kB, as SQLite wants it
 _R, _W = reports.c, rows.c
 _STRENGTH = {SourceKind.UNKNOWN: 0, SourceKind.FORWARDER: 1, SourceKind.SERVICE: 2, SourceKind.OURS: 3}
 # locked: two nodes with the same report take turns (SQLite has one writer anyway)

@@ -5,13 +5,13 @@ Gmail, Yahoo, Mail.ru and Yandex refuse or file as spam what comes from an addre
 
 from __future__ import annotations
 
-import ipaddress
 import re
 
 from collectors.dns import texts_auth as auth
 from collectors.dns import texts_host as say
 from collectors.dns import texts_traps as traps
 from collectors.dns.finding import Finding, found
+from collectors.dns.reach import is_reachable, source_addresses
 from collectors.dns.sight import alias_of
 from core.address import normal_domain
 from core.errors import InvalidInput
@@ -20,31 +20,6 @@ from core.ports import NameMissing, Resolver, ResolverFailed
 _LINE = re.compile(
     r"(^|[.-])(dyn|dynamic|dhcp|dsl|adsl|ppp|pool|dial(up|in)?|cable|client|customer|broadband)([.-]|\d)"
 )
-
-
-async def source_addresses(resolver: Resolver, bind: str, ehlo: str) -> list[str]:
-    """Public addresses that a source is seen from: what it binds, else what its EHLO name leads to.
-
-    Raises ResolverFailed."""
-    if bind and is_reachable(bind):
-        return [bind]
-    try:
-        return [ip for ip in await resolver.addresses(ehlo) if is_reachable(ip)]
-    except NameMissing:
-        return []
-
-
-def is_reachable(text: str) -> bool:
-    """True for an address that the world can reach."""
-    try:
-        ip = ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    documentation = ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "2001:db8::/32")
-    # documentation addresses stand for public ones in test worlds
-    return ip.is_global or any(
-        ip in net for net in map(ipaddress.ip_network, documentation) if net.version == ip.version
-    )
 
 
 async def check_source(resolver: Resolver, name: str, bind: str, ehlo: str) -> list[Finding]:

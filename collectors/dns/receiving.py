@@ -12,7 +12,7 @@ from collectors.dns import texts_auth as auth
 from collectors.dns import texts_host as say
 from collectors.dns import texts_traps as traps
 from collectors.dns.finding import Finding, found
-from collectors.dns.host import is_reachable
+from collectors.dns.reach import is_reachable
 from collectors.dns.sight import alias_of, tlsa_of
 from collectors.dns.tags import parse_tags
 from core.ports import NameMissing, NullMx, Resolver, ResolverFailed

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from email.utils import parsedate_to_datetime
 
-from collectors.bounces.diagnostic import find_address
 from collectors.dmarc.defects import Defect, Refusal
 from collectors.dmarc.values import plain, read_domain, read_ip
 from collectors.mime import Headers, Part, Refused, read_mail
@@ -20,6 +19,9 @@ HIDDEN = "redacted"
 
 def parse_failure(content: bytes, now: float, *, redact: bool = True) -> FailureReport | Refusal:
     """See the module.  `now` stands in for an arrival date that cannot be read."""
+    # here, for it brings every form of bounce with it, and few reports are of this kind
+    from collectors.bounces.diagnostic import find_address
+
     try:
         mail = read_mail(content)
     except Refused as error:
