@@ -263,9 +263,14 @@ class Service:
             self._senders.gates_changed()
 
     async def _keep_clock(self) -> None:
+        machine = SystemClock()
         while True:
             await note_clock(self.parts.stores.meta, self.parts.clock)
+            before = machine.now()
             await asyncio.sleep(1)
+            if machine.now() < before and self._timetable is not None:
+                logger.warning("the machine's clock was set back by %.0f s or more", before - machine.now())
+                self._timetable.begin_anew()
 
 
 def _make_folder(path: Path) -> None:

@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from apscheduler.executors.asyncio import AsyncIOExecutor
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
+from core.clock import SystemClock, utc
 from core.lane import DAY, HOUR, day_of
 from core.messages import Node
 from service.alerting import Alerting
@@ -69,6 +70,11 @@ class Timetable:
         self._stopping = True
         if self._scheduler.running:
             self._scheduler.shutdown(wait=False)
+
+    def begin_anew(self) -> None:
+        """After the machine's clock was set back: no job waits for an hour that was called off."""
+        for job in self._scheduler.get_jobs():
+            job.modify(next_run_time=utc(SystemClock().now()))
 
     def _every(self, name: str, seconds: float, work: Callable[[], Awaitable[object]]) -> None:
         self._scheduler.add_job(self._once, "interval", seconds=seconds, args=[name, work], id=name, name=name)

@@ -141,7 +141,7 @@ def test_a_source_that_cannot_be_bound_is_told_and_comes_back() -> None:
 
 def test_mail_flows_on_after_the_clock_was_set_back() -> None:
     async def story() -> None:
-        replies = iter(["421 4.7.28 unusual rate", *["250 Ok"] * 5])
+        replies = iter(["451 4.4.5 too fast", *["250 Ok"] * 5])
         house = House(answer=lambda _s, _e: next(replies), poll=1.0)
         house.clock.moved = 30 * 86400.0  # the machine woke with a clock that ran ahead
         await house.put("ann@gmail.test")

@@ -49,3 +49,18 @@ async def test_what_runs_at_a_stop_is_cancelled_and_not_told_as_a_failure(
                 *(t for t in asyncio.all_tasks() if "run_coroutine_job" in str(t)), return_exceptions=True
             )
     assert [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR] == []
+
+
+async def test_after_the_clock_was_set_back_no_job_waits_for_an_hour_that_was_called_off(tmp_path: Path) -> None:
+    ran = asyncio.Event()
+
+    async def hourly() -> None:
+        ran.set()
+
+    async with running(tmp_path) as caller:
+        idle = cast(Any, Idle())
+        table = Timetable(caller.service.parts, idle, idle, idle, [Job(name="hourly", seconds=3600, work=hourly)])
+        table.start()
+        table.begin_anew()
+        await within(ran.wait(), "the job has run")
+        table.stop()
