@@ -68,8 +68,9 @@ class Database:
         self.is_inline = inline
         self.is_postgresql = self.engine.dialect.name == "postgresql"
         self.glance = None if inline or self.is_postgresql else Glance(str(self.engine.url.database))
-        self._turn = None if inline or self.is_postgresql else Turn(str(self.engine.url.database))
         self._pending: deque[_Call] = deque()
+        alone = inline or self.is_postgresql
+        self._turn = None if alone else Turn(str(self.engine.url.database), self._hurries)
         self._called = False  # a drain is under way to the writing thread that will see whatever waits by then
         self._writer: ThreadPoolExecutor | None = None
         self._reader: ThreadPoolExecutor | None = None
@@ -133,10 +134,17 @@ class Database:
 
     def _drain_all(self) -> None:
         self._called = False
-        self._drain()  # it gives its errors to the callers and raises none
+        if self._pending:
+            self._drain()  # it gives its errors to the callers and raises none
         while self._pending and not self._called:
             # what one commit had no room for
             self._drain()
+
+    def _hurries(self) -> bool:
+        try:
+            return self._pending[0].first
+        except IndexError:
+            return False
 
     def _drain(self) -> None:
         taken: list[_Call] = []
@@ -169,6 +177,8 @@ class Database:
         """Calls for one commit, also those that arrive while it is made ready; noted in `taken`."""
         until = math.inf
         while len(taken) < _MAX_GROUP and not (taken and (taken[-1].alone or time.monotonic() > until)):
+            if taken and self._turn is not None and self._turn.wanted():
+                return
             if not self._pending or (taken and (self._pending[0].alone or taken[-1].first > self._pending[0].first)):
                 return
             call = self._pending.popleft()
@@ -180,24 +190,26 @@ class Database:
 
     def _commit(self, calls: Iterator[_Call]) -> tuple[list[_Done], bool]:
         """Run calls in one transaction.  What became of each, and whether events were appended."""
-        first = next(calls, None)
-        if first is None:
-            return [], False
-        notes, done = Pending(), []
-        with self._turn or nullcontext(), self.engine.connect() as connection:
-            transaction = connection.begin()
-            try:
-                # nothing precedes the first call, so its failure may undo everything: it needs no savepoint
-                done.append(self._run(connection, first, notes))
-                done.extend(self._run_guarded(connection, call, notes) for call in calls)
-                flush(connection, notes)
-            except BaseException:
-                transaction.rollback()
-                raise
-            try:
-                transaction.commit()
-            except SQLAlchemyError as error:
-                raise _CommitFailed from error
+        # whose turn it is comes first, then what there is to do: what became urgent meanwhile goes before the rest
+        with self._turn or nullcontext():
+            first = next(calls, None)
+            if first is None:
+                return [], False
+            notes, done = Pending(), list[_Done]()
+            with self.engine.connect() as connection:
+                transaction = connection.begin()
+                try:
+                    # nothing precedes the first call, so its failure may undo everything: it needs no savepoint
+                    done.append(self._run(connection, first, notes))
+                    done.extend(self._run_guarded(connection, call, notes) for call in calls)
+                    flush(connection, notes)
+                except BaseException:
+                    transaction.rollback()
+                    raise
+                try:
+                    transaction.commit()
+                except SQLAlchemyError as error:
+                    raise _CommitFailed from error
         return done, bool(notes.events)
 
     def _run(self, connection: Connection, call: _Call, notes: Pending) -> _Done:

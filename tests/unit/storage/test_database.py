@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import threading
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from storage.database import Database
 from storage.migrations import MIGRATIONS, migrate
 from storage.stores import open_stores
 from storage.tables import meta
+from storage.turn import Turn
 
 
 def put(name: str, value: str = "x") -> object:
@@ -136,3 +138,27 @@ async def test_a_newer_schema_is_refused_and_an_old_one_is_not_made_twice(tmp_pa
     await stores.close()
     with pytest.raises(Unavailable, match="schema 99"):
         await open_stores(url)
+
+
+async def test_an_urgent_call_goes_before_one_that_already_waits_for_its_turn(tmp_path: Path) -> None:
+    stores = await open_stores(f"sqlite:///{tmp_path}/p.db")
+    order: list[str] = []
+    event.listen(stores.db.engine, "commit", lambda _connection: order.append("commit"))
+    with Turn(f"{tmp_path}/p.db"):
+        waits = asyncio.ensure_future(stores.db.transact(lambda _: order.append("patient")))
+        await asyncio.get_running_loop().run_in_executor(None, _until_somebody_waits, tmp_path / "p.db-gate")
+        urgent = asyncio.ensure_future(stores.db.transact(lambda _: order.append("urgent"), first=True))
+        await asyncio.sleep(0)
+    await asyncio.gather(waits, urgent)
+    assert order == ["urgent", "commit", "patient", "commit"]
+    await stores.close()
+
+
+def _until_somebody_waits(gate: Path) -> None:
+    with gate.open("ab") as file:
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return
+            fcntl.flock(file, fcntl.LOCK_UN)

@@ -61,6 +61,27 @@ def test_who_comes_again_stands_behind_who_waits(tmp_path: Path) -> None:
     assert order == ["other", "mine"]
 
 
+def test_who_is_in_a_hurry_goes_past_who_waits_and_is_seen(tmp_path: Path) -> None:
+    mine, entered = Turn(str(tmp_path / "p.db")), threading.Event()
+
+    def write() -> None:
+        with Turn(str(tmp_path / "p.db"), lambda: True):
+            entered.set()
+
+    hurried = threading.Thread(target=write)
+    with mine, (tmp_path / "p.db-gate").open("rb") as gate:
+        fcntl.flock(gate, fcntl.LOCK_EX)  # somebody waits for the next turn
+        assert not mine.wanted()
+        hurried.start()
+        while not mine.wanted():
+            pass
+        assert not entered.is_set()
+        mine.__exit__()
+        assert entered.wait(10)
+        hurried.join(10)
+        assert not mine.wanted()
+
+
 def test_a_folder_that_cannot_be_written_to_is_left_to_the_database(tmp_path: Path) -> None:
     with Turn(str(tmp_path / "absent" / "p.db")):
         assert not (tmp_path / "absent").exists()
