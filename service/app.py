@@ -38,6 +38,7 @@ from service.control import Control
 from service.engaged import door_of
 from service.feedback import FeedbackDesk
 from service.feeds import build_feeds
+from service.figures import silent_providers
 from service.inbound import InboundServer
 from service.job import Job
 from service.lateness import Delays
@@ -65,7 +66,6 @@ from service.watchdog import Watchdog
 from service.web.server import WebServer
 from service.webhooks import Webhooks
 from storage.stores import Stores, open_stores
-from warmup.ramp import OTHER
 from warmup.steps import Steps
 
 logger = logging.getLogger("penstock.service")
@@ -112,7 +112,7 @@ class Service:
         projector = Projector(
             log=stores.log, counters=stores.counters, controls=stores.controls, rules=rules,
             transactional=settings.transactional,
-            no_feedback=frozenset({OTHER, *(row.name for row in providers if not row.complaint_feedback)}),
+            no_feedback=silent_providers(providers),
             clock=clock, on_change=lambda: control.gates_changed(), canaries=canary_terms(settings, rules),
         )  # fmt: skip
         steps = Steps(

@@ -9,13 +9,13 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from config.tables import Plan
+from config.tables import Plan, ProviderRow
 from core.lane import Lane, cohort_of, day_of
 from core.metrics import Metric
 from core.rates import wilson
 from core.state import CounterKey, Snapshot
 from warmup.admission import lane_key
-from warmup.ramp import plan_lane
+from warmup.ramp import OTHER, plan_lane
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +47,7 @@ class LaneFigures:
     complained: int
     blocked: int
     reason: str
+    heard: bool = True  # False: the provider sends no complaint reports, so that none is no news
 
     @property
     def bounce_rate(self) -> float | None:
@@ -55,7 +56,7 @@ class LaneFigures:
 
     @property
     def complaint_rate(self) -> float | None:
-        rate = rate_of(self.complained, self.delivered)
+        rate = rate_of(self.complained, self.delivered) if self.heard else None
         return rate.rate if rate else None
 
 
@@ -72,6 +73,16 @@ def today(now: float) -> int:
     return cohort_of(day_of(now) * 86400.0)
 
 
+def silent_providers(rows: Iterable[ProviderRow]) -> frozenset[str]:
+    """Those that send no complaint reports; OTHER stands for all without a row."""
+    return frozenset({OTHER, *(row.name for row in rows if not row.complaint_feedback)})
+
+
+def is_heard(provider: str, silent: frozenset[str]) -> bool:
+    """False for a provider whose complaints nobody reports to us."""
+    return provider not in silent and not (provider.startswith(OTHER + ":") and OTHER in silent)
+
+
 def by_lane(counters: Mapping[CounterKey, int], since: int, until: int = 1 << 40) -> dict[Lane, dict[str, int]]:
     """Metric sums of each lane of a plan over cohorts since ≤ c < until; providers without a row share a lane."""
     sums: dict[Lane, dict[str, int]] = defaultdict(lambda: defaultdict(int))
@@ -83,9 +94,13 @@ def by_lane(counters: Mapping[CounterKey, int], since: int, until: int = 1 << 40
 
 
 def lane_figures(
-    counters: Mapping[CounterKey, int], snapshot: Snapshot, plans: Iterable[Plan], now: float
+    counters: Mapping[CounterKey, int],
+    snapshot: Snapshot,
+    plans: Iterable[Plan],
+    now: float,
+    silent: frozenset[str],
 ) -> list[LaneFigures]:
-    """Every lane that has a warm-up state or sent today, sorted."""
+    """Every lane that has a warm-up state or sent today, sorted.  `silent`: see silent_providers."""
     sums = by_lane(counters, today(now))
     day = day_of(now)
     known = {plan.name for plan in plans}
@@ -104,6 +119,7 @@ def lane_figures(
                 deferred=counted.get(Metric.DEFERRED, 0), hard_bounced=counted.get(Metric.HARD_BOUNCED, 0),
                 soft_bounced=counted.get(Metric.SOFT_BOUNCED, 0), complained=counted.get(Metric.COMPLAINED, 0),
                 blocked=counted.get(Metric.BLOCKED, 0), reason=state.reason if state else "",
+                heard=is_heard(lane.provider, silent),
             )
         )  # fmt: skip
     return rows

@@ -10,7 +10,7 @@ from core.ports import MetricsSink
 from core.state import Point
 from monitor import operator as word
 from service.alerting import sources_now
-from service.figures import lane_figures, today
+from service.figures import lane_figures, silent_providers, today
 from service.parts import Parts
 
 _FIELDS = ("attempted", "delivered", "deferred", "hard_bounced", "soft_bounced", "complained", "blocked")
@@ -46,7 +46,9 @@ class Metering:
                       "provider": row.lane.provider},
                 fields={name: float(getattr(row, name)) for name in _FIELDS},
             )
-            for row in lane_figures(counters, parts.control.snapshot(), parts.plans, now)
+            for row in lane_figures(
+                counters, parts.control.snapshot(), parts.plans, now, silent_providers(parts.providers)
+            )
         ]  # fmt: skip
         depth = await parts.stores.queue.depth()
         points += [

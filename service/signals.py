@@ -21,8 +21,8 @@ from monitor.evidence import DelayEnvelope
 from monitor.figures import DIMENSIONS, LANE, Figure, Known, Unknown, figures
 from monitor.signals import SIGNALS
 from service.audience import Audience, tracked_streams
+from service.figures import silent_providers
 from storage.stores import Stores
-from warmup.ramp import OTHER
 
 FRESH = 10.0
 MOST_DAYS = 90
@@ -46,7 +46,7 @@ class SignalDesk:
     def __init__(self, settings: Settings, stores: Stores) -> None:
         self._settings = settings
         self._stores = stores
-        self._silent = frozenset({OTHER, *(row.name for row in load_providers() if not row.complaint_feedback)})
+        self._silent = silent_providers(load_providers())
         self._pictures: dict[tuple[Question, int], tuple[float, list[Figure]]] = {}
 
     async def figures(self, asked: Question, envelopes: Mapping[str, DelayEnvelope], now: float) -> list[Figure]:

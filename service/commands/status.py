@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from alerts import ledger
 from alerts.keeper import META_NAME
 from alerts.words import Language, number, percent
+from config.load import load_providers
 from core.clock import iso
 from core.lane import Lane
 from core.state import Alert, Gate, StepState
 from monitor import operator as word
 from service.commands.common import add_config, add_json, add_language, desk
-from service.figures import by_lane, rate_of, today
+from service.figures import by_lane, is_heard, rate_of, silent_providers, today
 from service.standing import standing
 from service.waiting import BucketState, bucket_states
 
@@ -56,6 +57,7 @@ class Picture:
     lanes: list[tuple[Lane, dict[str, int], StepState | None]]
     limits: list[BucketState]
     gates: list[Gate]
+    silent: frozenset[str]  # providers that report no complaints
     firing: list[Alert]
 
 
@@ -79,6 +81,7 @@ async def run_status(arguments: argparse.Namespace) -> int:
             now=now, queue=await d.stores.queue.depth(), suppressed=await d.stores.suppressions.count(),
             lanes=[(lane, sums.get(lane, {}), steps.get(lane)) for lane in sorted(set(sums) | set(steps))],
             limits=await bucket_states(d.stores, d.settings, now),
+            silent=silent_providers(load_providers()),
             gates=[gate for gate in await d.stores.controls.gates() if word.is_closed(gate)],
             firing=sorted(
                 (entry.alert for entry in entries if entry.firing),
@@ -131,7 +134,8 @@ def _table(picture: Picture, language: Language) -> list[str]:
     for lane, counted, state in picture.lanes:
         cap = "–" if state is None else words["warm"] if state.finished else number(state.cap, language)
         bounces = rate_of(counted.get("hard_bounced", 0), counted.get("attempted", 0))
-        complaints = rate_of(counted.get("complained", 0), counted.get("delivered", 0))
+        heard = is_heard(lane.provider, picture.silent)  # where nobody reports, none is no news
+        complaints = rate_of(counted.get("complained", 0), counted.get("delivered", 0)) if heard else None
         rows.append([
             lane.key, str(state.step) if state else "–", cap, number(counted.get("attempted", 0), language),
             percent(bounces.rate, language) if bounces else words["unknown"],
@@ -161,7 +165,7 @@ def _document(picture: Picture) -> dict[str, object]:
                 "lane": lane.key, "step": state.step if state else None, "cap": state.cap if state else None,
                 "warm": bool(state and state.finished), "attempted": counted.get("attempted", 0),
                 "delivered": counted.get("delivered", 0), "hard_bounced": counted.get("hard_bounced", 0),
-                "complained": counted.get("complained", 0),
+                "complained": counted.get("complained", 0) if is_heard(lane.provider, picture.silent) else None,
             }
             for lane, counted, state in picture.lanes
         ],

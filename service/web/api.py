@@ -19,7 +19,7 @@ from sender.intake import AnswerStatus
 from service.cancelling import Canceller
 from service.explain import StoryLine
 from service.explained import Explained, What, explained, lane_of
-from service.figures import LaneFigures, lane_figures, today
+from service.figures import LaneFigures, lane_figures, silent_providers, today
 from service.instants import instant
 from service.reactions import reaction_json, rest_json
 from service.waiting import bucket_states
@@ -69,7 +69,7 @@ async def get_status(request: web.Request) -> web.Response:
     now = parts.clock.now()
     depth = await parts.stores.queue.depth()
     counters = await parts.stores.counters.load(today(now))
-    figures = lane_figures(counters, parts.control.snapshot(), parts.plans, now)
+    figures = lane_figures(counters, parts.control.snapshot(), parts.plans, now, silent_providers(parts.providers))
     return web.json_response(
         {
             "now": iso(now), "node": parts.settings.node, "sandbox": parts.sandbox, "clock_rate": parts.clock.rate,
@@ -97,7 +97,7 @@ async def get_lanes(request: web.Request) -> web.Response:
     parts = request.app[PARTS]
     now = parts.clock.now()
     counters = await parts.stores.counters.load(today(now))
-    figures = lane_figures(counters, parts.control.snapshot(), parts.plans, now)
+    figures = lane_figures(counters, parts.control.snapshot(), parts.plans, now, silent_providers(parts.providers))
     return web.json_response({"now": iso(now), "lanes": [_lane_json(f) for f in figures]})
 
 

@@ -134,7 +134,7 @@ def _context(view: DashboardView, language: Language) -> dict[str, Any]:
         "lag_bad": lag_bad,
         "delivered": Share(part=view.totals.delivered or 0, of=ended),
         "bounced": Share(part=view.totals.bounced or 0, of=ended),
-        "complained": Share(part=view.totals.complaints or 0, of=view.totals.delivered or 0),
+        "complained": view.totals.complained,
         "queued": None if view.queue is None else sum(view.queue.values()),
         "cards": [_card(gate, view, language) for gate in closed[:MAX_CARDS]],
         "cards_more": [_card(gate, view, language) for gate in closed[MAX_CARDS:][:MAX_MORE]],

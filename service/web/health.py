@@ -8,7 +8,7 @@ from core.errors import PenstockError
 from core.events import GateState
 from monitor import operator as word
 from service.feedback import reaction_lines
-from service.figures import lane_figures, today
+from service.figures import lane_figures, silent_providers, today
 from service.parts import Parts
 from service.waiting import bucket_states
 from service.web.keys import PARTS
@@ -67,7 +67,7 @@ async def metrics(request: web.Request) -> web.Response:
     lines += await _limits(parts, now)
     lines += await _doors(parts)
     counters = await parts.stores.counters.load(today(now))
-    figures = lane_figures(counters, parts.control.snapshot(), parts.plans, now)
+    figures = lane_figures(counters, parts.control.snapshot(), parts.plans, now, silent_providers(parts.providers))
     for name in ("attempted", "delivered", "deferred", "hard_bounced", "soft_bounced", "complained", "blocked"):
         lines += [f"# HELP penstock_day_{name} Messages first sent today (UTC).", f"# TYPE penstock_day_{name} gauge"]
         for row in figures:

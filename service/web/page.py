@@ -31,7 +31,7 @@ from core.lane import DAY, Lane, cohort_of, day_of
 from core.metrics import Metric
 from core.reports import Dim
 from core.state import CounterKey, Gate
-from service.figures import LaneFigures, lane_figures, today
+from service.figures import LaneFigures, is_heard, lane_figures, silent_providers, today
 from service.parts import Parts
 from service.waiting import bucket_states
 from service.warming_view import standings
@@ -85,8 +85,8 @@ class Gatherer:
         stores, now = parts.stores, parts.clock.now()
         counters = await stores.counters.load(today(now))
         history = await self._past(now)
-        snapshot = parts.control.snapshot()
-        figures = lane_figures(counters, snapshot, parts.plans, now)
+        snapshot, silent = parts.control.snapshot(), silent_providers(parts.providers)
+        figures = lane_figures(counters, snapshot, parts.plans, now, silent)
         gates = tuple(await stores.controls.gates())
         changes = await stores.log.recent(["GateChanged"], 400)
         decisions = await stores.log.recent(["GateChanged", "StepChanged"], 120)
@@ -96,7 +96,8 @@ class Gatherer:
         return DashboardView(
             now=now, node=parts.settings.node, rate=parts.clock.rate, sandbox=parts.sandbox,
             note=parts.notes.get("story", ""), monitor_lag=parts.projector.lag(),
-            max_lag=parts.settings.monitor.max_lag_seconds, totals=_totals(counters), queue=await stores.queue.depth(),
+            max_lag=parts.settings.monitor.max_lag_seconds,
+            totals=_totals(counters, silent), queue=await stores.queue.depth(),
             lanes=tuple(
                 replace(
                     self._lane(f, gates, history, now), standing=warming.get(plan_lane(f.lane)),
@@ -127,13 +128,11 @@ class Gatherer:
         return self._history
 
     def _lane(self, row: LaneFigures, gates: Iterable[Gate], history: dict[CounterKey, int], now: float) -> LaneRow:
-        silent = any(p.name == row.lane.provider and not p.complaint_feedback for p in self._parts.providers)
-        unknown = row.lane.provider.startswith("other")
         return LaneRow(
             lane=row.lane, plan=row.plan, step=row.step, cap=row.cap, used=row.used, finished=row.finished,
             delivered=Share(part=row.delivered, of=row.delivered + row.hard_bounced + row.soft_bounced),
             bounced=Share(part=row.hard_bounced, of=row.attempted),
-            complained=None if silent or unknown else Share(part=row.complained, of=row.delivered),
+            complained=Share(part=row.complained, of=row.delivered) if row.heard else None,
             state=_state(row.lane, gates), reason=row.reason, trend=_trend(row, history, now),
         )  # fmt: skip
 
@@ -200,13 +199,16 @@ def _events(logged: Iterable[Logged]) -> list[object]:
     return [row.event for row in logged]
 
 
-def _totals(counters: dict[CounterKey, int]) -> Totals:
-    sums: Counter[str] = Counter()
+def _totals(counters: dict[CounterKey, int], silent: frozenset[str]) -> Totals:
+    sums, heard = Counter[str](), Counter[str]()
     for key, value in counters.items():
         sums[key.metric] += value
+        if is_heard(str(key.attribution.traffic.lane.provider), silent):
+            heard[key.metric] += value
     return Totals(
         accepted=sums[Metric.ACCEPTED], delivered=sums[Metric.DELIVERED], deferred=sums[Metric.DEFERRED],
         bounced=sums[Metric.HARD_BOUNCED] + sums[Metric.SOFT_BOUNCED], complaints=sums[Metric.COMPLAINED],
+        complained=Share(part=heard[Metric.COMPLAINED], of=heard[Metric.DELIVERED]),
     )  # fmt: skip
 
 

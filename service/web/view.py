@@ -45,6 +45,7 @@ class Totals:
     deferred: int | None = None
     bounced: int | None = None
     complaints: int | None = None
+    complained: Share = Share(part=0, of=0)  # complaints of deliveries to providers that report them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -114,7 +114,10 @@ def step_change(provider: str, move: StepMove, before: int, after: int, reason: 
 SAMPLE = DashboardView(
     now=NOW, node="node1", rate=4320.0, sandbox=True, monitor_lag=0.2,
     note="Sandbox: Yahoo's readers dislike the spring campaign",
-    totals=Totals(accepted=148_210, delivered=131_402, deferred=2_318, bounced=611, complaints=58),
+    totals=Totals(
+        accepted=148_210, delivered=131_402, deferred=2_318, bounced=611, complaints=58,
+        complained=Share(part=58, of=131_402),
+    ),
     queue={"yahoo": 9_120, "gmail": 2_410, "mailru": 1_200, "outlook": 310, "": 12},
     lanes=(
         row("gmail", 210, 1.19, held_by="anna", held_until=NOW + 86400, held_reason="the new domain waits for <DNS>"),
