@@ -201,7 +201,8 @@ class Judge:
             self.loud.pop((scope_key, name), None)
             return [self._with_samples(scope, *part) for part in parts]
         moved = guard.step(stored or guard.first(name, scope), verdict, now)
-        return [] if moved is None else [moved]
+        # quiet verdicts move gates too: a probe is judged on little
+        return [] if moved is None else [self._with_samples(scope, *moved)]
 
     def _tell(self, touched: set[Key], now: float) -> list[RuleChanged]:
         """What rules without a gate begin to find, and what is over."""
@@ -222,6 +223,7 @@ class Judge:
         return told
 
     def _with_samples(self, whole: Scope, gate: Gate, event: GateChanged) -> tuple[Gate, GateChanged]:
-        assert event.evidence is not None, "a part is closed on evidence"
+        if event.evidence is None or event.evidence.samples or not event.evidence.numerator:
+            return gate, event
         evidence = self.samples.with_evidence(event.evidence, gate.scope, gate.rule, whole)
         return replace(gate, evidence=evidence), replace(event, evidence=evidence)

@@ -8,8 +8,9 @@ summed over start days (Shiryaev–Roberts): with K scopes a false alarm comes a
 mean, as far as people open independently of each other; real days differ more, so that a threshold near 0 would alarm
 for the weather.
 
-`hint` compares the providers of one stream on one day: when some fell and others held it is 'placement' (the spam
-folder), when all fell it is 'content'.
+`hint` compares the providers of one stream on one day, by the mail of campaigns that both got (mail without a campaign
+is one): when some fell and others held it is 'placement' (the spam folder), when all fell it is 'content'.  A provider
+that got other campaigns says nothing about it.
 """
 
 from __future__ import annotations
@@ -113,7 +114,8 @@ def drops(
                 e_value=math.exp(min(_BIGGEST, log_detector(runs))) if runs else 0.0, limit=limit,
             )
         )  # fmt: skip
-    return [_hinted(drop, result, rule) for drop in result]
+    mails = _by_campaign(counters, newest)
+    return [_hinted(drop, result, mails, rule) for drop in result]
 
 
 def fell(drop: Drop, rule: Rule) -> bool:
@@ -131,10 +133,19 @@ def weekday(day: int) -> str:
     return date.fromordinal(_EPOCH + day).strftime("%A")
 
 
-def _hinted(drop: Drop, others: Sequence[Drop], rule: Rule) -> Drop:
-    low = drop.ratio < 1 - rule.threshold
-    beside = [o.ratio for o in others if o.scope.stream == drop.scope.stream and o.scope != drop.scope]
-    if not low or not beside:
+_Mails = Mapping[tuple[str, str], Mapping[str, _Day]]  # by stream and provider, then by campaign
+
+
+def _hinted(drop: Drop, others: Sequence[Drop], mails: _Mails, rule: Rule) -> Drop:
+    low = 1 - rule.threshold
+    beside = []
+    for other in others:
+        if drop.ratio < low and other.scope.stream == drop.scope.stream and other.scope != drop.scope:
+            here, there = _same_mail(mails, drop.scope, other.scope)
+            enough = min(here.delivered, there.delivered) >= FEWEST_MAILS
+            if enough and here.rate < low * drop.baseline:
+                beside.append(there.rate / other.baseline)
+    if not beside:
         return drop
     held = sum(ratio >= 1 - rule.threshold / 2 for ratio in beside)
     down = sum(ratio < 1 - rule.threshold for ratio in beside)
@@ -143,6 +154,18 @@ def _hinted(drop: Drop, others: Sequence[Drop], rule: Rule) -> Drop:
         scope=drop.scope, day=drop.day, opened=drop.opened, delivered=drop.delivered, baseline=drop.baseline,
         days=drop.days, e_value=drop.e_value, limit=drop.limit, hint=hint,
     )  # fmt: skip
+
+
+def _same_mail(mails: _Mails, here: Scope, there: Scope) -> tuple[_Day, _Day]:
+    """What two providers got of the campaigns that both got."""
+    ours, theirs = mails[here.stream, here.provider], mails[there.stream, there.provider]
+    both = ours.keys() & theirs.keys()
+    return _sum(ours[name] for name in both), _sum(theirs[name] for name in both)
+
+
+def _sum(days: Iterable[_Day]) -> _Day:
+    known = list(days)
+    return _Day(opened=sum(d.opened for d in known), delivered=sum(d.delivered for d in known))
 
 
 def _judged(days: Mapping[int, _Day], day: int, names: Mapping[int, str]) -> tuple[float, int] | None:
@@ -161,15 +184,28 @@ def _judged(days: Mapping[int, _Day], day: int, names: Mapping[int, str]) -> tup
     return (middle, len(rates)) if middle > 0 else None
 
 
+def _by_campaign(counters: Mapping[CounterKey, int], day: int) -> _Mails:
+    """The mail of one day."""
+    found: dict[tuple[str, str], dict[str, _Day]] = defaultdict(lambda: defaultdict(_Day))
+    for key, n in counters.items():
+        if key.attribution.cohort // 24 == day and key.metric in (Metric.OPENED_HUMAN, Metric.DELIVERED):
+            traffic = key.attribution.traffic
+            _count(found[str(traffic.stream), str(traffic.lane.provider)][str(traffic.campaign)], key.metric, n)
+    return found
+
+
 def _by_day(counters: Mapping[CounterKey, int], streams: frozenset[str]) -> dict[tuple[str, str], dict[int, _Day]]:
     found: dict[tuple[str, str], dict[int, _Day]] = defaultdict(lambda: defaultdict(_Day))
     for key, n in counters.items():
         traffic = key.attribution.traffic
         if traffic.stream not in streams or key.metric not in (Metric.OPENED_HUMAN, Metric.DELIVERED):
             continue
-        into = found[str(traffic.stream), str(traffic.lane.provider)][key.attribution.cohort // 24]
-        if key.metric == Metric.OPENED_HUMAN:
-            into.opened += n
-        else:
-            into.delivered += n
+        _count(found[str(traffic.stream), str(traffic.lane.provider)][key.attribution.cohort // 24], key.metric, n)
     return found
+
+
+def _count(into: _Day, metric: str, n: int) -> None:
+    if metric == Metric.OPENED_HUMAN:
+        into.opened += n
+    else:
+        into.delivered += n

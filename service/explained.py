@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from alerts.words import Language
+from config.load import load_providers
 from config.model import Settings
 from core.errors import InvalidInput
 from core.lane import DAY, Lane, cohort_of
@@ -18,6 +19,7 @@ from core.ports import Clock
 from core.state import CounterKey, Gate
 from core.tokens import MessageId
 from service.explain import StoryLine, explain_lane, explain_message, explain_pause
+from service.figures import silent_providers
 from service.standing import counted, explain_campaign, names_of, standing, traffic_of
 from service.telling import Teller
 from service.waiting import covering, waits_of, waits_of_lane
@@ -97,8 +99,9 @@ async def _campaign(stores: Stores, settings: Settings, clock: Clock, identity: 
     own = [gate for gate in gates if gate.scope.campaign == campaign and stream in ("", gate.scope.stream)]
     if not (known or waiting or own):
         return Explained(story=story, now=[])
+    silent = silent_providers(load_providers())
     over = [gate for gate in gates if gate in own or any(gate.scope.covers(traffic) for traffic in known)]
-    now = [*counted(counters, known, bool(waiting), language), *standing(over, lambda gate: True, language)]
+    now = [*counted(counters, known, bool(waiting), silent, language), *standing(over, lambda gate: True, language)]
     return Explained(story=story, now=now)
 
 

@@ -19,6 +19,7 @@ from core.metrics import Metric
 from core.ports import EventLog
 from core.state import CANARY, CounterKey, Gate
 from service.explain import StoryLine, tell
+from service.figures import is_heard
 from service.story_words import name
 
 Language = Literal["en", "ru"]
@@ -33,6 +34,7 @@ _WORDS = {
         "then_probing": "then it is judged by what came of the probe", "rule": "rule {rule}",
         "canary": "its first {n} messages go, the rest waits", "none": "now: every gate over it is open",
         "counts": "counted in the last 90 days", "left": "left in the queue: {left}", "yes": "yes", "no": "nothing",
+        "unknown": "unknown",
     },
     "ru": {
         "now": "сейчас: {scope} {state} с {since}", "who": "кто", "why": "почему", "evidence": "доказательства",
@@ -43,6 +45,7 @@ _WORDS = {
         "then_probing": "затем решит исход пробы", "rule": "правило {rule}",
         "canary": "первые {n} писем идут, остальные ждут", "none": "сейчас: все затворы над этим открыты",
         "counts": "за последние 90 дней", "left": "осталось в очереди: {left}", "yes": "есть", "no": "ничего",
+        "unknown": "нет данных",
     },
 }  # fmt: skip
 
@@ -106,13 +109,22 @@ async def explain_campaign(
     return tell(moves, language)
 
 
-def counted(counters: Mapping[CounterKey, int], known: set[Traffic], waiting: bool, language: Language) -> list[str]:
-    """How much of the campaign went and what came of it."""
-    words, sums = _WORDS[language], dict.fromkeys(_COUNTED, 0)
+def counted(
+    counters: Mapping[CounterKey, int], known: set[Traffic], waiting: bool, silent: frozenset[str], language: Language
+) -> list[str]:
+    """How much of the campaign went and what came of it: shares of first attempts; complaints of the mail to providers
+    that report them (all but `silent`), unknown without such mail."""
+    words, sums, heard = _WORDS[language], dict.fromkeys(_COUNTED, 0), 0
     for key, n in counters.items():
         if key.attribution.traffic in known and key.metric in sums:
             sums[Metric(key.metric)] += n
-    total = max(1, sums[Metric.ATTEMPTED])
-    told = ", ".join(f"{metric} {number(n, language)} ({percent(n / total, language)})" for metric, n in sums.items())
+            if key.metric == Metric.DELIVERED and is_heard(str(key.attribution.traffic.lane.provider), silent):
+                heard += n
+    of = {metric: heard if metric is Metric.COMPLAINED else sums[Metric.ATTEMPTED] for metric in sums}
+    told = ", ".join(
+        f"{name(metric, language)} {number(n, language)} "
+        f"({percent(n / of[metric], language) if of[metric] else words['unknown']})"
+        for metric, n in sums.items()
+    )
     left = words["left"].format(left=words["yes"] if waiting else words["no"])
     return [f"{words['counts']}: {told}", left]

@@ -87,6 +87,7 @@ _RUSSIAN: list[tuple[re.Pattern[str], str | None]] = [
         (r"by (\S+)", r"кем: \1"),
         (r"by (\S+): (.+)", r"кем: \1, \2"),
         (r"preferences", "страница настроек"),
+        (r"abuse report from (\S+)", r"сообщает \1"),
         (r"cancelled", "отменено"),
     )
 ]

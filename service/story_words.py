@@ -15,7 +15,7 @@ SENTENCES: dict[Language, Mapping[str, str]] = {
     "en": {
         "accepted": "accepted {door} for {recipient}, stream {stream}{campaign}", "campaign": ", campaign {campaign}",
         "by_http": "over HTTP", "by_smtp": "over SMTP", "by_command": "from the command line",
-        "by_command_who": "from the command line, sent by {by}", "by_internal": "from Penstock itself",
+        "by_command_who": "from the command line ({by})", "by_internal": "from Penstock itself",
         "intake_refused": "refused {door} for {recipient}: {reason}",
         "held": "held by our own choice: {reason}{detail} on {lane} {stream}{until}",
         "until": " until {until}", "also_until": ", until {until}", "of_detail": " ({detail})",
@@ -83,7 +83,7 @@ SENTENCES: dict[Language, Mapping[str, str]] = {
     "ru": {
         "accepted": "принято {door} для {recipient}, поток {stream}{campaign}", "campaign": ", кампания {campaign}",
         "by_http": "по HTTP", "by_smtp": "по SMTP", "by_command": "из командной строки",
-        "by_command_who": "из командной строки, отправитель: {by}", "by_internal": "от самого Penstock",
+        "by_command_who": "из командной строки ({by})", "by_internal": "от самого Penstock",
         "intake_refused": "не принято {door} для {recipient}: {reason}",
         "held": "задержано нами самими: {reason}{detail}, линия {lane}, поток {stream}{until}",
         "until": " до {until}", "also_until": ", до {until}", "of_detail": " ({detail})",
@@ -164,13 +164,17 @@ _NAMES = {
     "sunset": "ушедшие",
     # who and how
     "human": "человек", "machine": "машина", "one_click": "одним нажатием", "page": "на странице", "mail": "письмом",
-    "guard": "сторож", "listing": "наблюдение за списками", "plan": "план", "time": "время", "probe": "проба",
+    "guard": "сторож", "listing": "наблюдение за списками", "plan": "план",
+    "campaign": "конец рассылки", "time": "время", "probe": "проба",
     # warm-up and rules
     "started": "начат", "advanced": "шаг вперёд", "held": "тот же шаг", "stepped_back": "шаг назад",
     "finished": "закончен", "resumed": "удержание снято", "imported": "принят прогретым",
     "alert": "тревога", "hold_warmup": "прогрев удержан", "step_back": "прогрев на шаг назад",
     "stop": "стоп", "slow": "замедление", "retry_later": "позже",
     "critical": "критично", "warning": "внимание", "info": "к сведению",
+    # counts
+    "attempted": "первых попыток", "hard_bounced": "жёстких отказов", "soft_bounced": "мягких отказов",
+    "complained": "жалоб",
     # seeds, listings, sources
     "inbox": "входящие", "tab": "вкладка", "spam": "спам", "missing": "нет письма",
     "source": "источник", "sending_domain": "домен",

@@ -119,7 +119,7 @@ class Teller:
         return f"{value:.2%}" if self.language == "en" else f"{number(value * 100, 'ru', 2)}\u00a0%"
 
     def _short(self, value: float) -> str:
-        text = f"{value:,.4g}"
+        text = f"{value:,.0f}" if 1000 <= value < 1e15 else f"{value:.4g}"
         return text if self.language == "en" else text.replace(",", "\u202f").replace(".", ",")
 
 
@@ -156,7 +156,7 @@ def text_of(event: Event, t: Teller) -> str:  # one arm an event: a table of wor
                 stream=event.traffic.stream, until=t.until(event.until, "until"),
             )  # fmt: skip
         case PutBack():
-            return t.say("put_back", reason=t.name(event.reason), detail=event.detail)
+            return t.say("put_back", reason=t.name(event.reason), detail=t.reason(event.detail))
         case Delivered():
             return t.say(
                 "delivered", remote=event.remote, tls=t.say("tls", tls=event.tls) if event.tls else t.say("no_tls"),

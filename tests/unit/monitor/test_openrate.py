@@ -57,6 +57,31 @@ def test_a_fall_at_one_provider_speaks_of_placement_and_everywhere_of_content() 
     assert all(fell(drop, RULE) for drop in everywhere.values())
 
 
+def test_providers_are_compared_by_the_campaigns_that_both_got() -> None:
+    """A dull campaign that went to one provider alone says nothing about its spam folder."""
+    counters = mail(lambda day, p: weekly(day, p))
+
+    def sent(provider: str, campaign: str, n: int, opened: int) -> None:
+        under = Attribution(traffic=traffic(provider=provider, campaign=campaign), cohort=DAY * 24 + 10)
+        counters[CounterKey(attribution=under, metric=Metric.DELIVERED)] = n
+        counters[CounterKey(attribution=under, metric=Metric.OPENED_HUMAN)] = opened
+
+    for key in [key for key in counters if key.attribution.cohort // 24 == DAY]:
+        del counters[key]
+    usual = weekly(DAY, "")
+    sent("gmail", "dull", 2000, round(1000 * usual))
+    sent("yahoo", "bright", 2000, round(2000 * usual))
+    alone = {d.scope.provider: d for d in drops(counters, RULE, now=NOON, streams=["bulk"])}
+    assert fell(alone["gmail"], RULE)
+    assert alone["gmail"].hint == ""
+    sent("yahoo", "dull", 2000, round(1000 * usual))  # as dull there: what is told is the content
+    both = {d.scope.provider: d for d in drops(counters, RULE, now=NOON, streams=["bulk"])}
+    assert both["gmail"].hint == "content"
+    sent("yahoo", "dull", 2000, round(2000 * usual))  # as good as ever there: gmail's folder
+    apart = {d.scope.provider: d for d in drops(counters, RULE, now=NOON, streams=["bulk"])}
+    assert apart["gmail"].hint == "placement"
+
+
 def test_a_fall_within_the_threshold_is_none_and_recovery_needs_a_margin() -> None:
     slight = told(lambda day, p: weekly(day, p) * (0.82 if day >= DAY else 1))
     assert not any(fell(drop, RULE) or is_well(drop, RULE) for drop in slight.values())

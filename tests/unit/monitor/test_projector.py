@@ -107,6 +107,25 @@ async def test_a_bad_probe_closes_again() -> None:
     assert watched.projector.gates[0].until == watched.clock.now() + 12 * HOUR
 
 
+async def test_a_probe_that_closes_on_little_shows_its_replies_too() -> None:
+    memory = Memory()
+    watched = Watched(memory, probe_messages=30)
+    await memory.append([bounced() for _ in range(10)])
+    await watched.projector.step()
+    watched.clock.advance(6 * HOUR)
+    await watched.projector.step()
+    at = watched.clock.now()
+    await memory.append([*(delivered(at) for _ in range(18)), *(bounced(at) for _ in range(2))])
+    await watched.projector.step()
+    watched.clock.advance(HOUR)
+    await watched.projector.step()
+    probe = moves(memory)[-1]
+    assert (probe.before, probe.after) == (GateState.PROBING, GateState.PAUSED)
+    assert probe.evidence is not None
+    assert probe.evidence.e_value < 20  # little proof
+    assert probe.evidence.samples == ("550 5.1.1 no such user",) * len(probe.evidence.samples) != ()
+
+
 async def test_what_was_under_way_at_the_pause_and_came_back_before_the_resume_does_not_close_again() -> None:
     memory = Memory()
     watched = Watched(memory)

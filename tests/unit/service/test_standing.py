@@ -55,7 +55,8 @@ def test_a_campaign_is_named_with_its_stream_or_without() -> None:
     known = traffic_of(counters, "bulk", "spring")
     assert {str(traffic.campaign) for traffic in known} == {"spring"}
     assert traffic_of(counters, "other", "spring") == set()
-    told, left = counted(counters, known, False, "en")
+    told, left = counted(counters, known, False, frozenset(), "en")
+    assert "complained 0 (unknown)" in told  # nothing was delivered
     assert "attempted 200" in told
     assert "hard_bounced 10" in told
     assert left == "left in the queue: nothing"

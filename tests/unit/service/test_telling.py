@@ -67,7 +67,7 @@ def test_a_wait_says_its_gates_reason_in_the_readers_language() -> None:
 
 @pytest.mark.parametrize(
     ("door", "by", "words"),
-    [(Door.COMMAND, "ann", "from the command line, sent by ann"), (Door.COMMAND, "", "from the command line for"),
+    [(Door.COMMAND, "ann", "from the command line (ann)"), (Door.COMMAND, "", "from the command line for"),
      (Door.INTERNAL, "", "from Penstock itself"), (Door.HTTP, "", "over HTTP")],
 )  # fmt: skip
 def test_a_door_is_named_as_people_know_it(door: Door, by: str, words: str) -> None:
@@ -90,7 +90,7 @@ async def test_penstock_send_tells_who_sent_and_the_api_tells_it_in_russian(
         message_id = capsys.readouterr().out.split()[-1]
         status, answer = await caller.call("GET", f"/v1/messages/{message_id}?lang=ru")
         assert status == 200
-        assert "принято из командной строки, отправитель: " in answer["story"][0]["text"]
+        assert "принято из командной строки (" in answer["story"][0]["text"]
         assert answer["now"][0] == "сейчас: письмо в очереди"
         status, answer = await caller.call("GET", "/v1/campaigns/none")
         assert status == 404
