@@ -170,7 +170,7 @@ class Judge:
     def _judge(self, touched: set[Key], now: float) -> list[tuple[Gate, GateChanged]]:
         """Moves of every gate that new counts or the time may have changed."""
         moves = self.canaries.moves(self.gates, now)
-        asked = set(touched)
+        asked, held = set(touched), operator.held_open(self.gates.values(), now)
         for key, gate in self.gates.items():
             if gate.rule in (listing.RULE, CANARY):
                 continue  # the watch of blocklists moves the one, monitor.canary the other
@@ -182,10 +182,12 @@ class Judge:
             elif gate.state is not GateState.OPEN:
                 asked.add(key)
         for scope_key, name in sorted(asked):
-            moves += self._judge_one(scope_key, name, now)
+            moves += self._judge_one(scope_key, name, held, now)
         return moves
 
-    def _judge_one(self, scope_key: str, name: str, now: float) -> list[tuple[Gate, GateChanged]]:
+    def _judge_one(
+        self, scope_key: str, name: str, held: Sequence[Scope], now: float
+    ) -> list[tuple[Gate, GateChanged]]:
         tally, stored = self.tallies[name], self.gates.get((scope_key, name))
         scope = tally.scope(scope_key) or (stored.scope if stored else None)
         if scope is None:
@@ -199,7 +201,10 @@ class Judge:
         parts = close_parts(tally, self.counters, stored, verdict, self.gates, now)
         if parts:
             self.loud.pop((scope_key, name), None)
-            return [self._with_samples(scope, *part) for part in parts]
+            # of a part that a person holds open the whole does not suffer either
+            return [self._with_samples(scope, *part) for part in parts if not _is_held(part[0].scope, held)]
+        if _is_held(scope, held) and (stored is None or stored.state is GateState.OPEN):
+            return []
         moved = guard.step(stored or guard.first(name, scope), verdict, now)
         # quiet verdicts move gates too: a probe is judged on little
         return [] if moved is None else [self._with_samples(scope, *moved)]
@@ -227,3 +232,7 @@ class Judge:
             return gate, event
         evidence = self.samples.with_evidence(event.evidence, gate.scope, gate.rule, whole)
         return replace(gate, evidence=evidence), replace(event, evidence=evidence)
+
+
+def _is_held(scope: Scope, held: Sequence[Scope]) -> bool:
+    return any(operator.is_part(scope, whole) for whole in held)

@@ -114,6 +114,8 @@ def drops(
                 e_value=math.exp(min(_BIGGEST, log_detector(runs))) if runs else 0.0, limit=limit,
             )
         )  # fmt: skip
+    if all(drop.ratio >= 1 - rule.threshold for drop in result):
+        return result
     mails = _by_campaign(counters, newest)
     return [_hinted(drop, result, mails, rule) for drop in result]
 

@@ -21,6 +21,7 @@ from core.state import Gate, Suppression
 from monitor import operator as word
 
 _TRIES = 5
+_MOST_HOURS = 30 * 24  # whoever wants more switches the rule off
 
 
 class Operator:
@@ -77,12 +78,22 @@ class Operator:
             return gate
         raise StorageConflict("The gate keeps changing; try again")
 
-    async def resume(self, scope: Scope, *, by: str, reason: str) -> list[Gate]:
-        """Open every closed, slowed or probing gate whose scope is exactly this one.  What was opened."""
+    async def resume(self, scope: Scope, *, by: str, reason: str, hours: float = 0.0) -> list[Gate]:
+        """Open every closed, slowed or probing gate whose scope is exactly this one.  What was opened.
+
+        With `hours` no rule closes the scope, or a part of it, before so many hours are over; then nothing need be
+        closed, and the operator's own gate, which says so, is among the answer."""
+        if not 0 <= hours <= _MOST_HOURS:
+            raise InvalidInput(
+                "hours", f"is not between 0 and {_MOST_HOURS}", "Give 0 (no longer than till new trouble)"
+            )
+        if hours:
+            for problem, remedy in self._unknown(scope):
+                raise InvalidInput("scope", problem, remedy)
         for _ in range(_TRIES):
             now = self._clock.now()
             closed = [g for g in await self._controls.gates() if g.scope.key == scope.key and word.is_closed(g)]
-            if not closed:
+            if not closed and not hours:
                 raise InvalidInput("scope", f"no gate over {scope.key} is closed", "See penstock status for the scopes")
             opened = []
             try:
@@ -90,10 +101,20 @@ class Operator:
                     gate, event = word.resume(before, now=now, reason=reason, by=by)
                     await self._controls.put(gate, event, before.state)
                     opened.append(gate)
+                if hours:
+                    held = await self._hold_open(scope, by, reason, now, hours)
+                    opened = [*(gate for gate in opened if gate.rule != word.RULE), held]
             except StorageConflict:
                 continue
             return opened
         raise StorageConflict("The gate keeps changing; try again")
+
+    async def _hold_open(self, scope: Scope, by: str, reason: str, now: float, hours: float) -> Gate:
+        gates = await self._controls.gates()
+        before = next((g for g in gates if g.scope.key == scope.key and g.rule == word.RULE), None)
+        gate, event = word.hold_open(scope, before, now=now, until=now + hours * 3600, reason=reason, by=by)
+        await self._controls.put(gate, event, before.state if before else None)
+        return gate
 
     async def suppress(
         self, addresses: Sequence[str], *, stream: str, by: str, note: str = "", until: float = 0.0

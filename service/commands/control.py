@@ -42,6 +42,10 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     resume = commands.add_parser("resume", help="open every gate over exactly this scope")
     resume.add_argument("scope", metavar="SCOPE", help=SCOPE)
     resume.add_argument("--reason", default="", metavar="TEXT", help="for the log and whoever looks at it later")
+    resume.add_argument(
+        "--hours", type=float, default=0.0, metavar="H",
+        help="keep rules from closing it so long (default: new evidence may)",
+    )  # fmt: skip
     add_json(resume)
     add_config(resume)
     resume.set_defaults(run=run_resume)
@@ -100,12 +104,14 @@ async def run_pause(arguments: argparse.Namespace) -> int:
 async def run_resume(arguments: argparse.Namespace) -> int:
     """Open gates."""
     async with desk(arguments.config) as d:
-        gates = await d.operator.resume(d.operator.scope(arguments.scope), by=who(), reason=arguments.reason)
+        scope = d.operator.scope(arguments.scope)
+        gates = await d.operator.resume(scope, by=who(), reason=arguments.reason, hours=arguments.hours)
         if arguments.json:
             print(json.dumps({"resumed": [gate_document(gate) for gate in gates]}, ensure_ascii=False))
         else:
             for gate in gates:
-                print(f"open: {gate.scope.key} ({gate.rule})")
+                held = f", no rule closes it before {iso(gate.until)}" if gate.until else ""
+                print(f"open: {gate.scope.key} ({gate.rule}){held}")
     return 0
 
 

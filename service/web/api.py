@@ -138,7 +138,7 @@ async def post_resume(request: web.Request) -> web.Response:
     parts = request.app[PARTS]
     body = ResumeBody.model_validate_json(await request.read())
     scope = parts.operator.scope(body.scope)
-    gates = await parts.operator.resume(scope, by=caller_of(request), reason=body.reason)
+    gates = await parts.operator.resume(scope, by=caller_of(request), reason=body.reason, hours=body.hours)
     await parts.control.refresh()
     return web.json_response({"resumed": [gate_json(g) for g in gates]})
 

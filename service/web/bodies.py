@@ -162,6 +162,9 @@ class ResumeBody(BodyModel):
 
     scope: str = Field(max_length=500)
     reason: str = Field("", max_length=500)
+    hours: float = Field(
+        0.0, ge=0, le=720, description="No rule closes it, or a part of it, before; 0: on new evidence"
+    )
 
 
 class SuppressBody(BodyModel):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from core.errors import InvalidInput
+from core.events import GateState
 from core.lane import Scope
 from service.operator import Operator
 from storage.stores import Stores, open_stores
@@ -59,3 +60,20 @@ async def test_a_scope_that_nothing_can_lie_in_is_refused_and_not_stored(stores:
     with pytest.raises(InvalidInput, match="not configured"):
         await operator.pause(operator.scope("pool=x"), by="ann", reason="")
     assert await stores.controls.gates() == []
+
+
+async def test_a_resume_with_hours_holds_the_scope_open_also_where_nothing_was_closed(stores: Stores) -> None:
+    operator = _operator(stores)
+    scope = operator.scope("provider=gmail")
+    await operator.pause(scope, by="ann", reason="test")
+    (held,) = await operator.resume(scope, by="bob", reason="they are warned", hours=3.0)
+    assert (held.state, held.by) == (GateState.OPEN, "bob")
+    assert held.until == held.since + 3 * 3600
+    (stored,) = await stores.controls.gates()
+    assert stored == held
+    (again,) = await operator.resume(operator.scope("stream=bulk"), by="bob", reason="", hours=1.0)
+    assert again.until > 0
+    closed = await operator.pause(scope, by="ann", reason="after all")
+    assert closed.state is GateState.PAUSED, "a person's newer word replaces the older"
+    with pytest.raises(InvalidInput, match="hours"):
+        await operator.resume(scope, by="bob", reason="", hours=-1.0)

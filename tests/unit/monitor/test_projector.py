@@ -174,6 +174,41 @@ async def test_an_operators_pause_outranks_the_machine_until_it_runs_out() -> No
     assert watched.state() is GateState.OPEN
 
 
+async def test_what_a_person_holds_open_no_rule_closes_before_that_runs_out() -> None:
+    memory = Memory()
+    watched = Watched(memory, hard_limit=0.05)
+    gate, event = operator.hold_open(
+        Scope(provider="yahoo", stream="bulk"), None, now=NOON, until=NOON + 6 * HOUR, reason="known", by="ann"
+    )
+    await memory.put(gate, event, None)
+    await memory.append([bounced() for _ in range(40)])
+    await watched.projector.step()
+    await watched.projector.step()
+    assert [move.by for move in moves(memory)] == ["ann"], "not even the hard limit"
+    await memory.append([bounced(provider="gmail") for _ in range(40)])
+    await watched.projector.step()
+    assert [move.scope.provider for move in moves(memory)] == ["yahoo", "gmail"], "others are judged as ever"
+    watched.clock.advance(6 * HOUR)
+    await memory.append([bounced()])
+    await watched.projector.step()
+    assert moves(memory)[-1].scope.provider == "yahoo"
+    assert moves(memory)[-1].after is GateState.HARD_STOPPED
+
+
+async def test_of_a_whole_scope_only_what_is_held_open_is_bad_then_the_whole_stays_open() -> None:
+    memory = Memory()
+    watched = Watched(memory)
+    gate, event = operator.hold_open(
+        Scope(campaign="known"), None, now=NOON, until=NOON + HOUR, reason="they are warned", by="ann"
+    )
+    await memory.put(gate, event, None)
+    await memory.append([delivered(campaign=f"c{n % 9}") for n in range(900)])
+    await memory.append([bounced(campaign="known") for _ in range(60)])
+    await watched.projector.step()
+    await watched.projector.step()
+    assert [move.by for move in moves(memory)] == ["ann"]
+
+
 async def test_a_gate_whose_rule_was_removed_opens_when_its_pause_is_over() -> None:
     memory = Memory()
     watched = Watched(memory)
