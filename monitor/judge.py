@@ -169,7 +169,7 @@ class Judge:
 
     def _judge(self, touched: set[Key], now: float) -> list[tuple[Gate, GateChanged]]:
         """Moves of every gate that new counts or the time may have changed."""
-        moves = self.canaries.moves(self.gates, now)
+        moves = [(gate, self._of_slice(event, now)) for gate, event in self.canaries.moves(self.gates, now)]
         asked, held = set(touched), operator.held_open(self.gates.values(), now)
         for key, gate in self.gates.items():
             if gate.rule in (listing.RULE, CANARY):
@@ -184,6 +184,17 @@ class Judge:
         for scope_key, name in sorted(asked):
             moves += self._judge_one(scope_key, name, held, now)
         return moves
+
+    def _of_slice(self, event: GateChanged, now: float) -> GateChanged:
+        """A canary's move with the strongest of what rules over campaigns know of it."""
+        seen = [
+            tally.verdict(scope, self.gates.get((scope.key, name)), now).evidence
+            for name, tally in self.tallies.items()
+            if not tally.standing and (scope := tally.scope(event.scope.key)) is not None
+        ]
+        told = [evidence for evidence in seen if evidence.denominator]
+        worst = max(told, key=lambda one: one.e_value / one.limit if one.limit else 0.0, default=None)
+        return event if worst is None else replace(event, evidence=worst)
 
     def _judge_one(
         self, scope_key: str, name: str, held: Sequence[Scope], now: float

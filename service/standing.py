@@ -32,7 +32,8 @@ _WORDS = {
         "undo": "undo", "slowed": "slowed to {n} an hour", "paused": "paused", "probing": "probing with {n} messages",
         "hard_stopped": "stopped", "then_paused": "then a probe", "then_slowed": "then the limit grows, if it is calm",
         "then_probing": "then it is judged by what came of the probe", "rule": "rule {rule}",
-        "canary": "its first {n} messages go, the rest waits", "none": "now: every gate over it is open",
+        "canary": "now: {scope} sends its first {n} messages, the rest waits, since {since}",
+        "none": "now: every gate over it is open",
         "counts": "counted in the last 90 days", "left": "left in the queue: {left}", "yes": "yes", "no": "nothing",
         "unknown": "unknown",
     },
@@ -43,7 +44,8 @@ _WORDS = {
         "hard_stopped": "остановлено", "then_paused": "затем проба",
         "then_slowed": "затем предел вырастет, если спокойно",
         "then_probing": "затем решит исход пробы", "rule": "правило {rule}",
-        "canary": "первые {n} писем идут, остальные ждут", "none": "сейчас: все затворы над этим открыты",
+        "canary": "сейчас: {scope}: первые {n} писем идут, остальные ждут, с {since}",
+        "none": "сейчас: все затворы над этим открыты",
         "counts": "за последние 90 дней", "left": "осталось в очереди: {left}", "yes": "есть", "no": "ничего",
         "unknown": "нет данных",
     },
@@ -59,9 +61,9 @@ def standing(gates: Iterable[Gate], concerns: Callable[[Gate], bool], language: 
 
 def _gate_lines(gate: Gate, language: Language) -> list[str]:
     words = _WORDS[language]
-    state = words["canary"] if gate.rule == CANARY else words[str(gate.state)]
-    head = words["now"].format(
-        scope=gate.scope.key, state=state.format(n=number(gate.limit, language)), since=iso(gate.since)
+    n, since = number(gate.limit, language), iso(gate.since)
+    head = words["canary" if gate.rule == CANARY else "now"].format(
+        scope=gate.scope.key, n=n, state=words[str(gate.state)].format(n=n), since=since
     )
     rule = f", {words['rule'].format(rule=gate.rule)}" if gate.rule not in ("", gate.by) else ""
     lines = [head, f"  {words['who']}: {name(gate.by, language)}{rule}"]

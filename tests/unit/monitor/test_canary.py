@@ -65,6 +65,8 @@ async def test_the_rest_goes_on_by_itself_when_nothing_speaks_against_the_slice(
     (opened,) = await run.take()
     assert opened.after is GateState.OPEN
     assert opened.reason == "canary: nothing speaks against the campaign after 100 messages"
+    assert opened.evidence is not None
+    assert (opened.evidence.numerator, opened.evidence.denominator, opened.evidence.limit) == (0, 100, 100)
     assert await run.take(accepted(), *mail(500)) == []  # once only
 
 
