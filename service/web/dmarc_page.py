@@ -6,6 +6,7 @@ that nobody reported is told as unknown.  One picture serves every viewer for `F
 
 from __future__ import annotations
 
+import re
 import time
 from ipaddress import ip_address
 from typing import Any
@@ -78,6 +79,11 @@ RU = {
     "none_failures": "Отчётов не было: их не просили (ruf=) или сбоев нет.",
     "apart": "отложено: происхождение не доказано",
 }  # fmt: skip
+_EVIDENCE = (
+    (r"^address of source (.+)$", r"адрес источника \1"), (r"^(DKIM|SPF) passes for (.+)$", r"\1 проходит для \2"),
+    (r"^our signature (\S+) survived, SPF did not", r"наша подпись \1 цела, SPF — нет"),
+    (r", the return path was rewritten$", ", обратный адрес переписан"),
+)  # fmt: skip
 _KEPT: web.AppKey[dict[str, tuple[float, dict[str, Any]]]] = web.AppKey("dmarc_page", dict)
 
 
@@ -97,9 +103,23 @@ async def dmarc_page(request: web.Request) -> web.Response:
     parts = [Dim.SELECTOR, Dim.REPORTER, Dim.DAY]
     drill = await Views(request.app[REPORTS]).drill(parts, [(Dim.SOURCE, source)], DAYS, MAX_DRILL) if source else []
     html = template_of("dmarc.html", language).render(
-        d=EN if language == "en" else RU, here="/dmarc", source=source, drill=drill, **kept["all"][1]
+        d=EN if language == "en" else RU,
+        evidence=lambda text: evidence_words(text, language),
+        here="/dmarc",
+        source=source,
+        drill=drill,
+        **kept["all"][1],
     )
     return web.Response(text=html, content_type="text/html", headers={"Cache-Control": "no-store"})
+
+
+def evidence_words(text: str, language: Language) -> str:
+    """Why a source has its name (collectors.reports.naming), in the viewer's language; names stay as they are."""
+    if language == "en":
+        return text
+    for english, russian in _EVIDENCE:
+        text = re.sub(english, russian, text)
+    return text
 
 
 def shown_source(text: str) -> str:

@@ -7,6 +7,7 @@ counted in the hour of its first sending.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 
 from aiohttp import web
 
@@ -32,10 +33,13 @@ async def get_engagement(request: web.Request) -> web.Response:
         traffic = key.attribution.traffic
         if key.metric in _COUNTED:
             sums[str(traffic.stream), str(traffic.campaign)][key.metric] += value
+    tracked = {s.name: {Metric.OPENED_HUMAN: s.track_opens, Metric.CLICKED_HUMAN: s.track_clicks}
+               for s in parts.settings.streams}  # fmt: skip
     rows = [
         {
             "stream": stream, "campaign": campaign, **counted,
-            "open_rate": _rate(counted, Metric.OPENED_HUMAN), "click_rate": _rate(counted, Metric.CLICKED_HUMAN),
+            "open_rate": _rate(counted, Metric.OPENED_HUMAN, tracked.get(stream)),
+            "click_rate": _rate(counted, Metric.CLICKED_HUMAN, tracked.get(stream)),
         }
         for (stream, campaign), counted in sorted(sums.items())
         if any(counted.values())
@@ -43,6 +47,8 @@ async def get_engagement(request: web.Request) -> web.Response:
     return web.json_response({"days": int(text), "engagement": rows})
 
 
-def _rate(counted: dict[str, int], metric: Metric) -> float | None:
+def _rate(counted: dict[str, int], metric: Metric, tracked: Mapping[Metric, bool] | None) -> float | None:
+    """None: nothing was delivered, or nobody looks (and none was seen): unknown, which is not 0."""
     delivered = counted[Metric.DELIVERED]
-    return min(1.0, counted[metric] / delivered) if delivered else None
+    looked = bool(counted[metric]) or (tracked is not None and tracked[metric])
+    return min(1.0, counted[metric] / delivered) if delivered and looked else None

@@ -78,7 +78,8 @@ def _answer(words: Words) -> dict[str, Any]:
 
 
 def _operation(route: RouteDoc, schemas: dict[str, Any]) -> dict[str, Any]:
-    words = WORDS[f"{route.method} {route.path}"]
+    # a route without words fails a test, not the document
+    words = WORDS.get(f"{route.method} {route.path}", Words(answer=dict))
     operation: dict[str, Any] = {
         "summary": route.summary,
         "operationId": route.handler.__name__,

@@ -45,6 +45,7 @@ _TALLY = {
     "last": str,
 }  # fmt: skip
 _DAYS: dict[str, tuple[type, str]] = {"days": (int, "Whole UTC days back with today")}
+_LANG: dict[str, tuple[type, str]] = {"lang": (str, "en or ru: language of the sentences; en when left out")}
 _LIMIT: dict[str, tuple[type, str]] = {"limit": (int, "Rows at most")}
 _SCOPE_EXAMPLE = "provider=gmail,stream=bulk"
 _PARTS_EXAMPLE = {
@@ -64,7 +65,7 @@ WORDS: dict[str, Words] = {
     "POST /v1/templates/preview": Words(answer={"from": str, "subject": str, "text": str, "html": str},
                                         example=_PARTS_EXAMPLE),
     "POST /v1/templates/lint": Words(answer={"findings": [dict]}, example={**_PARTS_EXAMPLE, "marketing": False}),
-    "GET /v1/messages/{id}": Words(answer={"id": str, "queued": bool, "story": _STORY}),
+    "GET /v1/messages/{id}": Words(answer={"id": str, "queued": bool, "story": _STORY}, query=_LANG),
     "GET /v1/status": Words(answer={
         "now": str, "node": str, "sandbox": bool, "clock_rate": NUMBER,
         "queue": {"total": int, "by_provider": dict},
@@ -81,9 +82,13 @@ WORDS: dict[str, Words] = {
         "delivered": int, "deferred": int, "hard_bounced": int, "soft_bounced": int, "complained": int,
         "blocked": int, "reason": str, "bounce_rate": (float, None), "complaint_rate": (float, None),
     }]}),
-    "GET /v1/lanes/{key}": Words(answer={"lane": str, "story": _STORY}),
+    "GET /v1/lanes/{key}": Words(answer={"lane": str, "story": _STORY, "now": [str]}, query=_LANG),
+    "GET /v1/campaigns/{name}": Words(
+        answer={"campaign": str, "story": _STORY, "now": [str]},
+        query={**_LANG, "stream": (str, "The campaign's stream, where two streams have one of that name")},
+    ),
     "GET /v1/pauses": Words(answer={"pauses": [_GATE]}, query={"all": (str, "1: gates that are open again too")}),
-    "GET /v1/pauses/{id}": Words(answer={"id": str, "story": _STORY}),
+    "GET /v1/pauses/{id}": Words(answer={"id": str, "story": _STORY, "now": [str]}, query=_LANG),
     "POST /v1/pauses": Words(
         answer={"pause": _GATE}, example={"scope": _SCOPE_EXAMPLE, "hours": 6, "reason": "the wrong template"}
     ),

@@ -8,7 +8,7 @@
   const asked = new URLSearchParams(location.search);
   asked.set("fragment", "1");
   asked.set("lang", words.lang);
-  const address = "/?" + asked;
+  const address = location.origin + "/?" + asked;  // an address with a password in it may not be fetched
   let timer = 0, said = "", looking = false;
 
   const state = (live) => {

@@ -74,10 +74,11 @@ def test_the_check_itself_finds_what_is_wrong(value: object, schema: dict[str, A
 async def test_every_operation_answers_as_the_document_says(caller: Caller) -> None:
     await caller.call("POST", "/v1/warmup/import", headers={"Content-Type": "text/csv"})
     paused = await caller.call("POST", "/v1/pauses", {"scope": "stream=bulk", "reason": "for the story"})
-    rows = await caller.inject("bob@example.net")
+    rows = await caller.inject("bob@example.net", campaign="spring")
     known = {
         "/v1/messages/{id}": rows[0]["id"], "/v1/pauses/{id}": paused[1]["pause"]["id"],
-        "/v1/lanes/{key}": "a|example.com|gmail", "/v1/suppressions/{address}": "ann@example.net",
+        "/v1/lanes/{key}": "a|example.com|gmail", "/v1/campaigns/{name}": "spring",
+        "/v1/suppressions/{address}": "ann@example.net",
         "/v1/consents/{address}": "ann@example.net", "/v1/tls-reports/{domain}": "example.net",
         "/v1/placement/{id}": "nothing", "/v1/reports/{id}": "1",
     }  # fmt: skip
