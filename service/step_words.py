@@ -50,6 +50,14 @@ _RUSSIAN: list[tuple[re.Pattern[str], str | None]] = [
             r"сегодня уже принято \1, ничто не против: \2",
         ),
         (rf"{_N} taken, nothing against it: (×[\d.]+)", r"принято \1, ничто не против: \2"),
+        (
+            rf"warmed elsewhere: {_N} a day at best in the last {_N} sending days, {_N} days ago",
+            r"прогрета в другом месте: до \1 в день за последние \2 дн. отправки, \3 дн. назад",
+        ),
+        (
+            rf"warmed elsewhere: {_N} a day at best in the last {_N} sending days",
+            r"прогрета в другом месте: до \1 в день за последние \2 дн. отправки",
+        ),
         (r"started by hand", "начата вручную"),
         (r"stepped back by hand", "возвращена вручную"),
         (r"hold lifted", "удержание снято"),

@@ -131,7 +131,8 @@ class Warming:
             states = [s for s in await self._allowances.steps() if _holds(given, s.lane) and s.lane not in changed]
             picked = [s for s in states if wanted(s, now) and plan_for(self._plans, s.lane) is not None]
             if not picked and not changed:
-                raise InvalidInput("scope", f"no lane is {given.key}", "See penstock warmup status for the lanes")
+                problem = f"no lane of {given.key} is held" if states else f"no lane is {given.key}"
+                raise InvalidInput("scope", problem, "See penstock warmup status for the lanes")
             words, refused = [], []
             for state in picked:
                 try:

@@ -12,13 +12,14 @@ import csv
 import hashlib
 import io
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 from config.tables import Plan
 from core.errors import InvalidInput, LimitExceeded
 from core.lane import Lane, Provider, SendingDomain, Source
-from core.state import StepState
+from core.state import Control, StepState
+from warmup import adaptive
 from warmup.days import plan_day
 from warmup.ramp import FULL_DAYS, OTHER, is_other, plan_lane, ramp_of
 
@@ -190,10 +191,15 @@ def imported(level: Level, plan: Plan, now: float) -> StepState:
     faded = 0.0 if idle >= plan.idle_rewarm_days else ramp.idle_cap(level.peak, idle)
     step = ramp.step_under(faded)
     finished = faded >= ramp.target
+    cap, control = ramp.cap(step), Control()
+    if plan.controller == "adaptive":  # no table to stand on: what the providers knew there is good here
+        cap = min(ramp.target, max(ramp.cap(0), int(faded)))
+        control = replace(adaptive.begin(plan), good=cap)
     reason = f"warmed elsewhere: {level.peak:,} a day at best in the last {min(PEAK_DAYS, level.days)} sending days"
     if idle > FULL_DAYS:
         reason += f", {idle} days ago"
     return StepState(
-        lane=level.lane, plan=plan.name, step=step, cap=ramp.cap(step), day=today, started_day=level.first_day,
+        lane=level.lane, plan=plan.name, step=step, cap=cap, day=today, started_day=level.first_day,
         last_sent_day=level.last_day, peak=level.peak, finished=finished, reason=reason, imported=level.digest,
+        control=control,
     )  # fmt: skip

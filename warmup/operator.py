@@ -44,7 +44,9 @@ def step_back(state: StepState, plan: Plan, *, now: float, to: int, reason: str,
     height = max(state.peak, state.cap) if state.finished else state.cap
     step = ramp.step_under(to or height / 2)
     if ramp.cap(step) >= state.cap and not (state.finished and ramp.cap(step) < height):
-        raise InvalidInput("to", f"{state.lane.key} stands at {state.cap:,} a day, no step lies below", "Give less")
+        problem = f"{state.lane.key} stands at {state.cap:,} a day, no step of its plan lies below"
+        remedy = "Give less than that" if state.step else "It is the first step; to stop its mail use penstock pause"
+        raise InvalidInput("to", problem, remedy)
     why = reason or "stepped back by hand"
     cap = ramp.cap(step)
     control = adaptive.lowered(state.control, cap, day_begins(plan, state.day + 1))

@@ -17,11 +17,19 @@ from core.lane import HOUR
 from core.state import StepState
 from service.commands.common import Desk, add_config, add_json, add_language, desk, who
 from service.instants import instant
+from service.step_words import reason_words
 from service.warming import Warming
 from service.warming_view import standing_json, standing_table, standings
 from warmup.admission import watched
 from warmup.history import MAX_BYTES
 from warmup.preview import chart, preview, table
+
+_TAKEN = {
+    "en": ("warm", "begins at {cap} a day", "unchanged, this history was imported before",
+           "unchanged, it stands as high already"),
+    "ru": ("прогрета", "начинает с {cap} в день", "без изменений, эта история уже загружена",
+           "без изменений, она уже не ниже"),
+}  # fmt: skip
 
 
 def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -66,6 +74,7 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "import", help="lanes warmed elsewhere: CSV day,source,domain,provider,sent[,complaints,bounces]"
     )
     take.add_argument("file", help="CSV day,source,domain,provider,sent[,complaints,bounces]; '-' for stdin")
+    add_language(take)
     add_config(take)
     take.set_defaults(run=run_import)
 
@@ -76,6 +85,7 @@ def _word(
     parser = actions.add_parser(name, help=text)
     parser.add_argument("scope", help="lanes, e.g. source=a,provider=gmail; or all")
     parser.add_argument("--reason", default="", metavar="TEXT", help="for the log and whoever looks at it later")
+    add_language(parser)
     add_config(parser)
     return parser
 
@@ -134,14 +144,16 @@ async def run_hold(arguments: argparse.Namespace) -> int:
         until = instant(arguments.until or None, "--until") or 0.0
         if arguments.hours:
             until = float(round(d.clock.now() + arguments.hours * HOUR))
-        await _show(d, await _warming(d).hold(arguments.scope, by=who(), reason=arguments.reason, until=until))
+        held = await _warming(d).hold(arguments.scope, by=who(), reason=arguments.reason, until=until)
+        await _show(d, held, language=arguments.lang)
     return 0
 
 
 async def run_resume(arguments: argparse.Namespace) -> int:
     """Lift holds."""
     async with desk(arguments.config) as d:
-        await _show(d, await _warming(d).resume(arguments.scope, by=who(), reason=arguments.reason))
+        freed = await _warming(d).resume(arguments.scope, by=who(), reason=arguments.reason)
+        await _show(d, freed, language=arguments.lang)
     return 0
 
 
@@ -151,7 +163,7 @@ async def run_step_back(arguments: argparse.Namespace) -> int:
         raise InvalidInput("--to", "is below 0", "Give messages a day, or leave it out for half of the cap")
     async with desk(arguments.config) as d:
         changed = await _warming(d).step_back(arguments.scope, by=who(), reason=arguments.reason, to=arguments.to)
-        await _show(d, changed)
+        await _show(d, changed, language=arguments.lang)
     return 0
 
 
@@ -163,7 +175,7 @@ async def run_start(arguments: argparse.Namespace) -> int:
         begun = await _warming(d).start(
             arguments.scope, by=who(), reason=arguments.reason, at=arguments.at, again=arguments.again
         )
-        await _show(d, begun)
+        await _show(d, begun, language=arguments.lang)
     return 0
 
 
@@ -172,14 +184,14 @@ async def run_import(arguments: argparse.Namespace) -> int:
     content = _content(arguments.file)
     async with desk(arguments.config) as d:
         done = await _warming(d).take_over(content, by=who())
+        warm, begins, known, above = _TAKEN[arguments.lang]
         for state in done.taken:
-            print(
-                f"{state.lane.key}: {'warm' if state.finished else f'begins at {state.cap:,} a day'} ({state.reason})"
-            )
+            level = warm if state.finished else begins.format(cap=f"{state.cap:,}")
+            print(f"{state.lane.key}: {level} ({reason_words(state.reason, arguments.lang)})")
         for lane in done.known:
-            print(f"{lane.key}: unchanged, this history was imported before")
+            print(f"{lane.key}: {known}")
         for lane in done.above:
-            print(f"{lane.key}: unchanged, it stands as high already")
+            print(f"{lane.key}: {above}")
     return 0
 
 

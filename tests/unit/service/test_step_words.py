@@ -18,6 +18,8 @@ SAID = [
     "put off 4 times: 37,556 a day is what it takes, ×1.37 of what it took before",
     "put off 6 times: 112 a day is what it takes", "46 taken so far today, nothing against it: ×1.25",
     "9,999 taken, nothing against it: ×3.00", "stepped back by hand", "started by hand", "hold lifted",
+    "warmed elsewhere: 41,200 a day at best in the last 7 sending days",
+    "warmed elsewhere: 41,200 a day at best in the last 2 sending days, 9 days ago",
     "held: audit", "held by anna: audit", Closing(scope="provider=gmail", own=True).text,
     Closing(scope="provider=gmail", own=True, rule="deferrals").text,
 ]  # fmt: skip

@@ -81,7 +81,7 @@ async def test_a_history_is_imported_once(caller: Caller) -> None:
         ("hold", {"scope": "stream=bulk"}, "names a stream"),
         ("hold", {"scope": "what"}, "is not part of a scope"),
         ("start", {"scope": "provider=nobody"}, "no lane of a plan"),
-        ("step-back", {"scope": "all", "to": 10**9}, "no step lies below"),
+        ("step-back", {"scope": "all", "to": 10**9}, "no step of its plan lies below"),
     ],
 )
 async def test_a_word_without_effect_is_an_error_that_says_why(

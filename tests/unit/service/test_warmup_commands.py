@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from core.errors import InvalidInput
 from service.cli import parser
 
 CONFIG = """
@@ -38,4 +39,12 @@ def test_a_lane_is_started_and_held_with_and_without_an_end(tmp_path: Path, caps
     assert " until 20" in run("hold", "provider=gmail", "--hours", "5", "--reason", "sale")
     assert " until 2099-01-01" in run("hold", "provider=gmail", "--until", "2099-01-01T00:00:00Z")
     assert "удерживает" in run("status", "--lang", "ru")
+    assert "удерживает" in run("hold", "provider=gmail", "--reason", "аудит", "--lang", "ru")
     assert "held by" not in run("resume", "all")
+    with pytest.raises(InvalidInput, match="no lane of all is held"):
+        run("resume", "all")
+    assert "возвращена вручную" in run("step-back", "all", "--lang", "ru")
+    history = tmp_path / "history.csv"
+    history.write_text("day,source,domain,provider,sent\n2020-03-30,mta1,news.example,yahoo,41200\n", "utf-8")
+    assert "прогрета в другом месте: до 41" in run("import", str(history), "--lang", "ru")
+    assert "уже загружена" in run("import", str(history), "--lang", "ru")

@@ -93,6 +93,13 @@ def test_a_wrong_header_a_wrong_encoding_and_a_huge_file_are_told() -> None:
         read_history(b"x" * (MAX_BYTES + 1), KNOWN)
 
 
+def test_an_adaptive_plan_begins_at_the_level_itself_which_counts_as_good() -> None:
+    level = levels(read_history(history(row(1, 900)), KNOWN))[0]
+    begun = imported(level, plan(controller="adaptive"), NOON)
+    assert (begun.cap, begun.control.good, begun.finished) == (900, 900, False)
+    assert imported(level, plan(), NOON).cap < 900
+
+
 @given(st.binary(max_size=300))
 def test_whatever_stands_in_the_file_there_is_an_answer_or_a_clear_error(content: bytes) -> None:
     for text in (content, HEAD.encode() + b"\n" + content):

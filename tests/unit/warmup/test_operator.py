@@ -54,7 +54,7 @@ def test_a_finished_lane_that_is_stepped_back_ramps_again_from_what_it_sent() ->
     warm = state(cap=1000, step=6, finished=True, peak=3000)
     back, _ = step_back(warm, plan(), now=NOON, to=500, reason="", by="ann")
     assert (back.finished, back.cap) == (False, 337)
-    with pytest.raises(InvalidInput, match="no step lies below"):
+    with pytest.raises(InvalidInput, match="no step of its plan lies below"):
         step_back(state(), plan(), now=NOON, to=0, reason="", by="ann")
 
 
