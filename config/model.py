@@ -171,7 +171,7 @@ class Delivery(Part):
     )
     connect_timeout_seconds: float = Field(30, gt=0, le=300)
     command_timeout_seconds: float = Field(
-        300, gt=0, le=600, description="RFC 5321 section 4.5.3.2 asks for 5 to 10 minutes"
+        300, gt=0, le=600, description="For each reply (RFC 5321 asks for 5 minutes); twice that after the final dot"
     )
     idle_seconds: float = Field(5, ge=0, le=60, description="How long a connection waits for more mail")
     lease_seconds: float = Field(

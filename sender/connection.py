@@ -3,15 +3,16 @@
 Contract: `open` shakes hands as the Demand says and raises HandshakeFailed, with its word for TLS reports, when the
 demand is not met; nothing was said to the host then but EHLO.  `send` never raises for what the host does.
 
-Time-outs are real seconds: connect and handshake `connect_timeout_seconds`, each reply `command_timeout_seconds`,
-and a whole transaction two thirds of the lease, so that no other sender can hold the message meanwhile.
+Time-outs are real seconds: connect and handshake `connect_timeout_seconds`, each reply `command_timeout_seconds`
+(the one to the final dot twice that), and a whole transaction two thirds of the lease, so that no other sender can
+hold the message meanwhile.
 """
 
 from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from config.model import Delivery
@@ -26,6 +27,7 @@ from sender.session import Answer, Command, HangUp, Opened, SmtpSession, StartTl
 from sender.session_table import State
 
 GOODBYE_SECONDS = 3.0  # for the reply to QUIT
+PATIENCE_AFTER_DOT = 2  # times the other replies' (RFC 5321 section 4.5.3.2.6): who gives up early sends it twice
 SLOWEST_BYTES_PER_SECOND = 10_000  # a message that is taken more slowly runs into the time-out
 
 
@@ -47,6 +49,7 @@ class Peer:
     context: ssl.SSLContext
     names: Sequence[str]
     now: float
+    lost_a_group: Callable[[], None]  # it answered a part of commands that came together, and then nothing
 
 
 class SmtpConnection:
@@ -143,10 +146,13 @@ class SmtpConnection:
             if self._session.state is not state:
                 waiting_since, state = loop.time(), self._session.state
             # the time-out is over the whole reply: a host that drips bytes gains nothing by it
-            deadline = min(end, waiting_since + self._delivery.command_timeout_seconds)
+            allowed = self._delivery.command_timeout_seconds * (PATIENCE_AFTER_DOT if state is State.FINAL else 1)
+            deadline = min(end, waiting_since + allowed)
             try:
                 data = await self._channel.read(deadline)
             except TimeoutError:
+                if state in (State.PIPED_RCPT, State.PIPED_DATA):
+                    self._peer.lost_a_group()
                 commands = self._session.lost(f"no answer within {deadline - waiting_since:.0f} s")
                 continue
             commands = self._session.receive(data) if data else self._session.lost(self._channel.why)

@@ -72,9 +72,12 @@ Command: TypeAlias = Write | StartTls | Opened | Answer | HangUp
 
 
 class SmtpSession:
-    """The client's side of one connection.  `ehlo` is our name (ASCII); `encrypted`: TLS stands from the beginning."""
+    """The client's side of one connection.  `ehlo` is our name (ASCII); `encrypted`: TLS stands from the beginning;
+    `lockstep`: one command at a time, whatever the host offers."""
 
-    def __init__(self, ehlo: str, tls: Tls, login: Login | None = None, *, encrypted: bool = False) -> None:
+    def __init__(
+        self, ehlo: str, tls: Tls, login: Login | None = None, *, encrypted: bool = False, lockstep: bool = False
+    ) -> None:
         self.state = State.GREETING
         self.capabilities = Capabilities()
         self.encrypted = encrypted
@@ -82,6 +85,7 @@ class SmtpSession:
         self._mechanism = Mechanism.PLAIN
         self._name = ehlo.encode("ascii")
         self._tls = tls
+        self._lockstep = lockstep
         self._reader = ReplyReader()
         self._out: list[Command] = []
         self._lines: list[str] = []
@@ -138,7 +142,8 @@ class SmtpSession:
         self._mail = b"MAIL FROM:<" + envelope.mail_from.encode() + b">" + self._parameters(envelope, content) + b"\r\n"
         self._rcpt = b"RCPT TO:<" + envelope.rcpt_to.encode() + b">\r\n"
         self._content = content
-        self._step(Input.PIPE if "PIPELINING" in self.capabilities else Input.SEND)
+        piped = "PIPELINING" in self.capabilities and not self._lockstep
+        self._step(Input.PIPE if piped else Input.SEND)
         return self._take()
 
     def quit(self) -> list[Command]:

@@ -10,6 +10,9 @@ offers it and never asks who the host is: without DNSSEC or MTA-STS there is no 
 worse.  When the handshake fails the same host is called again in plain text, and is spared further tries for an hour.
 Where TLS is required a failure is a transient Reply with Stage.STARTTLS.  Every connection that TLS was wanted for is
 noted in the book.
+
+A host that offers PIPELINING and answers a part of what came together, then nothing (a firewall between that drops the
+rest), is spoken to one command at a time for the same hour: else its mail would expire after a week of time-outs.
 """
 
 from __future__ import annotations
@@ -41,7 +44,7 @@ from sender.security import Demand, Refusal, demand_of, demand_of_relay
 from sender.session import SmtpSession, Tls
 
 MAX_TRIES = 6  # addresses called in one `connect`
-PLAIN_SECONDS = 3600.0  # real seconds that a host with a broken TLS is called in plain text
+PLAIN_SECONDS = 3600.0  # real seconds that a host with a broken TLS, or broken pipelining, is called without it
 MAX_REMEMBERED = 1000
 
 
@@ -69,6 +72,7 @@ class SmtpTransport:
         self._relays = {relay.name: (relay, _login(relay)) for relay in settings.relays}
         self._encrypted_only = tuple(s.lower().strip(".") for row in providers if row.tls_required for s in row.mx)
         self._plain_until: dict[str, float] = {}
+        self._lockstep_until: dict[str, float] = {}
         self._unverified = _context(None, verify=False)
         ca_file = settings.delivery.ca_file
         self._verified = _context(ca_file, verify=True) if ca_file else _of_the_system()
@@ -119,7 +123,7 @@ class SmtpTransport:
     async def _demand(self, host: str, passage: Passage) -> Demand | AttemptResult:
         if passage.relay:
             return demand_of_relay(self._relays[passage.relay][0])
-        name = host.lower().strip(".")
+        name = _name(host)
         try:
             tlsa = await self._tlsa_of(name, passage)
         except ResolverFailed as error:
@@ -155,16 +159,16 @@ class SmtpTransport:
                     refusal = Refusal(policy=demand.policy, failure=error.failure, text=text)
                     return self._refuse(refusal, host, ip, passage, row.bind)
                 if weaker.tls is Tls.OFF:
-                    self._remember_plain(host)
+                    self._remember(self._plain_until, host)
                 demand = weaker
                 continue
             self._note_opening(found, demand, host, ip, passage, row.bind)
             return found
 
-    def _remember_plain(self, host: str) -> None:
-        if len(self._plain_until) >= MAX_REMEMBERED:
-            self._plain_until.pop(next(iter(self._plain_until)))
-        self._plain_until[host.lower().strip(".")] = self._clock.now() + self._clock.real(PLAIN_SECONDS)
+    def _remember(self, until: dict[str, float], host: str) -> None:
+        if len(until) >= MAX_REMEMBERED:
+            until.pop(next(iter(until)))
+        until[_name(host)] = self._clock.now() + self._clock.real(PLAIN_SECONDS)
 
     async def _open(
         self, row: SourceRow, host: str, ip: str, demand: Demand, passage: Passage
@@ -188,11 +192,13 @@ class SmtpTransport:
                 text = f"cannot send from {row.bind} (source {row.name}): this machine does not have that address"
                 return _no_reply(remote, text, source_fault=True)
             return _no_reply(remote, f"could not connect to {remote}: {cause(error)}")
-        names = [name for name in (host.lower().strip("."), passage.domain) if name]
+        names = [name for name in (_name(host), passage.domain) if name]
         peer = Peer(
-            host=host, remote=remote, demand=demand, context=context, names=names, now=self._clock.now()
+            host=host, remote=remote, demand=demand, context=context, names=names, now=self._clock.now(),
+            lost_a_group=functools.partial(self._remember, self._lockstep_until, host),
         )  # fmt: skip
-        session = SmtpSession(row.ehlo, demand.tls, login, encrypted=demand.at_once)
+        lockstep = self._lockstep_until.get(_name(host), 0.0) > self._clock.now()
+        session = SmtpSession(row.ehlo, demand.tls, login, encrypted=demand.at_once, lockstep=lockstep)
         connection = SmtpConnection(channel, session, peer, self._delivery)
         try:
             refusal = await connection.open()
@@ -260,6 +266,10 @@ def _login(relay: Relay) -> Login | None:
         user=relay.user, password=read_secret(relay.password_file),
         in_clear=relay.security == "none" and is_loopback(relay.host),
     )  # fmt: skip
+
+
+def _name(host: str) -> str:
+    return host.lower().strip(".")
 
 
 def _is_ip(text: str) -> bool:
