@@ -14,7 +14,7 @@ from alerts.words import Language
 from config.load import load_providers
 from config.model import Settings
 from core.errors import InvalidInput
-from core.lane import DAY, Lane, cohort_of
+from core.lane import DAY, UNROUTED, Lane, cohort_of
 from core.ports import Clock
 from core.state import CounterKey, Gate
 from core.tokens import MessageId
@@ -85,7 +85,9 @@ async def _message(
         return Explained(story=story, now=[])
     over = covering(settings, queued, await stores.controls.gates())
     now = [Teller(language).say("queued"), *await waits_of(stores, settings, queued, clock, language)]
-    return Explained(story=story, now=[*now, *standing(over, lambda gate: True, language)], waiting=True)
+    if queued.provider != UNROUTED:  # which gates are over it shows with its route
+        now += standing(over, lambda gate: True, language)
+    return Explained(story=story, now=now, waiting=True)
 
 
 async def _campaign(stores: Stores, settings: Settings, clock: Clock, identity: str, language: Language) -> Explained:
