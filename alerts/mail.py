@@ -30,7 +30,7 @@ _WORDS = {
         "rate": "Rate", "interval": "95 % interval", "threshold": "Threshold", "evidence": "Evidence",
         "acts": "acts at", "replies": "Replies", "done": "Done", "advice": "Advice", "undo": "Undo", "link": "Look",
         "reason": "Reason", "budget": "Declared budget", "problem": "Problem", "explain": "How it came about",
-        "critical": "critical", "warning": "warning", "name": "Alert", "until": "Until",
+        "critical": "critical", "warning": "warning", "name": "Alert", "by": "By",
         "foot": "docs/alerts.md says more about each alert by its name. You get this mail because you are listed under "
         "[[alerts.mails]] of Penstock.",
     },
@@ -39,7 +39,7 @@ _WORDS = {
         "rate": "Доля", "interval": "интервал 95 %", "threshold": "Порог", "evidence": "Сила доказательств",
         "acts": "действует от", "replies": "Ответы", "done": "Сделано", "advice": "Совет", "undo": "Отменить",
         "link": "Смотреть", "reason": "Причина", "budget": "Заявленная доля ложных тревог", "problem": "Что не так",
-        "explain": "Как это вышло", "critical": "критично", "warning": "внимание", "name": "Тревога", "until": "До",
+        "explain": "Как это вышло", "critical": "критично", "warning": "внимание", "name": "Тревога", "by": "Кто",
         "foot": "О каждой тревоге по её имени говорит docs/alerts.md. Вы получили это письмо, потому что указаны в "
         "[[alerts.mails]] Penstock.",
     },
@@ -120,6 +120,8 @@ def _paragraph(alert: Alert, words: dict[str, str]) -> str:
                       ("undo", "undo"), ("explain", "explain"), ("false_alarm_budget", "budget")):  # fmt: skip
         if said.get(key) and not (alert.ends_at and key in ("action", "undo", "remedy", "problem")):
             lines.append(f"  {words[word]}: {said[key]}")
+    if said.get("by") and alert.labels.get("rule") == "operator":
+        lines.append(f"  {words['by']}: {said['by']}")
     lines.append(f"  {words['since']}: {instant(alert.starts_at)}")
     if alert.ends_at:
         lines.append(f"  {words['ended']}: {instant(alert.ends_at)}")
