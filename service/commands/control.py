@@ -18,6 +18,7 @@ from core.lane import DAY
 from core.state import Gate
 from service.cancelling import Canceller
 from service.commands.common import add_config, add_json, add_language, desk, who
+from service.commands.given import given_lines
 from service.commands.progress import Progress
 from service.commands.status import gate_document
 from service.explained import explained
@@ -144,7 +145,7 @@ async def run_suppress(arguments: argparse.Namespace) -> int:
     """Add to or take from the suppression list."""
     addresses: list[str] = []
     for text in arguments.addresses:
-        addresses += [line.strip() for line in sys.stdin if line.strip()] if text == "-" else [text]
+        addresses += given_lines(sys.stdin.buffer) if text == "-" else [text]
     async with desk(arguments.config) as d:
         if arguments.remove:
             lifted = [await d.operator.allow(a, stream=arguments.stream, by=who()) for a in addresses]

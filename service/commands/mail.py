@@ -11,6 +11,7 @@ from core.events import Door
 from sender.intake import AnswerStatus, Injection, Intake, RecipientIn
 from service.commands.campaign import add_options, run_campaign
 from service.commands.common import add_config, desk, who
+from service.commands.given import given_text
 
 
 def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -38,7 +39,7 @@ async def run_send(arguments: argparse.Namespace) -> int:
         return await run_campaign(arguments)
     if not arguments.to or arguments.template is not None:
         raise InvalidInput("--to", "nobody is named", "Give --to ADDRESS, or --template FILE with --recipients CSV")
-    text = sys.stdin.read() if arguments.text == "-" else arguments.text
+    text = given_text(sys.stdin.buffer) if arguments.text == "-" else arguments.text
     html = arguments.html.read_text(encoding="utf-8") if arguments.html else ""
     async with desk(arguments.config) as d:
         intake = Intake(
