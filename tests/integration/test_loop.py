@@ -292,6 +292,6 @@ def test_the_story_of_a_message_is_told_from_the_log_after_a_restart(world: Worl
     assert world.penstock.process.wait(DAEMONS) == 0
     assert "did not end within" not in world.penstock.tail(), "no part of it had to be cut off"
     text = penstock(world, "explain", "message", message_id)
-    assert "accepted by http" in text
+    assert "accepted over HTTP" in text
     assert "delivered to" in text
     world.penstock = world.start_penstock()
