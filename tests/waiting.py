@@ -31,10 +31,21 @@ def _told(what: What, seconds: float) -> str:
     return f"not within {seconds:.0f} s: {what if isinstance(what, str) else what()}"
 
 
-def wait_until(ready: Callable[[], object], what: What, seconds: float = DAEMONS) -> None:
-    """Look every 50 ms until `ready()` is true; fails with `what`, asked for at the end when it is a callable."""
-    end = time.monotonic() + seconds
+def wait_until(
+    ready: Callable[[], object],
+    what: What,
+    seconds: float = DAEMONS,
+    *,
+    progress: Callable[[], object] = lambda: None,
+) -> None:
+    """Look every 50 ms until `ready()` is true; fails with `what`, asked for at the end when it is a callable.
+
+    With `progress` the time begins anew whenever that changes: long work is given up for standing still alone.
+    """
+    end, reached = time.monotonic() + seconds, progress()
     while not ready():
+        if (now_at := progress()) != reached:
+            end, reached = time.monotonic() + seconds, now_at
         if time.monotonic() > end:
             raise StillWaiting(_told(what, seconds))
         time.sleep(0.05)

@@ -24,7 +24,7 @@ from tests.daemons.process import Daemon
 from tests.integration.sink import Sink
 from tests.waiting import StallMeter, wait_until
 
-pytestmark = [pytest.mark.daemons, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.daemons, pytest.mark.timeout(900)]
 PORT, DNS_PORT, SINK = 8036, 5301, "127.0.0.8"
 SITES = 4
 CONFIG = f"""\
@@ -167,5 +167,9 @@ def test_processes_end_when_the_main_process_is_killed_and_nothing_is_lost(pair:
     pair.penstock.process.wait(10)
     wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in orphans), "the children's end")
     pair.start()
-    wait_until(lambda: (pair.get("/v1/status") or {"queue": {"total": 1}})["queue"]["total"] == 0, "an empty queue")
+    wait_until(
+        lambda: (pair.get("/v1/status") or {"queue": {"total": 1}})["queue"]["total"] == 0,
+        lambda: f"an empty queue; {pair.taken()} of {pair.serial} were taken: {pair.penstock.tail()}",
+        progress=pair.taken,
+    )
     assert {t.recipient for t in pair.sink.taken} == {f"u{n}@s{n % SITES}.test" for n in range(pair.serial)}
