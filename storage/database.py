@@ -69,8 +69,7 @@ class Database:
         self.is_postgresql = self.engine.dialect.name == "postgresql"
         self.glance = None if inline or self.is_postgresql else Glance(str(self.engine.url.database))
         self._pending: deque[_Call] = deque()
-        alone = inline or self.is_postgresql
-        self._turn = None if alone else Turn(str(self.engine.url.database), self._hurries)
+        self._turn = None if inline or self.is_postgresql else Turn(str(self.engine.url.database))
         self._called = False  # a drain is under way to the writing thread that will see whatever waits by then
         self._writer: ThreadPoolExecutor | None = None
         self._reader: ThreadPoolExecutor | None = None
@@ -140,12 +139,6 @@ class Database:
             # what one commit had no room for
             self._drain()
 
-    def _hurries(self) -> bool:
-        try:
-            return self._pending[0].first
-        except IndexError:
-            return False
-
     def _drain(self) -> None:
         taken: list[_Call] = []
         try:
@@ -177,8 +170,6 @@ class Database:
         """Calls for one commit, also those that arrive while it is made ready; noted in `taken`."""
         until = math.inf
         while len(taken) < _MAX_GROUP and not (taken and (taken[-1].alone or time.monotonic() > until)):
-            if taken and self._turn is not None and self._turn.wanted():
-                return
             if not self._pending or (taken and (self._pending[0].alone or taken[-1].first > self._pending[0].first)):
                 return
             call = self._pending.popleft()

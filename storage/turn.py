@@ -4,9 +4,7 @@ Contract: `with turn:` holds the right to write between the processes of this ma
 order in which they came (nearly: two that come together are drawn by lot).  SQLite's own lock keeps the data safe; it
 makes who waits sleep for up to 100 ms at a time and lets whoever has just written write again, so that one process
 could keep the others out for seconds.  Two file locks make a turnstile: who waits for the second holds the first, and
-who comes again stands behind it.  Who is in a hurry (`hurries`, asked again at each look) goes past the first and is
-seen by a third; the others let it pass for YIELDS, so that a stream of receipts holds nobody up for longer.
-A process that dies lets go of all three.  After PATIENCE nobody waits longer: a process
+who comes again stands behind it.  A process that dies lets go of both.  After PATIENCE nobody waits longer: a process
 that hangs with the right in its hand must not hang the others, and SQLite's own lock then answers.
 """
 
@@ -15,24 +13,17 @@ from __future__ import annotations
 import fcntl
 import os
 import time
-from collections.abc import Callable
 
 PATIENCE = 5.0  # real seconds
-YIELDS = 0.02  # real seconds for which who waits lets others pass that are in a hurry
 _SHORTEST, _LONGEST = 0.0002, 0.001  # real seconds between two looks
-
-
-def _never() -> bool:
-    return False
 
 
 class Turn:
     """See the module.  One thread at a time; opens its files at the first turn."""
 
-    def __init__(self, database: str, hurries: Callable[[], bool] = _never) -> None:
-        self._paths = tuple(f"{database}-{name}" for name in ("gate", "turn", "hurry"))
+    def __init__(self, database: str) -> None:
+        self._paths = (f"{database}-gate", f"{database}-turn")
         self._files: tuple[int, ...] = ()
-        self._hurries = hurries
 
     def __enter__(self) -> None:
         if not self._files:
@@ -40,33 +31,13 @@ class Turn:
                 self._files = tuple(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600) for path in self._paths)
             except OSError:
                 return  # a folder that cannot be written to: SQLite says so in better words
-        gate, turn, hurry = self._files
-        began = time.monotonic()
-        first, wait = False, _SHORTEST  # whether it stands in front; both locks are wanted, the gate before the turn
-        hurries = said = False
+        gate, turn = self._files
+        end = time.monotonic() + PATIENCE
         try:
-            while True:
-                hurries = hurries or self._hurries()
-                if hurries and not said:
-                    said = _took(hurry, fcntl.LOCK_SH)
-                first = first or hurries or _took(gate, fcntl.LOCK_EX)
-                now = time.monotonic()
-                if first and (hurries or now - began >= YIELDS or not self.wanted()) and _took(turn, fcntl.LOCK_EX):
-                    return
-                if now - began >= PATIENCE:
-                    return
-                time.sleep(wait)
-                wait = min(_LONGEST, wait * 2)
+            if _lock(gate, end):
+                _lock(turn, end)
         finally:
             fcntl.flock(gate, fcntl.LOCK_UN)
-            fcntl.flock(hurry, fcntl.LOCK_UN)
-
-    def wanted(self) -> bool:
-        """Whether somebody waits who is in a hurry."""
-        if not self._files or not _took(self._files[2], fcntl.LOCK_EX):
-            return bool(self._files)
-        fcntl.flock(self._files[2], fcntl.LOCK_UN)
-        return False
 
     def __exit__(self, *_: object) -> None:
         if self._files:
@@ -79,10 +50,16 @@ class Turn:
         self._files = ()
 
 
-def _took(file: int, how: int) -> bool:
-    """Try once: a lock that is waited for has no time-out."""
-    try:
-        fcntl.flock(file, how | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+def _lock(file: int, end: float) -> bool:
+    """Look again and again, because a lock that is waited for has no time-out.  False when the time was up."""
+    wait = _SHORTEST
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= end:
+                return False
+            time.sleep(wait)
+            wait = min(_LONGEST, wait * 2)
+        else:
+            return True

@@ -9,7 +9,6 @@ import threading
 from pathlib import Path
 
 from storage.turn import Turn
-from tests.waiting import PATIENCE, wait_until
 
 _HOLD = "import sys; from storage.turn import Turn\nwith Turn(sys.argv[1]): print('held', flush=True); sys.stdin.read()"
 
@@ -37,7 +36,7 @@ def test_a_turn_waits_for_the_one_before_and_comes_when_its_process_dies(tmp_pat
     thread.start()
     order.append("killed")
     holder.kill()
-    thread.join(PATIENCE)
+    thread.join(10)
     holder.communicate()
     assert order == ["another file", "killed", "turn"]
 
@@ -53,33 +52,13 @@ def test_who_comes_again_stands_behind_who_waits(tmp_path: Path) -> None:
     thread = threading.Thread(target=other)
     with mine:
         thread.start()
-        assert waits.wait(PATIENCE)
-        wait_until(lambda: _is_taken(tmp_path / "p.db-gate"), "the other stands in line")
+        waits.wait(10)
+        while not _is_taken(tmp_path / "p.db-gate"):
+            pass
     with mine:
         order.append("mine")
-    thread.join(PATIENCE)
+    thread.join(10)
     assert order == ["other", "mine"]
-
-
-def test_who_is_in_a_hurry_goes_past_who_waits_and_is_seen(tmp_path: Path) -> None:
-    mine, entered = Turn(str(tmp_path / "p.db")), threading.Event()
-
-    def write() -> None:
-        with Turn(str(tmp_path / "p.db"), lambda: True):
-            entered.set()
-
-    hurried = threading.Thread(target=write)
-    with mine, (tmp_path / "p.db-gate").open("rb") as gate:
-        fcntl.flock(gate, fcntl.LOCK_EX)  # somebody waits for the next turn
-        assert not mine.wanted()
-        hurried.start()
-        while not mine.wanted():
-            pass
-        assert not entered.is_set()
-        mine.__exit__()
-        assert entered.wait(10)
-        hurried.join(10)
-        assert not mine.wanted()
 
 
 def test_a_folder_that_cannot_be_written_to_is_left_to_the_database(tmp_path: Path) -> None:
