@@ -46,6 +46,10 @@ EXPLAINED = {
     "80_count_neg.xml": STRICTER,
     "81_count_huge.xml": STRICTER,
     "B3_deep_nesting.xml": STRICTER,
+    "054-addresses-of-every-form.xml": ADDRESS,
+    "055-counts-of-every-form.xml": STRICTER,
+    "056-domains-in-letters-of-all-kinds.xml": NAME,
+    "060-zip-with-hostile-names.zip": SEVERAL,
 }
 
 
