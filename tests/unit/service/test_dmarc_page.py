@@ -13,6 +13,7 @@ from core.reports import SourceKind, SourceName
 from service.reports import Reports
 from service.web.auth import errors_as_json
 from service.web.dmarc_page import EN, RU, add_page
+from service.web.evidence import evidence_in
 from service.web.reports_api import REPORTS, VIEWS, post_reports
 from tests.unit.collectors.report_world import xml
 from tests.unit.service.test_report_watch import FORGED, reports, store
@@ -81,3 +82,19 @@ async def test_a_source_opens_by_selector_reporter_and_day(client: Client, repor
     answer = await client.get("/v1/reports/tally?by=dkim_selector,day&day=2024-10-03&source_ip=203.0.113.6")
     assert [row["messages"] for row in (await answer.json())["rows"]] == [70]
     assert (await client.get("/v1/reports/tally?day=yesterday")).status == 422
+
+
+@pytest.mark.parametrize(
+    ("text", "russian"),
+    [
+        ("address of source mta1", "адрес источника mta1"),
+        ("SPF passes for b.example", "SPF проходит для b.example"),
+        (
+            "our signature p1._domainkey.a.example survived, SPF did not, the return path was rewritten",
+            "наша подпись p1._domainkey.a.example уцелела, SPF не проходит, обратный адрес переписан",
+        ),
+        ("PTR mx.example", "PTR mx.example"),
+    ],
+)
+def test_evidence_is_told_in_the_language_of_the_page(text: str, russian: str) -> None:
+    assert (evidence_in("ru", text), evidence_in("en", text)) == (russian, text)
