@@ -45,7 +45,7 @@ EN = {
     "cap_label": "{used} of {cap} sent today", "n": "n",
     "mark_person": "Held by {by} until {until}", "mark_person_open": "Held by {by} until resumed",
     "mark_braked": "No more new mail until {until}", "mark_back": "Stepped back until {until}",
-    "mark_held": "Same step until {until}", "mark_next": "next {cap} a day; {days} clean days to the target",
+    "mark_held": "Same step until {until}", "mark_next": "next {cap} a day; clean days to the target: {days}",
     "mark_late": "misses its deadline",
     "decisions": "Decisions", "decisions_none": "No decision yet.", "alerts": "Alerts",
     "alerts_none": "Nothing to tell.",
