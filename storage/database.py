@@ -68,8 +68,8 @@ class Database:
         self.is_inline = inline
         self.is_postgresql = self.engine.dialect.name == "postgresql"
         self.glance = None if inline or self.is_postgresql else Glance(str(self.engine.url.database))
-        self._pending: deque[_Call] = deque()
         self._turn = None if inline or self.is_postgresql else Turn(str(self.engine.url.database))
+        self._pending: deque[_Call] = deque()
         self._called = False  # a drain is under way to the writing thread that will see whatever waits by then
         self._writer: ThreadPoolExecutor | None = None
         self._reader: ThreadPoolExecutor | None = None

@@ -20,8 +20,8 @@ from service.cancelling import Canceller
 from service.commands.common import add_config, add_json, add_language, desk, who
 from service.commands.given import given_lines
 from service.commands.progress import Progress
-from service.commands.status import gate_document
 from service.explained import explained
+from service.gate_form import gate_json
 
 SCOPE = "e.g. provider=gmail,stream=bulk; lane=SOURCE|DOMAIN|PROVIDER; all"
 _PORTION = 2000  # messages that are cancelled between two drawings
@@ -98,7 +98,7 @@ async def run_pause(arguments: argparse.Namespace) -> int:
     async with desk(arguments.config) as d:
         scope = d.operator.scope(arguments.scope, everything=arguments.everything)
         gate = await d.operator.pause(scope, by=who(), reason=arguments.reason, hours=arguments.hours)
-        print(json.dumps({"pause": gate_document(gate)}, ensure_ascii=False) if arguments.json else _gate_text(gate))
+        print(json.dumps({"pause": gate_json(gate)}, ensure_ascii=False) if arguments.json else _gate_text(gate))
     return 0
 
 
@@ -108,7 +108,7 @@ async def run_resume(arguments: argparse.Namespace) -> int:
         scope = d.operator.scope(arguments.scope)
         gates = await d.operator.resume(scope, by=who(), reason=arguments.reason, hours=arguments.hours)
         if arguments.json:
-            print(json.dumps({"resumed": [gate_document(gate) for gate in gates]}, ensure_ascii=False))
+            print(json.dumps({"resumed": [gate_json(gate) for gate in gates]}, ensure_ascii=False))
         else:
             for gate in gates:
                 held = f", no rule closes it before {iso(gate.until)}" if gate.until else ""

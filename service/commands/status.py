@@ -20,6 +20,7 @@ from core.state import Alert, Gate, StepState
 from monitor import operator as word
 from service.commands.common import add_config, add_json, add_language, desk
 from service.figures import by_lane, is_heard, rate_of, silent_providers, today
+from service.gate_form import gate_json
 from service.standing import standing
 from service.waiting import BucketState, bucket_states
 
@@ -158,7 +159,7 @@ def _document(picture: Picture) -> dict[str, object]:
             {"labels": alert.labels, "annotations": alert.annotations, "since": iso(alert.starts_at)}
             for alert in picture.firing
         ],
-        "gates": [gate_document(gate) for gate in picture.gates],
+        "gates": [gate_json(gate) for gate in picture.gates],
         "limits_reached": sum(not state.free for state in picture.limits),
         "lanes": [
             {
@@ -169,18 +170,4 @@ def _document(picture: Picture) -> dict[str, object]:
             }
             for lane, counted, state in picture.lanes
         ],
-    }  # fmt: skip
-
-
-def gate_document(gate: Gate) -> dict[str, object]:
-    """A gate as `--json` prints it: the names of GET /v1/pauses."""
-    seen = gate.evidence
-    return {
-        "id": gate.pause_id, "scope": gate.scope.key, "spares": list(gate.scope.spare), "state": str(gate.state),
-        "rule": gate.rule, "since": iso(gate.since), "until": iso(gate.until) if gate.until else None,
-        "reason": gate.reason, "by": gate.by, "limit": gate.limit,
-        "evidence": None if seen is None else {
-            "numerator": seen.numerator, "denominator": seen.denominator, "rate": seen.rate,
-            "threshold": seen.threshold, "e_value": seen.e_value, "acts_at": seen.limit, "samples": list(seen.samples),
-        },
     }  # fmt: skip

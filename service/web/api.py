@@ -13,13 +13,13 @@ from core.clock import iso
 from core.errors import InvalidInput, LimitExceeded
 from core.lane import day_of
 from core.reports import Dim
-from core.state import Gate
 from monitor import operator as word
 from sender.intake import AnswerStatus
 from service.cancelling import Canceller
 from service.explain import StoryLine
 from service.explained import Explained, What, explained, lane_of
 from service.figures import LaneFigures, lane_figures, silent_providers, today
+from service.gate_form import gate_json
 from service.instants import instant
 from service.reactions import reaction_json, rest_json
 from service.waiting import bucket_states
@@ -293,21 +293,6 @@ ROUTES: tuple[RouteDoc, ...] = (
     RouteDoc(method="GET", path="/v1/observations", handler=get_observations,
              summary="Figures of postmaster feeds, newest day first"),
 )  # fmt: skip
-
-
-def gate_json(gate: Gate) -> dict[str, Any]:
-    """A gate as the API shows it."""
-    evidence = gate.evidence
-    return {
-        "id": gate.pause_id, "scope": gate.scope.key, "spares": list(gate.scope.spare), "state": str(gate.state),
-        "rule": gate.rule, "since": iso(gate.since), "until": iso(gate.until) if gate.until else None,
-        "reason": gate.reason, "by": gate.by, "limit": gate.limit,
-        "evidence": None if evidence is None else {
-            "numerator": evidence.numerator, "denominator": evidence.denominator, "rate": evidence.rate,
-            "threshold": evidence.threshold, "e_value": evidence.e_value, "acts_at": evidence.limit,
-            "samples": list(evidence.samples),
-        },
-    }  # fmt: skip
 
 
 def _lane_json(figures: LaneFigures) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import os
 import tempfile
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,9 @@ class World(Pair):
         wait_until(answered, "an answer")
         return answers[-1]
 
+    def _has_visits(self, domain: str, wanted: int) -> bool:
+        return self.visits(domain) >= wanted
+
     def quiet(self, domain: str, rounds: int = 10) -> bool:
         """Fresh mail for it waits, and three times in a row mail to another site, given in later, overtakes it.
 
@@ -70,7 +74,7 @@ class World(Pair):
             before = self.visits(domain)
             wanted = self.visits("s3.test") + 40
             self.inject(40, site=3)
-            wait_until(lambda wanted=wanted: self.visits("s3.test") >= wanted, self.penstock.tail)  # type: ignore[misc]
+            wait_until(partial(self._has_visits, "s3.test", wanted), self.penstock.tail)
             time.sleep(0.7)  # a look at the queue in each process
             still = still + 1 if self.visits(domain) == before else 0
             if still == 3:

@@ -12,8 +12,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from core.reports import SourceKind, SourceName
 from service.reports import Reports
 from service.web.auth import errors_as_json
-from service.web.dmarc_page import EN, RU, add_page
-from service.web.evidence import evidence_in
+from service.web.dmarc_page import EN, RU, add_page, evidence_words
 from service.web.reports_api import REPORTS, VIEWS, post_reports
 from tests.unit.collectors.report_world import xml
 from tests.unit.service.test_report_watch import FORGED, reports, store
@@ -91,10 +90,10 @@ async def test_a_source_opens_by_selector_reporter_and_day(client: Client, repor
         ("SPF passes for b.example", "SPF проходит для b.example"),
         (
             "our signature p1._domainkey.a.example survived, SPF did not, the return path was rewritten",
-            "наша подпись p1._domainkey.a.example уцелела, SPF не проходит, обратный адрес переписан",
+            "наша подпись p1._domainkey.a.example цела, SPF — нет, обратный адрес переписан",
         ),
         ("PTR mx.example", "PTR mx.example"),
     ],
 )
 def test_evidence_is_told_in_the_language_of_the_page(text: str, russian: str) -> None:
-    assert (evidence_in("ru", text), evidence_in("en", text)) == (russian, text)
+    assert (evidence_words(text, "ru"), evidence_words(text, "en")) == (russian, text)
