@@ -7,7 +7,7 @@ from core.state import Gate
 
 
 def gate_json(gate: Gate) -> dict[str, object]:
-    """Instants are ISO 8601 in UTC, rates shares of 1.  `until` is null without expiry, `evidence` of a person's word."""
+    """Instants are ISO 8601 in UTC, rates shares of 1; `until` is null without end, `evidence` of a person's word."""
     evidence = gate.evidence
     return {
         "id": gate.pause_id, "scope": gate.scope.key, "spares": list(gate.scope.spare), "state": str(gate.state),
