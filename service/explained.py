@@ -95,7 +95,8 @@ async def _campaign(stores: Stores, settings: Settings, clock: Clock, identity: 
     counters: Mapping[CounterKey, int] = await stores.counters.load(cohort_of(clock.now() - _COUNTED_DAYS * DAY))
     known = traffic_of(counters, stream, campaign)
     story = await explain_campaign(stores.log, stream, campaign, known, language)
-    streams = {str(traffic.stream) for traffic in known} | ({stream} if stream else set())
+    # every stream that it may be in: mail just taken over is not counted yet
+    streams = {str(traffic.stream) for traffic in known} | ({stream} if stream else {s.name for s in settings.streams})
     waiting = await stores.campaigns.waiting((name, campaign) for name in streams)
     gates = await stores.controls.gates()
     own = [gate for gate in gates if gate.scope.campaign == campaign and stream in ("", gate.scope.stream)]

@@ -95,3 +95,12 @@ async def test_penstock_send_tells_who_sent_and_the_api_tells_it_in_russian(
         assert answer["now"] == ["сейчас: письмо в очереди", "  ждёт: почтовые узлы домена ещё не известны"]
         status, answer = await caller.call("GET", "/v1/campaigns/none")
         assert status == 404
+
+
+async def test_a_campaign_is_known_from_its_first_answer_on(tmp_path: Path) -> None:
+    async with running(tmp_path) as caller:
+        await caller.inject("ann@example.net", campaign="spring")
+        # asked at once, before anything can have counted the mail
+        status, answer = await caller.call("GET", "/v1/campaigns/spring")
+        assert status == 200
+        assert "left in the queue: yes" in answer["now"]
