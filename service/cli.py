@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -58,6 +59,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = sys.argv[1:] if argv is None else list(argv)
     try:
         arguments = parser(words[0] if words else "").parse_args(words)
+        if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # as `service.entry` leaves it
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         work = arguments.run(arguments)
         return int(run_long(work) if words[:1] == ["run"] else asyncio.run(work))
     except PenstockError as error:

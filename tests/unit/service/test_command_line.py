@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 
 from service.cli import parser
@@ -36,3 +39,20 @@ def test_options_that_many_commands_have_mean_the_same_everywhere() -> None:
                     shape = (action.nargs, tuple(action.choices or ()), str(action.default))
                     found.setdefault(option, set()).add(shape)
     assert {option: len(shapes) for option, shapes in found.items()} == {"--json": 1, "--lang": 1}
+
+
+CTRL_C_WHILE_LOADING = """
+import os, signal, sys
+class CtrlC:
+    def find_spec(self, name, path=None, target=None):
+        if name == "service.cli":
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, CtrlC())
+from service.entry import main
+main()
+"""
+
+
+def test_ctrl_c_while_the_command_still_loads_ends_it_without_a_traceback() -> None:
+    ended = subprocess.run([sys.executable, "-c", CTRL_C_WHILE_LOADING], capture_output=True, text=True, timeout=60)
+    assert (ended.returncode, ended.stderr) == (-signal.SIGINT, "")
