@@ -27,16 +27,6 @@ from core.events import (
 from core.lane import DAY
 from core.recipient import Actor
 
-KINDS = (
-    "Accepted",
-    "Delivered",
-    "Opened",
-    "Clicked",
-    "Replied",
-    "OptInConfirmed",
-    "SuppressionAdded",
-    "SuppressionRemoved",
-)
 Key = tuple[str, str]
 
 

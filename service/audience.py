@@ -20,11 +20,11 @@ from core.events import Clicked, Event, Opened, Replied, SuppressionReason, Supp
 from core.lane import DAY
 from core.ports import Clock
 from core.state import Suppression
-from monitor.audience import KINDS, addresses_of, fold, is_sign, normal
+from monitor.audience import addresses_of, fold, is_sign, normal
 from storage.stores import Stores
 
 CURSOR = "audience"
-SPAN = 5000  # of the log's numbers, in one batch
+SPAN = 5000  # events in one batch
 POLL = 2.0  # real seconds
 BY = "sunset"
 _PORTION = 500
@@ -67,11 +67,11 @@ class Audience:
 
     async def step(self) -> bool:
         """Take in one batch.  False at the head of the log."""
-        before, head = await self._stores.counters.cursor(CURSOR), await self._stores.log.head()
-        last = min(head, before + SPAN)
-        if last <= before:
+        before = await self._stores.counters.cursor(CURSOR)
+        rows = await self._stores.log.read(before, SPAN)
+        if not rows:
             return False
-        events = [row.event for row in await self._stores.audience.read(before, last, KINDS)]
+        last, events = rows[-1].seq, [row.event for row in rows]
         known = await self._stores.audience.readers(addresses_of(events))
         changed = fold(known, events, streams=self._streams, ignored=self._own)
         await self._stay_out(changed, events)
@@ -80,7 +80,7 @@ class Audience:
         except StorageConflict:
             return True  # another process was faster
         await self._wake(events)
-        return last < head
+        return len(rows) == SPAN
 
     async def _stay_out(self, changed: dict[tuple[str, str], Reader], events: Sequence[Event]) -> None:
         """Of two entries one was lifted: whom the other keeps out has not come back."""

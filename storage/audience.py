@@ -7,8 +7,9 @@ that were never mailed do not count.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict
+from operator import attrgetter
 from typing import Any
 
 from sqlalchemy import (
@@ -32,13 +33,11 @@ from sqlalchemy import (
 
 from core.audience import Census, Engagement, Reader, Terms
 from core.errors import StorageConflict
-from core.events import Logged
 from core.lane import DAY
-from storage.codec import logged
 from storage.counters import move_cursor
 from storage.database import Database
+from storage.direct import Direct
 from storage.statements import chunks, upsert
-from storage.tables import events
 
 metadata = MetaData()
 audience = Table(
@@ -60,19 +59,12 @@ audience = Table(
     Index("audience_last", "stream", "last_at"),
 )
 _C = audience.c
-_STORE = upsert(
-    audience,
-    ", ".join(f"{c.name} = excluded.{c.name}" for c in audience.columns if not c.primary_key),
+_NAMES = tuple(column.name for column in audience.columns)
+_VALUES = attrgetter(*_NAMES)
+_STORE = Direct(
+    upsert(audience, ", ".join(f"{c.name} = excluded.{c.name}" for c in audience.columns if not c.primary_key))
 )
-_OF = select(audience).where(_C.address.in_(bindparam("addresses", expanding=True)))
-_READ = (
-    select(events.c.seq, events.c.kind, events.c.body)
-    .where(
-        events.c.seq > bindparam("after"), events.c.seq <= bindparam("last"),
-        events.c.kind.in_(bindparam("kinds", expanding=True)),
-    )
-    .order_by(events.c.seq)
-)  # fmt: skip
+_OF = Direct(select(audience).where(_C.address.in_(bindparam("addresses", expanding=True))), names="addresses")
 _SINCE = case((_C.sign_at > 0, _C.sign_at), else_=_C.first_at)
 _AGE = (bindparam("now", type_=Double) - _SINCE) / DAY
 _STATE = case(
@@ -126,18 +118,14 @@ class SqlAudience:
     def __init__(self, db: Database) -> None:
         self._db = db
 
-    async def read(self, after: int, last: int, kinds: Sequence[str]) -> list[Logged]:
-        """Events of these kinds with after < seq ≤ last, in order."""
-        given = {"after": after, "last": last, "kinds": list(kinds)}
-        return await self._db.read(lambda c: [logged(row.seq, row.kind, row.body) for row in c.execute(_READ, given)])
-
     async def readers(self, addresses: Collection[str]) -> dict[tuple[str, str], Reader]:
         """Everything known about these addresses (normal form)."""
-        found: dict[tuple[str, str], Reader] = {}
-        for part in chunks(sorted(addresses)):
-            rows = await self._db.read(lambda c, part=part: c.execute(_OF, {"addresses": part}).all())  # type: ignore[misc]
-            found.update({(row.address, row.stream): _reader(row) for row in rows})
-        return found
+
+        def look(connection: Connection) -> list[Reader]:
+            parts = chunks(sorted(addresses))
+            return [_reader(row) for part in parts for row in _OF.rows(connection, {"addresses": part})]
+
+        return {(reader.address, reader.stream): reader for reader in await self._db.read(look)}
 
     async def apply(self, cursor: str, before: int, after: int, changed: Sequence[Reader]) -> None:
         """Store and move on."""
@@ -146,7 +134,7 @@ class SqlAudience:
             if not move_cursor(connection, cursor, before, after):
                 raise StorageConflict(f"The cursor {cursor} is no longer {before}; read it again")
             if changed:
-                connection.execute(_STORE, [asdict(reader) for reader in changed])
+                _STORE.run_each(connection, [dict(zip(_NAMES, _VALUES(reader), strict=True)) for reader in changed])
 
         await self._db.transact(write)
 
@@ -181,5 +169,5 @@ def _terms(terms: Terms, now: float) -> dict[str, Any]:
     return {**asdict(terms), "now": now}
 
 
-def _reader(row: Any) -> Reader:
-    return Reader(**row._mapping)
+def _reader(row: Iterable[Any]) -> Reader:
+    return Reader(**dict(zip(_NAMES, row, strict=True)))

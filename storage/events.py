@@ -16,12 +16,16 @@ from core.events import Accepted, Event, Logged
 from core.tokens import MessageId
 from storage.codec import EncodedEvent, logged
 from storage.database import Database
+from storage.direct import Direct
 from storage.pending import pending
 from storage.statements import chunks
 from storage.tables import events
+from storage.tail import Tail
 
 _COLUMNS = (events.c.seq, events.c.kind, events.c.body)
-_READ = select(*_COLUMNS).where(events.c.seq > bindparam("after")).order_by(events.c.seq).limit(bindparam("rows"))
+_READ = Direct(
+    select(*_COLUMNS).where(events.c.seq > bindparam("after")).order_by(events.c.seq).limit(bindparam("rows"))
+)
 _HEAD = select(func.max(events.c.seq))
 _OF_MESSAGE = select(*_COLUMNS).where(events.c.message_id == bindparam("id")).order_by(events.c.seq)
 _ACCEPTED = select(*_COLUMNS).where(
@@ -36,7 +40,6 @@ _RECENT = (
 )
 _END = 1 << 62
 _GATHER = 0.01  # real seconds
-_FRESH = 4000  # events, a few kilobytes each at most
 
 
 def append_events(connection: Connection, new: Sequence[Event | EncodedEvent]) -> None:
@@ -50,27 +53,24 @@ class SqlEventLog:
     def __init__(self, db: Database) -> None:
         self._db = db
         self._waiting: set[asyncio.Future[None]] = set()
-        self._fresh: dict[
-            int, Logged
-        ] = {}  # read a moment ago: several parts follow the log, each event is parsed once
+        self._tail = Tail()  # several parts follow the log: each event is read once for all of them
         db.on_append(self._wake)
 
     async def append(self, events: Sequence[Event]) -> None:
         await self._db.transact(lambda connection: append_events(connection, events))
 
     async def read(self, after: int, limit: int = 2000) -> list[Logged]:
-        def look(connection: Connection) -> list[Logged]:
-            if len(self._fresh) > _FRESH:
-                self._fresh.clear()
-            found: list[Logged] = []
-            for seq, kind, body in connection.execute(_READ, {"after": after, "rows": limit}):
-                known = self._fresh.get(seq)
-                if known is None:
-                    known = self._fresh[seq] = logged(seq, kind, body)
-                found.append(known)
-            return found
+        known = self._tail.after(after, limit)
+        if known is not None and len(known) == limit:
+            return known
+        begin, rows = (after, limit) if known is None else (self._tail.end, limit - len(known))
 
-        return await self._db.read(look)
+        def look(connection: Connection) -> list[Logged]:
+            return [logged(*row) for row in _READ.rows(connection, {"after": begin, "rows": rows})]
+
+        found = await self._db.read(look)
+        self._tail.extend(begin, found)
+        return found if known is None else known + found
 
     async def head(self) -> int:
         return await self._db.read(lambda connection: connection.execute(_HEAD).scalar() or 0)

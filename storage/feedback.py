@@ -33,6 +33,7 @@ from core.errors import StorageConflict
 from core.events import SuppressionReason, SuppressionRemoved
 from core.feedback import FeedbackChanges, ReplyCluster, SoftRecord, Tally
 from storage.database import Database
+from storage.direct import Direct
 from storage.events import append_events
 from storage.statements import chunks, insert_or_ignore, upsert
 from storage.suppressions import add_suppressions
@@ -88,7 +89,7 @@ _PUT = upsert(
     "asked_at = excluded.asked_at",
 )
 _DROP = delete(soft_bounces).where(_S.address == bindparam("which"), _S.kind == bindparam("of"))
-_FIND = select(soft_bounces).where(_S.address.in_(bindparam("addresses", expanding=True)))
+_FIND = Direct(select(soft_bounces).where(_S.address.in_(bindparam("addresses", expanding=True))), names="addresses")
 _DUE = (
     select(soft_bounces)
     .where(_S.kind == bindparam("of"), _S.asked_at < bindparam("before"))
@@ -149,7 +150,8 @@ class SqlFeedback:
         wanted = sorted(set(addresses))
 
         def look(connection: Connection) -> list[SoftRecord]:
-            return [_record(row) for part in chunks(wanted) for row in connection.execute(_FIND, {"addresses": part})]
+            parts = chunks(wanted)
+            return [_record(row) for part in parts for row in _FIND.rows(connection, {"addresses": part})]
 
         return await self._db.read(look)
 
@@ -224,8 +226,8 @@ def _lift(connection: Connection, lift: dict[str, str], now: float) -> Sequence[
 _FIELDS = [column.name for column in soft_bounces.columns]
 
 
-def _record(row: Any) -> SoftRecord:
-    known = dict(row._mapping)
+def _record(row: Iterable[Any]) -> SoftRecord:
+    known = dict(zip(_FIELDS, row, strict=True))
     return SoftRecord(**{**known, "kind": BounceClass(known["kind"])})
 
 

@@ -11,10 +11,9 @@ from hypothesis import strategies as st
 
 from core.audience import Census, Engagement, Reader, Terms, state_of
 from core.errors import StorageConflict
-from core.events import Event
 from core.lane import DAY
 from storage.stores import Stores, open_stores
-from tests.unit.monitor.world import NOON, complaint, delivered
+from tests.unit.monitor.world import NOON
 
 TERMS = Terms()
 ONE = Reader(address="a@x.example", stream="bulk", list_source="shop", first_at=NOON - 50 * DAY, last_at=NOON, mails=3)
@@ -29,14 +28,6 @@ async def test_rows_and_cursor_move_together_or_not_at_all(stores: Stores, other
     await other.audience.apply("audience", 7, 9, [changed])
     assert list((await stores.audience.readers(["a@x.example"])).values()) == [changed]
     assert await stores.counters.cursor("audience") == 9
-
-
-async def test_only_wanted_kinds_are_read_in_order(stores: Stores) -> None:
-    events: list[Event] = [delivered(NOON), complaint(NOON), complaint(NOON + 1)]
-    await stores.log.append(events)
-    found = await stores.audience.read(0, 99, ["ComplaintReceived"])
-    assert [row.event for row in found] == events[1:]
-    assert await stores.audience.read(found[0].seq, found[1].seq, ["ComplaintReceived"]) == found[1:]
 
 
 async def test_the_census_leaves_out_who_left_and_who_was_never_mailed(stores: Stores) -> None:

@@ -71,6 +71,16 @@ async def test_the_log_gives_back_what_was_written_in_its_order(stores: Stores) 
     assert await stores.log.of_message(MessageId("nobody")) == []
 
 
+async def test_two_followers_read_the_same_log_whoever_appends(stores: Stores, other: Stores) -> None:
+    await stores.log.append([refused("0"), refused("1")])
+    first = await stores.log.read(0, 1)
+    await other.log.append([refused("2")])
+    assert [x.event for x in await stores.log.read(first[0].seq)] == [refused("1"), refused("2")]
+    await other.log.append([refused("3")])
+    assert [x.event for x in await stores.log.read(0, 3)] == [refused("0"), refused("1"), refused("2")]
+    assert await stores.log.read(0) == await other.log.read(0)
+
+
 async def test_recent_events_come_newest_first_page_by_page(stores: Stores) -> None:
     blind = SeedBlind(at=NOW, mailbox="m", provider="gmail", problem="login")
     await stores.log.append([refused("0"), blind, refused("1"), accepted(submission()), refused("2"), refused("3")])
