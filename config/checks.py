@@ -300,6 +300,10 @@ def check_rules(rules: Sequence[Rule], file: str) -> list[Problem]:
             rows.append((f"{key}.by", "the base is known by stream", 'Write by = ["stream"]'))
         if rule.signal == "open_rate_drop" and sorted(rule.by) != ["provider", "stream"]:
             rows.append((f"{key}.by", "baselines are kept by provider and stream", 'Write by = ["provider", "stream"]'))
+        if rule.signal in SLOW_SIGNALS and rule.evidence == "window":
+            rows.append(
+                (f"{key}.evidence", f"{rule.signal} is judged by the day, in no window of hours", "Leave it out")
+            )
         if rule.hard_limit <= rule.threshold:
             rows.append((f"{key}.hard_limit", "is not above the threshold", "It is the rate that only a person undoes"))
         if rule.max_pause_hours < rule.pause_hours:

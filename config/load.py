@@ -18,7 +18,7 @@ from pydantic import BaseModel, ValidationError
 from config.checks import check_plans, check_rules, check_settings, missing_files
 from config.model import Part, Settings
 from config.plans import plan_file, shipped_plan_names
-from config.problems import MAX_FILE_BYTES, ConfigError, Problem, problems_of
+from config.problems import MAX_FILE_BYTES, ConfigError, Problem, named, problems_of
 from config.rules import Rulebook
 from config.tables import BlocklistZone, Plan, ProviderRow, Rule, Sheet
 
@@ -43,7 +43,7 @@ _P = TypeVar("_P", bound=BaseModel)
 
 def load_settings(path: Path, *, check: bool = False) -> Settings:
     """The settings of one file.  Raises ConfigError."""
-    return read_settings(_table(path), path, check=check)
+    return read_settings(_table(path, "`penstock init DOMAIN` writes a first one"), path, check=check)
 
 
 def read_settings(table: dict[str, Any], path: Path, *, check: bool = False) -> Settings:
@@ -79,7 +79,7 @@ def load_plans(settings: Settings) -> list[Plan]:
     paths = [plan_file(path) for path in settings.warmup.plans] or [DATA / "plans" / f"{DEFAULT_PLAN}.toml"]
     for index, path in enumerate(paths):
         if not path.is_file():
-            remedy = f"Name a file, or one of the shipped plans: {', '.join(shipped_plan_names())}"
+            remedy = named(path.name, shipped_plan_names())
             problem = f"{path} cannot be read"
             raise ConfigError([Problem(file="warmup", key=f"plans[{index}]", problem=problem, remedy=remedy)])
     plans = [(str(path), _valid(_table(path), path, Plan)) for path in paths]
@@ -99,9 +99,11 @@ def load_rulebook(settings: Settings) -> Rulebook:
     try:
         return book.with_budget()
     except ValueError as error:
-        remedy = "Raise the budget, or leave out some false_alarm_days and false_alarm_chance"
-        problem = "is less than what the rules' own budgets use up"
-        raise ConfigError([Problem(file=str(path), key=str(error), problem=problem, remedy=remedy)]) from error
+        key = str(error)
+        easier = "Write a greater chance" if key == "budget.campaign_chance" else "Write fewer days"
+        remedy = f"{easier}, or leave out some false_alarm_days and false_alarm_chance"
+        problem = "allows fewer false alarms than the rules' own budgets use up"
+        raise ConfigError([Problem(file=str(path), key=key, problem=problem, remedy=remedy)]) from error
 
 
 def load_rules(settings: Settings) -> list[Rule]:
@@ -132,13 +134,13 @@ def load_sheets() -> list[Sheet]:
     return [_valid(_table(path), path, Sheet) for path in paths]
 
 
-def _table(path: Path) -> dict[str, Any]:
-    """A TOML file as a dict.  Raises ConfigError when it is missing, too large or no TOML."""
+def _table(path: Path, missing: str = "Name a file that exists") -> dict[str, Any]:
+    """A TOML file as a dict.  Raises ConfigError when it is missing (`missing`: the remedy), too large or no TOML."""
     try:
         with path.open("rb") as file:
             content = file.read(MAX_FILE_BYTES + 1)
     except OSError as error:
-        remedy = "`penstock init DOMAIN` writes a first one" if isinstance(error, FileNotFoundError) else "Mend that"
+        remedy = missing if isinstance(error, FileNotFoundError) else "Mend that"
         raise ConfigError(
             [Problem(file=str(path), key="", problem=f"cannot be read ({error.strerror})", remedy=remedy)]
         ) from error

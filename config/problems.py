@@ -8,7 +8,8 @@ a secret.  Unknown keys get a suggestion: the nearest known name, or the table i
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args, get_origin
@@ -81,10 +82,16 @@ def problems_of(
             file=str(file),
             key=key_path((*prefix, *detail["loc"])),
             problem=_problem(detail["type"], detail["msg"]),
-            remedy=_remedy(detail, model),
+            remedy=_remedy(detail, model, prefix),
         )
-        for detail in error.errors(include_url=False, include_input=False)
+        for detail in error.errors(include_url=False)
     ]
+
+
+def named(name: str, known: Iterable[str]) -> str:
+    """The remedy for a name that is neither a file nor one that ships: the nearest, or all of them."""
+    near = difflib.get_close_matches(name, names := sorted(known), n=1, cutoff=0.6)
+    return f"Did you mean '{near[0]}'?" if near else f"Name a file, or one of: {', '.join(names)}"
 
 
 def parts_in(annotation: object) -> Iterator[type[BaseModel]]:
@@ -118,7 +125,7 @@ def _problem(kind: str, message: str) -> str:
             return text[:1].lower() + text[1:].rstrip(".")
 
 
-def _remedy(detail: Any, model: type[BaseModel]) -> str:
+def _remedy(detail: Any, model: type[BaseModel], prefix: tuple[str | int, ...]) -> str:
     loc: tuple[str | int, ...] = detail["loc"]
     owner = _owner(model, loc[:-1])
     if detail["type"] == "extra_forbidden":
@@ -129,7 +136,10 @@ def _remedy(detail: Any, model: type[BaseModel]) -> str:
         case "missing":
             return f"Write it{_meaning(info)}"
         case "literal_error":
-            return f"Write {context.get('expected', 'one of the listed words')}"
+            expected = str(context.get("expected", "one of the listed words"))
+            words = re.findall(r"'([^']*)'", expected)
+            near = difflib.get_close_matches(str(detail.get("input")), words, n=1, cutoff=0.6)
+            return f"Did you mean '{near[0]}'?" if near else f"Write {expected}"
         case "string_pattern_mismatch":
             return "Use lower-case letters, digits, '_', '.' and '-', at most 63, beginning with a letter or digit"
         case "bool_type" | "bool_parsing":
@@ -137,9 +147,11 @@ def _remedy(detail: Any, model: type[BaseModel]) -> str:
         case "int_type" | "int_parsing" | "int_from_float" | "float_type" | "float_parsing":
             return f"Write a number, without quotation marks{_meaning(info)}"
         case "list_type":
-            return f"Write a list in brackets, or [[{key_path(loc)}]] tables{_meaning(info)}"
+            is_rows = info is not None and any(parts_in(info.annotation))
+            tables = f", or [[{key_path((*prefix, *loc))}]] tables" if is_rows else ""
+            return f"Write a list in brackets{tables}{_meaning(info)}"
         case "model_type" | "dict_type":
-            return f"Write a table [{key_path(loc)}]"
+            return f"Write a table [{key_path((*prefix, *loc))}]"
         case _:
             return f"Mend the value{_meaning(info)}"
 

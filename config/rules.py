@@ -133,6 +133,6 @@ def _shares(rules: list[Rule], key: str, whole: float) -> float:
     taken = sum(own) if key == "false_alarm_chance" else sum(1 / days for days in own)
     wanting = len(rules) - len(own)
     left = whole - taken
-    if not wanting:
-        return 0.0
+    if not wanting:  # what is written out may use up all of it, and no more
+        return 0.0 if left > -whole * 1e-6 else -1.0
     return left / wanting if left > whole * 1e-6 else -1.0

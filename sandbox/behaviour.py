@@ -15,14 +15,14 @@ from __future__ import annotations
 
 import tomllib
 from importlib.resources import files
-from typing import Literal
+from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field, field_validator
 
 from config.model import Part
 from core.reply import Stage, parse_reply
 
-Share = float
+Share: TypeAlias = Annotated[float, Field(ge=0, le=1)]
 
 
 class Answer(Part):
@@ -81,7 +81,7 @@ class ReputationHabit(Part):
     complaint: float = Field(25, ge=0)
     unknown_user: float = Field(3, ge=0)
     burst: float = Field(0.5, ge=0, description="Mail above the tolerated volume")
-    heal_per_day: Share = Field(0.05, ge=0, le=1, description="Drift back to the start")
+    heal_per_day: Share = Field(0.05, description="Drift back to the start")
     junk_below: Share = Field(0.35, description="Here half of the mail goes to the spam folder")
     junk_width: float = Field(0.04, gt=0, description="How sharp that border is")
     defer_below: Share = 0.2
@@ -113,7 +113,7 @@ class BounceHabit(Part):
 
 
 class Greylisting(Part):
-    share: Share = Field(0.0, ge=0, le=1, description="Recipients whose first mail of a sender is put off")
+    share: Share = Field(0.0, description="Recipients whose first mail of a sender is put off")
     minutes: float = Field(5, gt=0)
 
 

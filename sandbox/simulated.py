@@ -4,7 +4,7 @@ Contract: a model is a shipped provider (`like`) with other habits (`[behaviour]
 audience behind it, and incidents by day.  `SimulatedProvider` is the same engine as the sandbox's with the incidents
 before it.  Who sits behind an address is written in the address (`address_of`), so that nothing has to be remembered
 and a run of a million messages is bounded; `expected` gives the true rates that the sender never sees.
-Pure: `now` and `rng` come in.  Raises InvalidInput naming file, key and remedy.
+Pure: `now` and `rng` come in.  A wrong model raises ConfigError: every mistake with its line, key and remedy.
 """
 
 from __future__ import annotations
@@ -20,24 +20,24 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError, model_validator
 
 from config.model import Name, Part
+from config.problems import MAX_FILE_BYTES, ConfigError, Problem, named, problems_of
 from core.errors import InvalidInput
 from core.lane import DAY
 from sandbox.behaviour import Behaviour, Share
 from sandbox.model import MailFacts, ProviderModel, Situation, Verdict
 from sandbox.people import Engagement, Person
 
-MAX_BYTES = 200_000
 _ADDRESS = re.compile(r"(engaged|casual|sleeping|dead|annoyed|seed)\.d(\d{1,4})\..*")
 
 
 class Shares(Part):
     """Who gets the mail.  engaged + casual + sleeping are scaled to what dead and annoyed leave."""
 
-    engaged: Share = Field(0.6, ge=0, le=1)
-    casual: Share = Field(0.25, ge=0, le=1)
-    sleeping: Share = Field(0.15, ge=0, le=1)
-    dead: Share = Field(0.004, ge=0, le=1, description="Addresses that do not exist")
-    annoyed: Share = Field(0.0, ge=0, le=1, description="People who complain whenever the mail lies in the inbox")
+    engaged: Share = 0.6
+    casual: Share = 0.25
+    sleeping: Share = 0.15
+    dead: Share = Field(0.004, description="Addresses that do not exist")
+    annoyed: Share = Field(0.0, description="People who complain whenever the mail lies in the inbox")
 
     @model_validator(mode="after")
     def _somebody(self) -> Shares:
@@ -56,7 +56,7 @@ class Incident(Part):
         description="blocklisted: all refused as blocked · deferring: `share` put off · "
         "junk: `share` silently to the spam folder · audience: other people are written to"
     )
-    share: Share = Field(1.0, gt=0, le=1)
+    share: Share = Field(1.0, gt=0)
     audience: Shares | None = Field(None, description="For kind audience")
 
     @model_validator(mode="after")
@@ -77,26 +77,21 @@ class SimulationModel(Part):
     name: Name
     about: str = ""
     provider: Name = Field(description="Its name in lanes, plans and rules, e.g. gmail")
-    like: str = Field(description="The shipped provider whose words and habits it has: gmail, outlook, yahoo …")
+    like: Literal["gmail", "outlook", "yahoo", "mailru", "postfix"] = Field(
+        description="The shipped provider whose words and habits it has: gmail, outlook, yahoo …"
+    )
     weight: float = Field(1.0, gt=0, description="Share of the daily mail that goes there, scaled over all models")
     behaviour: dict[str, Any] = Field(default_factory=dict, description="Parts of sandbox.behaviour that differ")
     audience: Shares = Shares()
     incidents: list[Incident] = Field(default_factory=list, max_length=100)
 
     def built(self) -> Behaviour:
-        """The whole behaviour.  Raises InvalidInput."""
+        """The whole behaviour.  Raises pydantic.ValidationError; not for a model of `parse_model`, which tried."""
         path = files("sandbox") / "data" / "providers" / f"{self.like}.toml"
-        if not re.fullmatch(r"[a-z0-9]+", self.like) or not path.is_file():
-            raise InvalidInput("like", f"{self.like!r} is no shipped provider", "Use gmail, outlook, yahoo or mailru")
         table = _merged(tomllib.loads(path.read_text("utf-8")), self.behaviour)
         table |= {"name": self.provider, "mx": [f"mx.{self.provider}.example"]}
         table["domains"] = [f"{self.provider}.example"]
-        try:
-            return Behaviour.model_validate(table)
-        except ValidationError as error:
-            first = error.errors()[0]
-            key = ".".join(str(part) for part in ("behaviour", *first["loc"]))
-            raise InvalidInput(f"{self.name}: {key}", first["msg"], "See docs/simulation.md") from error
+        return Behaviour.model_validate(table)
 
     def people(self, day: int) -> Shares:
         """Who is written to on a day (1 is the first)."""
@@ -106,17 +101,20 @@ class SimulationModel(Part):
         return self.audience
 
 
-def parse_model(text: str, source: str = "") -> SimulationModel:
-    """Read one model.  Raises InvalidInput."""
+def parse_model(text: str, source: str = "model") -> SimulationModel:
+    """Read one model; `source` is its file.  Raises ConfigError with every mistake and its line."""
     try:
         model = SimulationModel.model_validate(tomllib.loads(text))
     except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise InvalidInput(source or "model", f"is not TOML: {error}", "Mend that line") from error
+        problem = f"is not TOML: {str(error) or 'nested too deeply'}"
+        remedy = "Mend that line; text needs quotation marks"
+        raise ConfigError([Problem(file=source, key="", problem=problem, remedy=remedy)]) from error
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise InvalidInput(f"{source}: {key}", first["msg"], "See docs/simulation.md for the schema") from error
-    model.built()
+        raise ConfigError(problems_of(error, Path(source), SimulationModel)) from error
+    try:
+        model.built()
+    except ValidationError as error:
+        raise ConfigError(problems_of(error, Path(source), Behaviour, ("behaviour",))) from error
     return model
 
 
@@ -138,16 +136,25 @@ def load_models(names: list[str]) -> list[SimulationModel]:
             continue
         try:
             with path.open("rb") as file:
-                text = file.read(MAX_BYTES).decode("utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            remedy = f"Name a file or one of: {', '.join(shipped)}"
-            raise InvalidInput("--providers", f"{name!r} cannot be read", remedy) from error
-        found.append(parse_model(text, path.name))
+                content = file.read(MAX_FILE_BYTES + 1)
+        except OSError as error:
+            raise InvalidInput("--providers", f"{name!r} cannot be read", named(name, shipped)) from error
+        found.append(parse_model(_text(content, name), name))
     for model in found:
         if sum(other.provider == model.provider for other in found) > 1:
             problem = f"two models of the provider {model.provider!r}"
             raise InvalidInput("--providers", problem, "Run them apart, or rename the provider of one")
     return found
+
+
+def _text(content: bytes, source: str) -> str:
+    if len(content) > MAX_FILE_BYTES:
+        raise ConfigError([Problem(file=source, key="", problem="is larger than 1 MB", remedy="Is it the file?")])
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        problem = Problem(file=source, key="", problem="is not UTF-8 text", remedy="Save it as UTF-8")
+        raise ConfigError([problem]) from error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

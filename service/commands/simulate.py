@@ -11,6 +11,8 @@ import json
 from pathlib import Path
 
 from config.load import DATA, load_plans, load_rules
+from config.plans import shipped_plan_names
+from config.problems import named
 from config.tables import Plan, Rule
 from core.errors import InvalidInput
 from sandbox.simulated import load_models, shipped_models
@@ -46,11 +48,12 @@ def add_commands(commands: Subparsers[argparse.ArgumentParser]) -> None:
 async def run_simulate(arguments: argparse.Namespace) -> int:
     """Run and print."""
     most = MOST_FAST if arguments.fast else MOST_MAIL
-    if arguments.days < 1 or arguments.daily < 1 or arguments.days * arguments.daily > most:
-        remedy = "Lower --daily" if arguments.fast else "Lower --daily, or use --fast"
-        raise InvalidInput("--days, --daily", f"must be 1 to {most:,} messages together", remedy)
-    if not 1 <= arguments.days <= MOST_DAYS:
-        raise InvalidInput("--days", f"{arguments.days} is not 1 to {MOST_DAYS}", "Lower it")
+    for key, given, limit in (("--days", arguments.days, MOST_DAYS), ("--daily", arguments.daily, MOST_FAST)):
+        if not 1 <= given <= limit:
+            raise InvalidInput(key, f"{given} is not 1 to {limit:,}", "Raise it" if given < 1 else "Lower it")
+    if arguments.days * arguments.daily > most:
+        remedy = "Lower one" if arguments.fast else "Lower one, or use --fast"
+        raise InvalidInput("--days, --daily", f"more than {most:,} messages together", remedy)
     request = Request(
         plan=read_plan(arguments.plan), rules=read_rules(arguments.rules), models=load_models(arguments.providers),
         days=arguments.days, daily=arguments.daily, seed=arguments.seed,
@@ -61,9 +64,11 @@ async def run_simulate(arguments: argparse.Namespace) -> int:
 
 
 def read_plan(name: str) -> Plan:
-    """A shipped plan by name, or a file.  Raises ConfigError."""
+    """A shipped plan by name, or a file.  Raises InvalidInput."""
     shipped = DATA / "plans" / f"{name}.toml"
     path = shipped if "/" not in name and shipped.is_file() else Path(name)
+    if not path.is_file():
+        raise InvalidInput("--plan", f"{name!r} cannot be read", named(name, shipped_plan_names()))
     settings = SETTINGS.model_copy(update={"warmup": SETTINGS.warmup.model_copy(update={"plans": [path]})})
     return load_plans(settings)[0]
 

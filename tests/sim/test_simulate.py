@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from config.tables import Plan
+from core.errors import InvalidInput
 from core.lane import DAY
 from sandbox.simulated import Incident, Shares, SimulationModel
+from service.cli import main
 from service.commands.simulate import read_plan, read_rules, shown
 from service.simulate import Request, simulate
 from service.simulated_truth import Result
@@ -67,8 +71,27 @@ def test_the_adaptive_controller_raises_by_what_is_taken_and_steps_back_from_a_b
     assert caps[4] < caps[3]
 
 
-def test_shipped_plans_are_found_by_name() -> None:
+def test_shipped_plans_are_found_by_name_and_a_mistyped_one_by_the_nearest() -> None:
     assert read_plan("moderate").name == "moderate"
+    with pytest.raises(InvalidInput, match=r"--plan: 'moderat' cannot be read\. Did you mean 'moderate'\?"):
+        read_plan("moderat")
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("--days 0", "--days: 0 is not 1 to 3,660. Raise it"),
+        ("--daily -1", "--daily: -1 is not 1 to 50,000,000,000. Raise it"),
+        (
+            "--days 30 --daily 10000000",
+            "--days, --daily: more than 5,000,000 messages together. Lower one, or use --fast",
+        ),
+        ("--rules none.toml", "none.toml: cannot be read (No such file or directory). Name a file that exists"),
+    ],
+)
+def test_wrong_arguments_are_named_with_the_remedy(words: str, told: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["simulate", *words.split()]) == 2
+    assert told in capsys.readouterr().err
 
 
 def test_reply_rules_stop_for_a_provider_that_blocks_and_leave_a_healthy_one_alone() -> None:

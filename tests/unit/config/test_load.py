@@ -251,6 +251,14 @@ def test_own_rules_are_read_and_their_problems_are_told_together(tmp_path: Path)
     assert sorted(p.key for p in caught.value.problems) == [
         "rule", "rules[0].by", "rules[0].signal", "rules[0].threshold",
     ]  # fmt: skip
+    opens = RULE.format("a").replace('"complaint_rate"', '"open_rate_drop"')
+    written(tmp_path, opens + 'action = "alert"\nevidence = "window"\n', "r.toml")
+    with pytest.raises(ConfigError) as caught:
+        load_rules(settings)
+    assert "rules[0].evidence" in [p.key for p in caught.value.problems]
+    written(tmp_path, RULE.format("a") + "false_alarm_days = 30\n", "r.toml")
+    with pytest.raises(ConfigError, match=r"budget\.action_days: allows fewer false alarms .* Write fewer days"):
+        load_rules(settings)
     written(tmp_path, "", "r.toml")
     with pytest.raises(ConfigError, match="nothing would ever be paused"):
         load_rules(settings)

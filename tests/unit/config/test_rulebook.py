@@ -38,6 +38,7 @@ def test_a_window_and_a_census_take_no_share() -> None:
     ("rules", "key"),
     [
         ([{}, {"false_alarm_days": 50}], "budget.action_days"),
+        ([{"false_alarm_days": 30}], "budget.action_days"),
         ([{"action": "alert"}, {"action": "alert", "false_alarm_days": 30}], "budget.alert_days"),
         ([{"by": ["campaign"]}, {"by": ["campaign"], "false_alarm_chance": 0.05}], "budget.campaign_chance"),
     ],

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from config.problems import ConfigError
 from core.errors import InvalidInput
 from core.lane import DAY
 from sandbox.model import MailFacts, Situation
@@ -111,6 +112,45 @@ def test_an_address_tells_its_day_and_its_person(day: int, serial: int, dead: fl
 def test_a_wrong_model_is_refused_by_name(text: str, named: str) -> None:
     with pytest.raises(InvalidInput, match=named):
         model(text)
+
+
+def test_every_mistake_of_a_model_is_told_with_its_file_line_and_remedy(tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text(
+        'name = "m"\nprovider = "m"\nlike = "yaho"\nwieght = 2\n\n[[incidents]]\nday = 0\nkind = "blacklisted"\n'
+    )
+    with pytest.raises(ConfigError) as raised:
+        load_models([str(file)])
+    told = str(raised.value).splitlines()
+    assert len(told) == 4
+    assert told[0].startswith(f"{file}:3: like: ")
+    assert told[0].endswith("Did you mean 'yahoo'?")
+    assert any(line.startswith(f"{file}:4: wieght: ") and "'weight'" in line for line in told)
+    assert any(line.startswith(f"{file}:7: incidents[0].day: ") for line in told)
+    assert any(line.startswith(f"{file}:8: incidents[0].kind: ") and "'blocklisted'?" in line for line in told)
+
+
+def test_every_mistake_of_a_behaviour_is_told_with_its_line(tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text(SMALL + '[behaviour.volume]\nfloor = "many"\ntolerence = 2\n[behaviour.complaints]\nengaged = 2\n')
+    with pytest.raises(ConfigError) as raised:
+        load_models([str(file)])
+    told = str(raised.value).splitlines()
+    assert [line.split(": ")[:2] for line in told] == [
+        [f"{file}:5", "behaviour.volume.floor"],
+        [f"{file}:6", "behaviour.volume.tolerence"],
+        [f"{file}:8", "behaviour.complaints.engaged"],
+    ]
+    assert told[1].endswith("Did you mean 'tolerance'?")
+
+
+def test_a_file_that_is_no_model_or_none_at_all_is_refused_with_the_remedy(tmp_path: Path) -> None:
+    large, binary = tmp_path / "large.toml", tmp_path / "binary.toml"
+    large.write_bytes(b"#" * 1_000_001)
+    binary.write_bytes(b"\xff\xfe")
+    for name, told in ((large, "larger than 1 MB"), (binary, "not UTF-8"), ("gmial-like", "Did you mean 'gmail-like'")):
+        with pytest.raises(InvalidInput, match=told):
+            load_models([str(name)])
 
 
 def test_models_of_one_provider_run_apart(tmp_path: Path) -> None:
