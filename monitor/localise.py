@@ -56,7 +56,7 @@ def culprits(whole: Scope, counts: Counts, threshold: float) -> tuple[Part, ...]
         likely = _likely(whole, left, threshold)
         best = _best(whole, left, likely, threshold)
         if best is not None:
-            return _told(counts, [*found, best])
+            return beside(counts, [*found, best])
         if not likely:
             return ()
         worst = max(likely, key=lambda part: (part.clearness, -part.total, part.scope.key))
@@ -112,8 +112,8 @@ def _likely(whole: Scope, counts: Counts, threshold: float) -> list[Part]:
     return found
 
 
-def _told(counts: Counts, parts: Sequence[Part]) -> tuple[Part, ...]:
-    """With the rest that remains beside all of them."""
+def beside(counts: Counts, parts: Sequence[Part]) -> tuple[Part, ...]:
+    """The parts, each with the rest that remains beside all of them."""
     rest = [told for traffic, told in counts.items() if not any(part.scope.covers(traffic) for part in parts)]
     bad, total = sum(b for b, _ in rest), sum(max(n, b) for b, n in rest)
     return tuple(replace(part, rest_bad=bad, rest_total=total) for part in parts)

@@ -17,7 +17,7 @@ from core.events import GateChanged, GateState
 from core.lane import DAY, Scope
 from core.state import CounterKey, Gate
 from monitor import guard
-from monitor.localise import culprits
+from monitor.localise import beside, culprits
 from monitor.rules import Level, RuleTally, Verdict
 
 _PARTS = tuple(field.name for field in fields(Scope) if field.name != "spare")
@@ -60,10 +60,12 @@ def close_parts(
         isinstance(wanted, guard.Warn) and state is GateState.OPEN
     ):
         return []  # only what the guard would do to the whole is done to a part of it
-    counts = tally.counts_by_traffic(whole, counters, verdict.evidence.since)
+    since = verdict.evidence.since
+    # found by what could be reported by now: mail of this hour proves nobody innocent; told in mails, as counted
+    found_parts = culprits(whole, tally.ripe_by_traffic(whole, counters, since, now), rule.threshold)
     parts = [
         part
-        for part in culprits(whole, counts, rule.threshold)
+        for part in beside(tally.counts_by_traffic(whole, counters, since), found_parts)
         if (gate := gates.get((part.scope.key, rule.name))) is None or gate.state is GateState.OPEN
     ]
     if not parts:

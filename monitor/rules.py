@@ -24,8 +24,8 @@ from typing import Protocol
 
 from config.tables import Rule
 from core.events import Evidence
-from core.lane import HOUR, Scope, cohort_of
-from core.state import Gate
+from core.lane import HOUR, Attribution, Scope, Traffic, cohort_of
+from core.state import CounterKey, Gate
 from monitor.evidence import DelayEnvelope, log_detector, log_e_delayed, log_e_rate
 from monitor.tally import HOURS_A_DAY, ScopeTally, Sum, Tally
 
@@ -114,6 +114,21 @@ class RuleTally(Tally):
                 limit=warn if level is Level.WARN else limit, since=since,
             ),
         )  # fmt: skip
+
+    def ripe_by_traffic(
+        self, scope: Scope, counters: Mapping[CounterKey, int], since: int, now: float
+    ) -> dict[Traffic, tuple[int, int]]:
+        """As counts_by_traffic, of mail about which reports can have come by now: young mail counts for less."""
+        if not self.signal.feedback or not self.envelopes:
+            return self.counts_by_traffic(scope, counters, since)
+        shares, present = self._shares(now), cohort_of(now)
+
+        def share(under: Attribution) -> float:
+            known = shares.get(str(under.traffic.lane.provider), ())
+            back = max(0, present - under.cohort)
+            return known[back] if back < len(known) else 1.0
+
+        return self.counts_by_traffic(scope, counters, since, share)
 
     def _by_window(self, scope: Scope, whole: _Start, here: Sum, gate: Epoch | None, now: float) -> Verdict:
         """The verdict of a fixed window.  It never slows first: there is no evidence to be half sure of."""

@@ -9,7 +9,8 @@ campaign, and for complaints the providers that send no reports (their silence w
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from config.tables import Rule
@@ -163,10 +164,14 @@ class Tally:
         return changed
 
     def counts_by_traffic(
-        self, scope: Scope, counters: Mapping[CounterKey, int], since: int
+        self,
+        scope: Scope,
+        counters: Mapping[CounterKey, int],
+        since: int,
+        share: Callable[[Attribution], float] = lambda _: 1.0,
     ) -> dict[Traffic, tuple[int, int]]:
-        """(bad, total) of the scope's mail by traffic, from the cohort `since` on."""
-        sums: dict[Traffic, list[int]] = {}
+        """(bad, total) of the scope's mail by traffic, from the cohort `since` on; of the total the `share`, 0 … 1."""
+        sums: dict[Traffic, list[float]] = {}
         for key, n in counters.items():
             if key.attribution.cohort < since or (counts_as := self.metrics.get(key.metric)) is None:
                 continue
@@ -174,8 +179,8 @@ class Tally:
             if self.scope_of(traffic) == scope:
                 into = sums.setdefault(traffic, [0, 0])
                 into[0] += n if counts_as[0] else 0
-                into[1] += n if counts_as[1] else 0
-        return {traffic: (bad, total) for traffic, (bad, total) in sums.items() if bad or total}
+                into[1] += n * share(key.attribution) if counts_as[1] else 0
+        return {traffic: (int(bad), math.ceil(total - 1e-6)) for traffic, (bad, total) in sums.items() if bad or total}
 
     def forget(self, now: float) -> None:
         """Drop what lies before the window."""

@@ -8,9 +8,10 @@ from core.clock import FixedClock
 from core.events import Event, GateChanged, GateState
 from core.lane import DAY, HOUR, Scope
 from monitor.counters import fold
+from monitor.evidence import DelayEnvelope
 from monitor.projector import Projector
 from monitor.rules import RuleTally
-from tests.unit.monitor.world import NOON, Memory, bounced, delivered, rule, traffic
+from tests.unit.monitor.world import NOON, Memory, bounced, complaint, delivered, rule, traffic
 
 PART = Scope(provider="yahoo", stream="bulk", campaign="spring", spare=("tx",))
 
@@ -102,6 +103,30 @@ async def test_a_part_probes_recovers_and_returns_to_its_whole_after_the_window(
         projector, memory, *good(50, clock.now(), campaign="spring"), *bad(30, clock.now(), campaign="spring")
     )
     assert [move.scope.key for move in moves] == ["provider=yahoo,stream=bulk"]  # nothing beside it to compare with
+
+
+@pytest.mark.parametrize(
+    ("late", "closed"),
+    [
+        # of the young campaign's mail one report in twenty can have come: 2 of 250, as bad as the old one
+        (DelayEnvelope(points=((2.0, 0.05), (72.0, 0.9), (96.0, 1.0))), "provider=yahoo,stream=bulk"),
+        # everything would have come: the young one is fine
+        (DelayEnvelope(points=((0.5, 1.0),)), "provider=yahoo,stream=bulk,campaign=spring"),
+    ],
+)
+async def test_mail_too_young_for_reports_does_not_pass_for_innocent(late: DelayEnvelope, closed: str) -> None:
+    memory, clock = Memory(), FixedClock(NOON)
+    projector = Projector(
+        log=memory, counters=memory, controls=memory, rules=[rule(signal="complaint_rate", threshold=0.001)],
+        transactional=("tx",), no_feedback=frozenset(), clock=clock, on_change=lambda: None,
+        envelopes={"yahoo": late},
+    )  # fmt: skip
+    old = NOON - 5 * DAY
+    mail = [*good(5000, old, "spring"), *good(5000, NOON, "summer"), *([complaint(NOON, NOON, campaign="summer")] * 2)]
+    (event,) = await take(projector, memory, *mail, *([complaint(old, NOON, campaign="spring")] * 40))
+    assert event.scope.key == closed
+    if closed.endswith("spring"):  # told in mails, not in shares of them
+        assert event.reason.endswith("the rest of provider=yahoo,stream=bulk is fine: 2 of 5,000 (0.04%)")
 
 
 def test_counts_move_to_a_part_and_back_without_a_trace() -> None:
