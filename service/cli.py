@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import errno
 import os
 import signal
 import sys
@@ -41,6 +42,12 @@ GROUPS = {
     "placement": ("placement",),
 }
 
+_CANNOT_LISTEN = {
+    errno.EADDRINUSE: "Stop what listens there, or give the configuration another port",
+    errno.EADDRNOTAVAIL: "Give the configuration a host that is an address of this machine",
+    errno.EACCES: "Ports below 1024 need root or CAP_NET_BIND_SERVICE",
+}
+
 
 def parser(command: str = "") -> argparse.ArgumentParser:
     """The command line of the module that has `command`; the whole one when none has."""
@@ -70,8 +77,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains of it at the end
         return 0
     except OSError as error:
-        named = f"{error.filename}: {error.strerror}. Check the path and its rights" if error.filename else str(error)
-        print(f"penstock: {named}", file=sys.stderr)
+        if error.filename:
+            named, remedy = f"{error.filename}: {error.strerror}", "Check the path and its rights"
+        else:
+            named, remedy = error.strerror or str(error), _CANNOT_LISTEN.get(error.errno or 0, "")
+        print(f"penstock: {named}{'. ' if remedy else ''}{remedy}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130

@@ -98,8 +98,11 @@ async def _wire(options: SandboxOptions, stores: Stores, clock: ScaledClock) -> 
 
 
 def _prepare(options: SandboxOptions) -> None:
-    if options.fresh and options.data.exists():
-        shutil.rmtree(options.data)
+    for old in list(options.data.iterdir()) if options.fresh and options.data.exists() else ():
+        if old.is_dir():
+            shutil.rmtree(old)
+        elif old.suffix != ".lock":  # ours by now
+            old.unlink()
     folder = folder_of(options.data)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     for _selector, algorithm, name in DKIM_KEYS:

@@ -78,7 +78,14 @@ def migrate(engine: Engine) -> int:
     try:
         return _migrate(engine)
     except DBAPIError as error:
-        raise Unavailable(f"The database cannot be prepared: {public_text(error)}") from error
+        url = engine.url
+        where = (
+            url.database if url.get_backend_name() == "sqlite" else f"{url.database} on {url.host or 'this machine'}"
+        )
+        raise Unavailable(
+            f"The database {where} cannot be prepared: {public_text(error)}. "
+            "Check storage.url, and that its file (SQLite) or server is there and may be written"
+        ) from error
 
 
 def _migrate(engine: Engine) -> int:

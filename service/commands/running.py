@@ -13,6 +13,7 @@ from pathlib import Path
 from config.load import load_settings
 from core.clock import SystemClock
 from core.errors import InvalidInput
+from service.alone import alone
 from service.app import Service
 from service.commands.common import add_config
 from service.lean import lean
@@ -46,24 +47,26 @@ async def run_service(arguments: argparse.Namespace) -> int:
         if not 0 <= arguments.senders <= 64:
             raise InvalidInput("--senders", "lies outside 0 to 64", "Use 0 for one process for each core")
         settings = settings.model_copy(update={"senders": arguments.senders})
-    service = await Service.build(settings, SystemClock())
-    await _until_stopped(service, f"Penstock: dashboard and API on http://{settings.http.host}:{settings.http.port}/")
+    with alone(settings.data_dir, settings.node):
+        service = await Service.build(settings, SystemClock())
+        await _until_stopped(
+            service, f"Penstock: dashboard and API on http://{settings.http.host}:{settings.http.port}/"
+        )
     return 0
 
 
 async def run_sandbox(arguments: argparse.Namespace) -> int:
     """Run the sandbox until told to stop."""
     configure_logging()
-    service = await open_sandbox(
-        SandboxOptions(
-            data=arguments.data.resolve(), port=arguments.port, day_seconds=arguments.day_seconds, fresh=arguments.fresh
+    options = SandboxOptions(
+        data=arguments.data.resolve(), port=arguments.port, day_seconds=arguments.day_seconds, fresh=arguments.fresh
+    )
+    with alone(options.data, "sandbox"):
+        await _until_stopped(
+            await open_sandbox(options),
+            f"\n  Penstock sandbox: http://127.0.0.1:{options.port}/\n"
+            f"  A day takes {options.day_seconds:g} s.  Ctrl-C stops it; start again and it goes on.\n",
         )
-    )
-    await _until_stopped(
-        service,
-        f"\n  Penstock sandbox: http://127.0.0.1:{arguments.port}/\n"
-        f"  A day takes {arguments.day_seconds:g} s.  Ctrl-C stops it; start again and it goes on.\n",
-    )
     return 0
 
 

@@ -116,12 +116,12 @@ async def test_a_database_that_cannot_be_opened_says_so(tmp_path: Path) -> None:
     with pytest.raises(Unavailable, match="folder"):
         await open_stores(f"sqlite:///{tmp_path}/file/p.db")
     (tmp_path / "garbage.db").write_bytes(b"no database " * 1000)
-    with pytest.raises(Unavailable, match="not a database"):
+    with pytest.raises(Unavailable, match=r"garbage\.db cannot be prepared: file is not a database. Check"):
         await open_stores(f"sqlite:///{tmp_path}/garbage.db")
 
 
 async def test_a_server_that_is_not_there_says_so(tmp_path: Path) -> None:
-    with pytest.raises(Unavailable, match="cannot be prepared"):
+    with pytest.raises(Unavailable, match="database x on this machine cannot be prepared"):
         await open_stores(f"postgresql+psycopg://nobody@/x?host={tmp_path}")
 
 
