@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TypeAlias
 
-from sqlalchemy import Connection, bindparam, select, tuple_, update
+from sqlalchemy import Connection, bindparam, select, update
 
 from core.errors import StorageConflict
 from core.events import Event
 from core.state import StepState
 from storage.codec import STEP, text_of
 from storage.database import Database
+from storage.direct import Direct
 from storage.events import append_events
 from storage.pending import Overtaken
 from storage.statements import chunks, insert_or_ignore, upsert
@@ -26,13 +27,10 @@ from storage.tables import steps
 Allowance: TypeAlias = tuple[str, int, int]  # key, period, cap
 _BEGIN = insert_or_ignore(table)
 # the lock lets a partial grant be computed; in one order on every node, so that nobody waits in a circle
-_USED_NOW = (
-    select(table.c.key, table.c.day, table.c.used)
-    .where(tuple_(table.c.key, table.c.day).in_(bindparam("pairs", expanding=True)))
-    .order_by(table.c.key, table.c.day)
-    .with_for_update()
+_USED_NOW = Direct(
+    select(table.c.used).where(table.c.key == bindparam("of"), table.c.day == bindparam("period")).with_for_update()
 )
-_TAKE = (
+_TAKE = Direct(
     update(table)
     .where(
         table.c.key == bindparam("of"),
@@ -54,16 +52,23 @@ def reserve(connection: Connection, wanted: Sequence[Allowance], n: int) -> int:
     if not wanted or n <= 0:
         return max(0, n)
     caps = {(key, period): cap for key, period, cap in sorted(wanted, key=lambda a: (a[0], a[1], -a[2]))}
-    connection.execute(_BEGIN, [{"key": key, "day": period, "used": 0} for key, period in caps])
-    used = {(row.key, row.day): row.used for row in connection.execute(_USED_NOW, {"pairs": list(caps)})}
-    granted: int = min([n, *(cap - used[pair] for pair, cap in caps.items())])
+    granted = min([n, *(cap - _used_now(connection, key, period) for (key, period), cap in caps.items())])
     if granted <= 0:
         return 0
-    for (key, period), cap in caps.items():
-        taken = connection.execute(_TAKE, {"of": key, "period": period, "n": granted, "cap": cap})
-        if taken.rowcount != 1:
-            raise Overtaken(f"allowance {key}")
+    takes = [{"of": key, "period": period, "n": granted, "cap": cap} for (key, period), cap in caps.items()]
+    if _TAKE.run_each(connection, takes) != len(takes):
+        raise Overtaken(f"allowances {', '.join(key for key, _ in caps)}")
     return granted
+
+
+def _used_now(connection: Connection, key: str, period: int) -> int:
+    """What is used up, locked until the commit."""
+    of = {"of": key, "period": period}
+    rows = _USED_NOW.rows(connection, of)
+    if not rows:
+        connection.execute(_BEGIN, {"key": key, "day": period, "used": 0})
+        rows = _USED_NOW.rows(connection, of)
+    return int(rows[0][0])
 
 
 class SqlAllowances:

@@ -8,6 +8,7 @@ day; one whose sender died does not, because its attempt may have been made.
 
 from __future__ import annotations
 
+from collections import namedtuple
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,6 +19,7 @@ from core.messages import Leased
 from core.state import Claim
 from core.tokens import MessageId
 from storage.allowances import Allowance, reserve
+from storage.direct import Direct
 from storage.events import append_events
 from storage.glance import Glance, plain
 from storage.queue.groups import Group, find_group, key_of
@@ -32,8 +34,19 @@ _MATCHES = and_(
     suppressions.c.address == queue.c.normal,
     or_(suppressions.c.stream == "", suppressions.c.stream == queue.c.stream, suppressions.c.stream == queue.c.topic),
 )
-_FRONT = (
-    select(queue, select(suppressions.c.reason).where(_MATCHES).limit(1).scalar_subquery().label("suppressed"))
+_Row = namedtuple(
+    "_Row",
+    (
+        "message_id", "group_id", "body_id", "recipient", "stream", "sending_domain", "accepted_at", "not_before",
+        "expiry", "priority", "campaign", "variables", "topic", "deadline", "pool", "list_source", "attempts",
+        "first_sent_at", "reserved", "suppressed",
+    ),
+)  # fmt: skip
+_FRONT = Direct(
+    select(
+        *(queue.c[name] for name in _Row._fields[:-1]),
+        select(suppressions.c.reason).where(_MATCHES).limit(1).scalar_subquery(),
+    )
     .where(
         queue.c.group_id == bindparam("group"),
         queue.c.state == bindparam("in_state"),
@@ -43,7 +56,7 @@ _FRONT = (
     .limit(bindparam("rows"))
     .with_for_update(of=queue, skip_locked=True)
 )
-_LEASE = (
+_LEASE = Direct(
     update(queue)
     .where(queue.c.message_id.in_(bindparam("ids", expanding=True)))
     .values(
@@ -55,7 +68,8 @@ _LEASE = (
         lease_until=bindparam("until"),
         leased_at=bindparam("now"),
         first_sent_at=case((queue.c.first_sent_at == 0, bindparam("now")), else_=queue.c.first_sent_at),
-    )
+    ),
+    names="ids",
 )
 _SENDABLE = select(queue.c.message_id).where(
     queue.c.message_id == bindparam("id"),
@@ -109,8 +123,8 @@ def _take(
     refused = {row.message_id for row in needy[granted:]}
     taken = [row for row in rows if row.message_id not in refused]
     for ids in chunks([row.message_id for row in taken]):
-        connection.execute(
-            _LEASE,
+        _LEASE.run(
+            connection,
             {"ids": ids, "by_source": claim.lane.source, "holding": holding, "node": claim.node, "life": life,
              "until": claim.lease_until, "now": claim.now},
         )  # fmt: skip
@@ -130,7 +144,7 @@ def _sendable_rows(connection: Connection, claim: Claim, group: Group, state: Ro
     portion = wanted
     for _ in range(_DROPS if wanted > 0 else 0):
         parameters = {"group": group.id, "in_state": int(state), "now": claim.now, "rows": portion}
-        rows = list(connection.execute(_FRONT, parameters))
+        rows = list(map(_Row._make, _FRONT.rows(connection, parameters)))
         suppressed = [row for row in rows if row.suppressed is not None]
         if not suppressed:
             break

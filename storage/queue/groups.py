@@ -14,6 +14,7 @@ from sqlalchemy import Connection, ScalarSelect, and_, bindparam, delete, func, 
 
 from core.lane import HOUR, Campaign, Pool, Provider, SendingDomain, Site, Stream
 from core.messages import QueueGroup
+from storage.direct import Direct
 from storage.glance import Glance, plain
 from storage.pending import Overtaken
 from storage.queue.rows import UNROUTED_ID, RowState
@@ -25,7 +26,9 @@ GLANCED, GLANCED_ROWS = 100, 20_000  # groups, and rows counted in them, of a lo
 _T = queue_groups.c
 GroupKey: TypeAlias = tuple[str, str, str, str, str, int, str, str]
 _KEY = (_T.sending_domain, _T.provider, _T.site, _T.stream, _T.campaign, _T.priority, _T.pool, _T.list_source)
-_FIND = select(_T.id, _T.waited, _T.queued).where(and_(*(column == bindparam(f"k_{column.name}") for column in _KEY)))
+_FIND = Direct(
+    select(_T.id, _T.waited, _T.queued).where(and_(*(column == bindparam(f"k_{column.name}") for column in _KEY)))
+)
 _ADD = insert_or_ignore(queue_groups)
 _DEPTH = select(_T.provider, func.sum(_T.queued)).where(_T.queued > 0).group_by(_T.provider)
 _IS_ROUTED = _T.id != literal_column(str(UNROUTED_ID))
@@ -88,8 +91,8 @@ def key_of(group: QueueGroup) -> GroupKey:
 
 def find_group(connection: Connection, key: GroupKey) -> Group | None:
     """A group by its key."""
-    row = connection.execute(_FIND, _parameters(key, "k_")).first()
-    return None if row is None else Group(row.id, row.waited, row.queued)
+    rows = _FIND.rows(connection, _parameters(key, "k_"))
+    return Group._make(rows[0]) if rows else None
 
 
 def ensure_groups(connection: Connection, keys: Iterable[GroupKey], now: float) -> dict[GroupKey, Group]:
