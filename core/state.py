@@ -229,13 +229,15 @@ class Observation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Envelope:
-    """One message to one recipient, signed.  `clean`: whoever made it vouches for CRLF line ends alone."""
+    """One message to one recipient, signed.  `clean`: whoever made it vouches for CRLF line ends alone; `undotted`:
+    and for no line that begins with a dot."""
 
     mail_from: str
     rcpt_to: str
     content: bytes
     smtputf8: bool = False
     clean: bool = False
+    undotted: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

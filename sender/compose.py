@@ -21,8 +21,9 @@ from core.errors import InvalidInput
 from core.messages import Body, BodyId, Leased
 from core.state import Envelope
 from core.tokens import Purpose, TokenSigner
-from sender.headers import Prepared, date, encoded, mailbox, prepare, split_mailbox, text_part
+from sender.headers import SEVEN_BIT, Prepared, date, encoded, mailbox, prepare, split_mailbox, text_part
 from sender.template import BUILT_IN, MailTemplate, Rendered, tagged, template_of
+from sender.tidy import Tidy
 from sender.tracking.tracker import Tracker
 
 MAX_CACHED = 256
@@ -97,8 +98,9 @@ class Composer:
                         rendered, template.utm, source=submission.sending_domain, campaign=submission.campaign,
                         stream=stream.name, spare=tuple(values[name] for name in BUILT_IN if name.endswith("_url")),
                     )  # fmt: skip
-                rendered = self._tracker.rendered(rendered, stream.name, message_id, now)
-                fields, content = _built(rendered, submission.sending_domain, to, message_id, now)
+                tracked = self._tracker.rendered(rendered, stream.name, message_id, now)
+                tidy = template.tidy(values) if tracked is rendered else None
+                fields, content = _built(tracked, tidy, submission.sending_domain, to, message_id, now)
                 ascii_head = True
         head = "".join(added).encode() + fields
         signature = self._dkim.signature(head, content, submission.sending_domain, now)
@@ -110,6 +112,7 @@ class Composer:
             content=b"".join((signature, head, b"\r\n", content)),
             smtputf8=not (ascii_head and to.isascii()),
             clean=True,
+            undotted=isinstance(content, Tidy),  # the fields above it are ours: none begins with a dot
         )
 
     def _domain(self, name: str) -> SendingDomain:
@@ -168,12 +171,16 @@ def _whole(ready: Prepared, stream: StreamSettings, to: str, now: float) -> tupl
     return b"".join((*parts, ready.fields)), ready.ascii_head
 
 
-def _built(rendered: Rendered, sending_domain: str, to: str, message_id: str, now: float) -> tuple[bytes, bytes]:
-    """Header fields and body of a rendered message."""
+def _built(
+    rendered: Rendered, tidy: Tidy | None, sending_domain: str, to: str, message_id: str, now: float
+) -> tuple[bytes, bytes]:
+    """Header fields and body of a rendered message; `tidy` is the body where it is known already."""
     head = (
         b"Date: " + date(now) + b"\r\nFrom: " + _from(rendered.sender, sending_domain) + b"\r\nTo: " + to.encode()
         + b"\r\nSubject: " + encoded(rendered.subject, 9) + b"\r\nMIME-Version: 1.0\r\n"
     )  # fmt: skip
+    if tidy is not None:
+        return head + SEVEN_BIT, tidy
     texts = [
         text_part(subtype, content)
         for subtype, content in (("plain", rendered.text), ("html", rendered.html))

@@ -27,6 +27,7 @@ from config.model import DkimKey, SendingDomain
 from core.address import normal_domain
 from core.errors import InvalidInput
 from sender.dkim_canon import relaxed_body, relaxed_fields, selected, split_message
+from sender.tidy import Tidy
 from sender.wire import crlf
 
 Algorithm = Literal["rsa-sha256", "ed25519-sha256"]
@@ -112,7 +113,8 @@ class DkimSigner:
         known = self._bodies.get(id(body))
         if known is not None and known[0] is body:
             return known[1]
-        found = base64.b64encode(hashlib.sha256(relaxed_body(body)).digest())
+        relaxed = body if isinstance(body, Tidy) else relaxed_body(body)
+        found = base64.b64encode(hashlib.sha256(relaxed).digest())
         if len(body) <= _CACHED_BODY_BYTES:
             if len(self._bodies) >= _CACHED_BODIES:
                 self._bodies.pop(next(iter(self._bodies)), None)

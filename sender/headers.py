@@ -250,6 +250,9 @@ def mailbox(name: str, address: str) -> bytes:
     return encoded(name, 6) + b"\r\n <" + address.encode() + b">"
 
 
+SEVEN_BIT = b"Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 7bit\r\n"
+
+
 def text_part(subtype: str, text: str) -> tuple[bytes, bytes]:
     """Header fields and content of one text part, in the smallest encoding that every host takes (7 bit)."""
     lines = text.encode().splitlines() or [b""]  # one pass for line ends and line lengths

@@ -141,7 +141,7 @@ class SmtpSession:
             return self._take()
         self._mail = b"MAIL FROM:<" + envelope.mail_from.encode() + b">" + self._parameters(envelope, content) + b"\r\n"
         self._rcpt = b"RCPT TO:<" + envelope.rcpt_to.encode() + b">\r\n"
-        self._content = content
+        self._content = content if envelope.undotted else dot_stuffed(content)
         piped = "PIPELINING" in self.capabilities and not self._lockstep
         self._step(Input.PIPE if piped else Input.SEND)
         return self._take()
@@ -247,7 +247,7 @@ class SmtpSession:
             case State.PIPED_MAIL:
                 self._write(self._mail + self._rcpt + b"DATA\r\n")
             case State.CONTENT:
-                self._out.append(Write(chunks=(dot_stuffed(self._content), b".\r\n"), content=True))
+                self._out.append(Write(chunks=(self._content, b".\r\n"), content=True))
             case State.EMPTY:
                 self._write(b".\r\n")
             case State.RESET:

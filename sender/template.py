@@ -29,6 +29,7 @@ from core.errors import InvalidInput, LimitExceeded
 from sender.headers import split_mailbox
 from sender.preparing.prepared import prepared
 from sender.preparing.utm import Choice, tagger_of
+from sender.tidy import Tidy, TidyText
 
 PARTS = ("from", "subject", "preheader", "text", "html", "utm")
 _RENDERED = ("from", "subject", "text", "html")
@@ -111,6 +112,9 @@ class MailTemplate:
         self._plain = plain and not (sender and sender.names) and not ready.waits
         self._varying_sender = bool(sender and sender.names)
         self._subject = subject if subject and subject.names else None
+        text = self._parts.get("text")
+        alone = text and not sources.get("html") and not ready.utm and not ready.waits
+        self._tidy = TidyText.of(text.pieces) if text and alone else None
         if sender and not sender.names:
             _header("from", _render(sender, {}))
 
@@ -138,6 +142,10 @@ class MailTemplate:
             _sender(done["from"])
         text, html = self._ready.finish(done.get("text", ""), done.get("html", ""))
         return Rendered(sender=done.get("from", ""), subject=done.get("subject", ""), text=text, html=html)
+
+    def tidy(self, variables: Mapping[str, str]) -> Tidy | None:
+        """The body of what `render` gives, where it is text that goes out as it is; None where it may not be."""
+        return self._tidy.body(variables) if self._tidy is not None else None
 
     def uses(self, name: str) -> bool:
         """Whether a variable stands anywhere in it, a built-in one too."""
