@@ -12,7 +12,7 @@ from __future__ import annotations
 import encodings.idna
 import re
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from core.errors import InvalidInput
 
@@ -32,23 +32,22 @@ _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?|_[a-z0-9-]{1,62}")
 
 @dataclass(frozen=True, slots=True, order=True)
 class Address:
-    """One mailbox.  `local` keeps the sender's spelling; `domain` is lower-case A-labels."""
+    """One mailbox.  `local` keeps the sender's spelling; `domain` is lower-case A-labels; `normal` is the key under
+    which suppression and frequency caps know it."""
 
     local: str
     domain: str
+    normal: str = field(init=False, compare=False, repr=False)
 
-    def __str__(self) -> str:
-        return f"{self.local}@{self.domain}"
-
-    @property
-    def normal(self) -> str:
-        """The key under which suppression and frequency caps know this mailbox."""
+    def __post_init__(self) -> None:
         local = self.local
         if local.startswith('"'):
             local = _with_fewest_quotes(local)
-        if not local.isascii():
-            return f"{unicodedata.normalize('NFC', local.lower())}@{self.domain}"
-        return f"{local.lower()}@{self.domain}"
+        folded = local.lower() if local.isascii() else unicodedata.normalize("NFC", local.lower())
+        object.__setattr__(self, "normal", f"{folded}@{self.domain}")  # once: each door asks for it ten times
+
+    def __str__(self) -> str:
+        return f"{self.local}@{self.domain}"
 
     @property
     def needs_smtputf8(self) -> bool:

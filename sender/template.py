@@ -116,7 +116,7 @@ class MailTemplate:
         alone = text and not sources.get("html") and not ready.utm and not ready.waits
         self._tidy = TidyText.of(text.pieces) if text and alone else None
         if sender and not sender.names:
-            _header("from", _render(sender, {}))
+            _header("from", _render(sender, {}, 0))
 
     def check(self, variables: Mapping[str, str]) -> None:
         """Raises InvalidInput exactly when `render` would; where the template is plain, without rendering it all."""
@@ -127,15 +127,16 @@ class MailTemplate:
         missing = self._needed - variables.keys()
         if missing:
             raise _missing(min(missing))
+        longest = _longest(values)
         for part in self._parts.values():
-            _bound(part, values)
+            _bound(part, longest)
         if self._subject:
-            _header("subject", _render(self._subject, values))
+            _header("subject", _render(self._subject, values, longest))
 
     def render(self, variables: Mapping[str, str]) -> Rendered:
         """`variables` must hold the built-in ones too, those that it `uses`.  Raises InvalidInput."""
-        values = dict(variables)
-        done = {name: _render(part, values) for name, part in self._parts.items()}
+        values, longest = dict(variables), _longest(variables)
+        done = {name: _render(part, values, longest) for name, part in self._parts.items()}
         for name in ("from", "subject"):
             _header(name, done.get(name, ""))
         if self._varying_sender:
@@ -230,8 +231,11 @@ def _examine(part: str, tree: nodes.Template) -> bool:
     return plain
 
 
-def _bound(part: _Part, variables: Mapping[str, str]) -> None:
-    longest = max(map(len, variables.values()), default=0)
+def _longest(variables: Mapping[str, str]) -> int:
+    return max(map(len, variables.values()), default=0)
+
+
+def _bound(part: _Part, longest: int) -> None:
     if part.size * (longest if part.loops else 1) + part.uses * longest * (longest if part.loops else 1) > MAX_ESTIMATE:
         raise LimitExceeded(part.name, "could grow beyond every bound with these values", "Use shorter values")
 
@@ -250,10 +254,10 @@ def _sender(text: str) -> None:
         raise InvalidInput("from", "has letters outside ASCII before the @", "Use an ASCII address")
 
 
-def _render(part: _Part, variables: Mapping[str, str]) -> str:
+def _render(part: _Part, variables: Mapping[str, str], longest: int) -> str:
     if part.fixed:
         return part.fixed
-    _bound(part, variables)
+    _bound(part, longest)
     try:
         text = _joined(part, variables) if part.pieces else part.template.render(variables)
     except UndefinedError as error:
