@@ -33,12 +33,13 @@ _UNBOUNDED = 1 << 16
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
-    """A rule with the place where it stands."""
+    """A rule with the place where it stands; `shipped`: in our own table, behind the owner's rules."""
 
     file: str
     key: str
     row: ReactionRow
     rule: ReactionRule
+    shipped: bool = False
 
 
 def check_reactions(
@@ -60,11 +61,13 @@ def check_reactions(
     return found
 
 
-def check_retries(rows: Sequence[tuple[str, str, RetryRow]], known: frozenset[str]) -> list[Problem]:
-    """Every problem of the retry schedules."""
+def check_retries(rows: Sequence[tuple[str, str, RetryRow]], known: frozenset[str], shipped: str) -> list[Problem]:
+    """Every problem of the retry schedules.  The owner's may take all deferrals of rows of the file `shipped`."""
     found: list[Problem] = []
     earlier: list[RetryRow] = []
-    for file, key, row in rows:
+    for index, (file, key, row) in enumerate(rows):
+        if file == shipped and (not index or rows[index - 1][0] != shipped):
+            earlier.clear()
         if row.off:
             continue
         said = list(_unknown_providers(row.providers, known))
@@ -145,9 +148,12 @@ def _action(row: ReactionRow, table: dict[str, ProviderRow], settings: Settings)
 def _examples(
     one: Standing, rules: Sequence[Standing], book: RuleBook, classifier: Classifier, table: dict[str, ProviderRow]
 ) -> _FOUND:
-    """Each example must be taken by its own rule, for every provider that the rule names."""
+    """Each example must be taken by its own rule, for every provider that the rule names.
+
+    A shipped one may be taken by a rule of the owner: whoever writes it wants it to be first."""
     row = one.row
     alone = RuleBook([one.rule], list(table))
+    owners = [other.rule for other in rules if not other.shipped]
     for index, text in enumerate(row.examples):
         key = f"examples[{index}]"
         reply = parse_reply(text, _stage(row))
@@ -165,7 +171,8 @@ def _examples(
             if not alone.taken_by(reply, provider, found):
                 yield key, f"is not taken by this rule: {_why(row, reply)}", "Mend the rule or the example"
                 break
-            if one.rule not in (taken := book.taken_by(reply, provider, found)):
+            taken = book.taken_by(reply, provider, found)
+            if one.rule not in taken and not (one.shipped and taken[-1] in owners):
                 said = f"is taken by the earlier rule '{taken[-1].name}'"
                 yield key, said, "Put this rule before that one, or set go_on = true there"
                 break
@@ -176,6 +183,8 @@ def _covered(one: Standing, earlier: Sequence[Standing]) -> _FOUND:
     row = one.row
     for before in earlier:
         first = before.row
+        if one.shipped and not before.shipped:
+            continue
         wider = not first.pattern or first.pattern == row.pattern
         if (
             wider

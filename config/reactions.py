@@ -31,7 +31,7 @@ def load_reaction_rules(settings: Settings) -> list[ReactionRule]:
 def load_retries(settings: Settings) -> list[RetryRow]:
     """All retry schedules that are on, in order."""
     rows = _joined(settings.replies.retries, RETRIES_FILE, "retries", RetryRow)
-    problems = check_retries([(str(file), key, row) for file, key, row in rows], _provider_names())
+    problems = check_retries([(str(file), key, row) for file, key, row in rows], _provider_names(), str(RETRIES_FILE))
     if problems:
         raise ConfigError(problems)
     return [row for _, _, row in rows if not row.off]
@@ -57,7 +57,7 @@ def _reactions(settings: Settings) -> list[tuple[Path, str, ReactionRow]]:
     if problems:
         raise ConfigError(problems)
     standing = [
-        Standing(file=str(file), key=key, row=row, rule=row.built(settings.transactional))
+        Standing(file=str(file), key=key, row=row, rule=row.built(settings.transactional), shipped=file == RULES_FILE)
         for file, key, row in rows
         if not row.off
     ]

@@ -33,7 +33,7 @@ from sender.pick import Pick
 from sender.route import Route, Unroutable
 from sender.schedule import is_ahead
 from sender.tools import Tools
-from sender.trouble import Outcome, Stops, Verdict, judge
+from sender.trouble import Outcome, Stops, Verdict, diagnose, judge
 
 logger = logging.getLogger("penstock.sender")
 BATCH = 20  # rows claimed at once on an open connection
@@ -290,7 +290,7 @@ class Line:
         result = await self._carry(lease, pick, envelope, route)
         if result is None:
             return None
-        diagnosis = tools.classifier.classify(result.reply, traffic.lane.provider)
+        diagnosis = diagnose(result.reply, traffic.lane.provider, tools.classifier)
         verdict = judge(result.reply, diagnosis)
         if result.facts.policy is PolicyType.STS and result.reply.stage is Stage.STARTTLS:
             # the policy of one recipient domain failed: others at the site have nothing to do with it

@@ -151,8 +151,19 @@ class LaneRest:
     def repeated(
         self, source: str, site: str, group: Group, now: float, *, provider: str = "", sample: str = ""
     ) -> None:
-        """Note a refusal that counts only when it is no exception: fewer than 20 deliveries since the last one."""
+        """Note a refusal that counts only when it is no exception: fewer than 20 deliveries since the last one.
+
+        What may lie with the host (INFRASTRUCTURE) stops the pair after a round of them without a delivery between:
+        one recipient whom it puts off for days shall not keep the mail of all the others."""
         pair = self._pair(source, site)
+        if group is Group.INFRASTRUCTURE:
+            window = pair.feedback.failure(max(pair.width, INITIAL))
+            if not window and not is_ahead(pair.until, now):
+                pair.calm = 0
+                self.trouble(source, site, group, now, provider=provider, sample=sample)
+            elif window:
+                pair.width = min(pair.width, window)
+            return
         if pair.calm < CALM:
             self.trouble(source, site, group, now, provider=provider, sample=sample)
         pair.calm = 0
@@ -168,6 +179,7 @@ class LaneRest:
         """Note a delivery: the strikes are forgotten and one more connection may open."""
         pair = self._pair(source, site)
         pair.calm = min(pair.calm + 1, CALM)
+        pair.feedback.lost = pair.feedback.failed = 0.0
         if pair.width < _WIDE or pair.strikes:
             before, pair.strikes = (pair.width, pair.strikes), 0
             pair.width = min(pair.feedback.success(pair.width), _WIDE)

@@ -208,6 +208,8 @@ class SmtpTransport:
         if refusal is None:
             return connection
         await channel.close(GOODBYE_SECONDS)
+        if refusal.stage is Stage.STARTTLS and not refusal.code:
+            raise HandshakeFailed(refusal.text)  # cut off, or answered with more than a 220, before it began
         return connection.result(refusal)
 
     # --- the book --------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from core.classify import BounceClass, Diagnosis, Group
+from core.classify import BounceClass, Classifier, Diagnosis, Group
 from core.reply import Reply, Stage
 
 
@@ -66,6 +66,13 @@ _BY_CLASS: dict[BounceClass, tuple[tuple[Outcome, Stops], tuple[Outcome, Stops]]
 _BEFORE_THE_MESSAGE = frozenset({Stage.CONNECT, Stage.HELO, Stage.STARTTLS})
 
 
+def diagnose(reply: Reply, provider: str, classifier: Classifier) -> Diagnosis:
+    """The class of a reply; what we say ourselves about a host's TLS is the host's fault, and no refusal of us."""
+    if reply.stage is Stage.STARTTLS and reply.code:
+        return Diagnosis(bounce_class=BounceClass.REMOTE_ERROR, rule="tls")
+    return classifier.classify(reply, provider)
+
+
 def judge(reply: Reply, diagnosis: Diagnosis) -> Verdict:
     """The table's answer for one reply."""
     if 200 <= reply.code < 300 and reply.stage is Stage.FINAL:
@@ -74,8 +81,10 @@ def judge(reply: Reply, diagnosis: Diagnosis) -> Verdict:
         return Verdict(outcome=Outcome.DEFERRED, stops=Stops.NOTHING)
     pair = _BY_CLASS.get(diagnosis.bounce_class) or _BY_GROUP[diagnosis.group]
     outcome, stops = pair[reply.is_permanent]
-    if diagnosis.group is Group.RATE and reply.status[1:4] == ".2.":
+    if diagnosis.group in (Group.RATE, Group.INFRASTRUCTURE) and reply.status[1:4] == ".2.":
         stops = Stops.NOTHING  # x.2.y is about the mailbox: one person gets too much mail, not the whole host
+    elif diagnosis.group is Group.INFRASTRUCTURE and reply.code == 421:
+        stops = Stops.SITE  # the host closes its door, whatever the command was
     if reply.code == 503 and diagnosis.bounce_class is BounceClass.FORMAT:
         outcome = Outcome.DEFERRED
     if reply.stage in _BEFORE_THE_MESSAGE:

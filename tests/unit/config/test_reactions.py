@@ -163,6 +163,18 @@ def test_a_rule_behind_one_that_takes_all_of_it_is_refused(tmp_path: Path) -> No
     assert load_reaction_rules(settings(tmp_path, wide + "go_on = true\n" + GOOD))
 
 
+def test_a_rule_of_ones_own_may_take_what_shipped_rules_would(tmp_path: Path) -> None:
+    mine = '[[rules]]\nname = "mine"\nproviders = ["yahoo"]\ncodes = ["421"]\ncount = 1\naction = "alert"\n'
+    assert load_reaction_rules(settings(tmp_path, mine))[0].name == "mine"
+    every = '[[rules]]\nname = "every"\ncodes = ["4xx", "5xx"]\ncount = 900\naction = "alert"\n'
+    assert load_reaction_rules(settings(tmp_path, every))[0].name == "every"
+
+
+def test_a_schedule_of_ones_own_may_be_for_all_deferrals(tmp_path: Path) -> None:
+    rows = load_retries(settings(tmp_path, "", '[[retries]]\nname = "all"\nminutes = [5]\n'))
+    assert rows[0].name == "all"
+
+
 def test_a_retry_schedule_behind_one_that_takes_all_of_it_is_refused(tmp_path: Path) -> None:
     text = (
         '[[retries]]\nname = "all"\nminutes = [5]\n[[retries]]\nname = "more"\nclasses = ["network"]\nminutes = [0]\n'

@@ -11,13 +11,14 @@ from hypothesis import strategies as st
 from config.model import Delivery, Settings
 from config.reaction_tables import RetryRow
 from config.reactions import load_retries
+from config.replies import shipped_classifier
 from core.classify import GROUP_OF, BounceClass, Diagnosis, Group
 from core.reaction import Rest
 from core.reply import Reply, Stage
 from core.state import AttemptResult
 from sender.schedule import LaneRest, RetrySchedule, is_ahead, latest_ahead
 from sender.sources import Sources
-from sender.trouble import Outcome, Stops, judge
+from sender.trouble import Outcome, Stops, diagnose, judge
 from tests.unit.sender.fakes import START
 
 
@@ -127,6 +128,27 @@ def test_one_refused_message_among_many_is_an_exception_and_a_series_is_not() ->
     assert rest.until("a", "site") == START + 1800
 
 
+def test_one_recipient_that_a_host_puts_off_again_and_again_does_not_keep_the_mail_of_the_others() -> None:
+    rest = LaneRest()
+    for _ in range(30):
+        rest.repeated("a", "site", Group.INFRASTRUCTURE, START)
+        rest.success("a", "site")
+        rest.repeated("a", "site", Group.INFRASTRUCTURE, START)
+    assert rest.until("a", "site") == 0
+
+
+def test_a_host_that_takes_nothing_at_all_is_left_alone_after_a_round() -> None:
+    rest = LaneRest()
+    for _ in range(200):
+        rest.success("a", "site")
+    untils = []
+    for _ in range(10):
+        rest.repeated("a", "site", Group.INFRASTRUCTURE, START)
+        untils.append(rest.until("a", "site"))
+    assert untils == [0.0] * 9 + [START + 60]
+    assert rest.width("a", "site", 5) == 1
+
+
 def test_a_rest_that_one_process_learned_holds_in_the_others_and_widths_are_divided() -> None:
     first, second = LaneRest((0, 2)), LaneRest((1, 2))
     first.trouble("a", "site", Group.RATE, START, provider="gmail", sample="421 slow down")
@@ -191,14 +213,25 @@ def _judge(code: int, bounce_class: BounceClass, stage: Stage = Stage.RCPT, stat
         (503, BounceClass.FORMAT, Outcome.DEFERRED, Stops.NOTHING),
         (503, BounceClass.RELAY_DENIED, Outcome.BOUNCED, Stops.NOTHING),
         (0, BounceClass.NETWORK, Outcome.DEFERRED, Stops.SITE_IF_REPEATED),
+        (451, BounceClass.REMOTE_ERROR, Outcome.DEFERRED, Stops.SITE_IF_REPEATED),
+        (421, BounceClass.REMOTE_ERROR, Outcome.DEFERRED, Stops.SITE),
     ],
 )
 def test_the_table(code: int, bounce_class: BounceClass, outcome: Outcome, stops: Stops) -> None:
     assert _judge(code, bounce_class) == (outcome, stops)
 
 
-def test_a_mailbox_that_gets_too_much_does_not_stop_the_provider() -> None:
-    assert _judge(450, BounceClass.RATE_LIMITED, status="4.2.1") == (Outcome.DEFERRED, Stops.NOTHING)
+@pytest.mark.parametrize("bounce_class", [BounceClass.RATE_LIMITED, BounceClass.REMOTE_ERROR])
+def test_trouble_of_one_mailbox_does_not_stop_the_provider(bounce_class: BounceClass) -> None:
+    assert _judge(450, bounce_class, status="4.2.1") == (Outcome.DEFERRED, Stops.NOTHING)
+
+
+def test_what_we_find_wrong_with_a_hosts_tls_is_no_fault_of_ours() -> None:
+    text = "TLS is required and the handshake failed: the certificate is not good: self-signed certificate"
+    ours = Reply(code=451, status="4.7.5", text=text, stage=Stage.STARTTLS)
+    assert diagnose(ours, "gmail", shipped_classifier()).group is Group.INFRASTRUCTURE
+    theirs = Reply(code=530, status="5.7.0", text="Must issue a STARTTLS command first", stage=Stage.MAIL)
+    assert diagnose(theirs, "gmail", shipped_classifier()).bounce_class is BounceClass.TLS_REQUIRED
 
 
 @given(

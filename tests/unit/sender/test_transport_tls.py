@@ -18,6 +18,7 @@ from core.reply import Stage
 from sender.connection import SmtpConnection
 from tests.unit.sender.scripted_host import (
     DOMAIN,
+    DROP,
     MAIL,
     NO_ONE,
     NO_TLS,
@@ -91,6 +92,15 @@ async def test_a_host_that_hangs_up_in_the_handshake_gets_the_mail_in_plain_text
         await connection.close()
 
 
+@pytest.mark.parametrize("answer", [DROP, "220 go\r\n250 and more"])
+async def test_a_host_that_breaks_off_at_starttls_gets_the_mail_in_plain_text(answer: str) -> None:
+    host = Host([*OFFERING, answer], OFFERING + TAKES)
+    async with listening(host) as port:
+        connection = await opened(port)
+        assert (await connection.send(MAIL)).reply.code == 250
+        await connection.close()
+
+
 GMAIL = ProviderRow(name="gmail", mx=["test"], tls_required=True)
 
 
@@ -101,6 +111,7 @@ GMAIL = ProviderRow(name="gmail", mx=["test"], tls_required=True)
         (PLAIN, "does not offer"),
         ([*OFFERING, "454 4.7.0 no certificate"], "no certificate"),
         ([*OFFERING, NO_TLS], "handshake failed"),
+        ([*OFFERING, DROP], "handshake failed"),
     ],
 )
 async def test_where_tls_is_required_there_is_no_plain_text(
