@@ -41,7 +41,9 @@ def test_no_route_lacks_words_and_no_words_lack_a_route() -> None:
 
 
 def misfits(value: Any, schema: dict[str, Any], where: str = "answer") -> list[str]:
-    """Where the value is not as the schema says."""
+    """Where the value is not as the schema says, or has what it does not name."""
+    if "anyOf" in schema:
+        return min((misfits(value, one, where) for one in schema["anyOf"]), key=len)
     names = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
     allowed = tuple(one for name in names for one in TYPES[name])
     if not isinstance(value, allowed) or (isinstance(value, bool) and bool not in allowed):
@@ -51,6 +53,10 @@ def misfits(value: Any, schema: dict[str, Any], where: str = "answer") -> list[s
         found += [f"{where}.{key} is missing" for key in schema.get("required", ()) if key not in value]
         for key, inner in schema.get("properties", {}).items():
             found += misfits(value[key], inner, f"{where}.{key}") if key in value else []
+        for key in value if "additionalProperties" in schema else ():
+            found += misfits(value[key], schema["additionalProperties"], f"{where}.{key}")
+        if "properties" in schema:
+            found += [f"{where}.{key} is not told of" for key in value if key not in schema["properties"]]
     if isinstance(value, list):
         for number, one in enumerate(value):
             found += misfits(one, schema["items"], f"{where}[{number}]") if "items" in schema else []
@@ -63,6 +69,9 @@ def misfits(value: Any, schema: dict[str, Any], where: str = "answer") -> list[s
         (True, {"type": "integer"}),
         (None, {"type": "string"}),
         ({}, {"type": "object", "required": ["id"]}),
+        ({"id": "", "new": 1}, {"type": "object", "properties": {"id": {"type": "string"}}}),
+        ({"any": "word"}, {"type": "object", "additionalProperties": {"type": "integer"}}),
+        ({}, {"anyOf": [{"type": "string"}, {"type": "object", "required": ["id"]}]}),
         ([{"id": 1}], {"type": "array", "items": {"type": "object", "properties": {"id": {"type": "string"}}}}),
     ],
 )
