@@ -17,7 +17,6 @@ from tests.unit.sender.scripted_host import (
     DOMAIN,
     DROP,
     MAIL,
-    OFFERING,
     OUR,
     PIPED,
     PLAIN,
@@ -132,7 +131,7 @@ async def test_an_unknown_source_is_a_mistake_of_ours() -> None:
 @pytest.mark.parametrize("end", [DROP, RESET])
 @pytest.mark.parametrize(
     ("script", "stage"),
-    [([], Stage.CONNECT), (["220 x"], Stage.HELO), (["220 x", "502 ?"], Stage.HELO), (OFFERING, Stage.STARTTLS)],
+    [([], Stage.CONNECT), (["220 x"], Stage.HELO), (["220 x", "502 ?"], Stage.HELO)],
 )
 async def test_a_connection_that_ends_while_opening(script: list[str], stage: Stage, end: str) -> None:
     async with listening(Host([*script, end])) as port:
@@ -234,6 +233,8 @@ class Deaf(Host):
             writer.write(f"{answers.get(word, '250 ok')}\r\n".encode())
             await writer.drain()
             if dropped and word == "MAIL":
+                for _turn in range(50):  # of the loop: by then the client has this reply and waits for the next
+                    await asyncio.sleep(0)
                 self.on_silence()
         writer.close()
 

@@ -25,6 +25,7 @@ from tests.unit.sender.scripted_host import (
     OFFERING,
     OUR,
     PLAIN,
+    RESET,
     TAKES,
     TLS,
     Host,
@@ -92,7 +93,7 @@ async def test_a_host_that_hangs_up_in_the_handshake_gets_the_mail_in_plain_text
         await connection.close()
 
 
-@pytest.mark.parametrize("answer", [DROP, "220 go\r\n250 and more"])
+@pytest.mark.parametrize("answer", [DROP, RESET, "220 go\r\n250 and more"])
 async def test_a_host_that_breaks_off_at_starttls_gets_the_mail_in_plain_text(answer: str) -> None:
     host = Host([*OFFERING, answer], OFFERING + TAKES)
     async with listening(host) as port:
