@@ -13,6 +13,7 @@ import encodings.idna
 import re
 import unicodedata
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from core.errors import InvalidInput
 
@@ -107,4 +108,7 @@ def parse_address(text: str) -> Address:
         )
     if not (_ATEXT.fullmatch(local) or _QUOTED.fullmatch(local)):
         raise InvalidInput("address", f"{text[:80]!r} holds a character that is not allowed before the @", "Remove it")
-    return Address(local=local, domain=normal_domain(domain))
+    return Address(local=local, domain=_known_domain(domain))
+
+
+_known_domain = lru_cache(maxsize=4096)(normal_domain)  # of texts within MAX_ADDRESS_OCTETS; most are a few domains

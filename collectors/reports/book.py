@@ -9,20 +9,23 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import astuple, replace
+from typing import TypeAlias
 
 from core.events import Bounced, Deferred, Delivered, Event, TlsNegotiated
-from core.lane import DAY, HOUR
+from core.lane import DAY, HOUR, Provider, SendingDomain, Source, Stream
 from core.reply import Stage
 from core.reports import SentCount, SentKey, TlsCount
 
 _SEEN = frozenset({Stage.FINAL})
+# a SentKey's fields; made for each event it would cost as much as everything else here
+_Key: TypeAlias = tuple[int, Source, SendingDomain, Provider, Stream]
 MAX_REASON = 120  # characters of what went wrong: kinds of failure, not their every wording
 
 
 def fold_sent(events: Iterable[Event]) -> tuple[list[SentCount], list[TlsCount]]:
     """What one batch adds."""
-    delivered: Counter[SentKey] = Counter()
-    refused: Counter[SentKey] = Counter()
+    delivered: Counter[_Key] = Counter()
+    refused: Counter[_Key] = Counter()
     sessions: Counter[TlsCount] = Counter()
     for event in events:
         match event:
@@ -35,7 +38,7 @@ def fold_sent(events: Iterable[Event]) -> tuple[list[SentCount], list[TlsCount]]
             case _:
                 pass
     sent = [
-        SentCount(key=key, delivered=delivered[key], refused=refused[key])
+        SentCount(key=_named(key), delivered=delivered[key], refused=refused[key])
         for key in dict.fromkeys([*delivered, *refused])
     ]
     tls = [replace(one, sessions=n) for one, n in sorted(sessions.items(), key=lambda item: astuple(item[0]))]
@@ -51,9 +54,12 @@ def _session(event: TlsNegotiated) -> TlsCount:
     )  # fmt: skip
 
 
-def _key(event: Delivered | Bounced | Deferred) -> SentKey:
+def _key(event: Delivered | Bounced | Deferred) -> _Key:
     traffic = event.attribution.traffic
-    return SentKey(
-        hour=int(event.at // HOUR), source=traffic.lane.source, sending_domain=traffic.lane.sending_domain,
-        provider=traffic.lane.provider, stream=traffic.stream,
-    )  # fmt: skip
+    lane = traffic.lane
+    return int(event.at // HOUR), lane.source, lane.sending_domain, lane.provider, traffic.stream
+
+
+def _named(key: _Key) -> SentKey:
+    hour, source, sending_domain, provider, stream = key
+    return SentKey(hour=hour, source=source, sending_domain=sending_domain, provider=provider, stream=stream)

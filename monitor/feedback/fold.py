@@ -120,7 +120,7 @@ class Fold:
 
     def _delivered(self, event: Delivered) -> None:
         for name in places_of(event):
-            self._places.setdefault(name, Place(name=name)).delivered(event.at)
+            self._at(name).delivered(event.at)
             self._count(Tally.DELIVERED, name, event.at)
         if not self._records:
             return
@@ -130,12 +130,18 @@ class Fold:
             if record is not None:
                 self._put(soft.delivered(record, event.message_id, event.at))
 
+    def _at(self, name: str) -> Place:
+        place = self._places.get(name)
+        if place is None:
+            place = self._places[name] = Place(name=name)
+        return place
+
     def _place(self, event: Bounced | BounceReceived) -> None:
         if event.bounce_class is not _UNKNOWN:
             return
         address = address_of(event.recipient)
         for name in places_of(event):
-            place = self._places.setdefault(name, Place(name=name))
+            place = self._at(name)
             if isinstance(event, BounceReceived) and place.taken_back():
                 self._count(Tally.DELIVERED, name, event.at, -1)
             place.refused(event.at, address, str(event.reply))
