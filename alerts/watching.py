@@ -77,11 +77,11 @@ def watch_alerts(
 
 def _listed(one: ActiveListing, language: Language, dashboard: str) -> Alert:
     english = language == "en"
+    subject = one.subject if one.subject == one.name else f"{one.subject} ({one.name})"
     return form_alert(
         "Listed", "critical" if one.holds else "warning",
         {one.kind: one.name, "zone": one.zone, "subject": one.subject}, one.since, dashboard,
-        summary=f"{one.zone} lists {one.subject} ({one.name})" if english
-        else f"{one.subject} ({one.name}) — в списке {one.zone}",
+        summary=f"{one.zone} lists {subject}" if english else f"{subject} — в списке {one.zone}",
         reason=sample(one.text),
         action=("Its marketing mail waits until the listing ends; then a probe decides" if english
                 else "Рассылки ждут конца блокировки; затем решит проба") if one.holds

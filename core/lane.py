@@ -136,7 +136,7 @@ def parse_scope(text: str, *, spare: tuple[str, ...] = ()) -> Scope:
             last = "provider"
             continue
         if not equals or name not in known or not value:
-            names = [*sorted(known), "lane"]
+            names = ", ".join([*sorted(known), "lane"])
             raise ValueError(f"{part!r} is not part of a scope; write NAME=VALUE with NAME one of {names}")
         if name in values:
             raise ValueError(f"{name} stands twice in the scope; name it once")

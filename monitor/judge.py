@@ -218,7 +218,7 @@ class Judge:
             return []
         moved = guard.step(stored or guard.first(name, scope), verdict, now)
         # quiet verdicts move gates too: a probe is judged on little
-        return [] if moved is None else [self._with_samples(scope, *moved)]
+        return [] if moved is None else [self._with_samples(tally.whole_of(scope), *moved)]
 
     def _tell(self, touched: set[Key], now: float) -> list[RuleChanged]:
         """What rules without a gate begin to find, and what is over."""

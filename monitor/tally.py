@@ -110,6 +110,10 @@ class Tally:
             found = self._scope_of[traffic] = self._find_scope(traffic)
             return found
 
+    def whole_of(self, scope: Scope) -> Scope:
+        """The rule's own grouping around a scope of it."""
+        return Scope(**{name: getattr(scope, name) for name in self.rule.by}, spare=scope.spare)
+
     def add(self, key: CounterKey, n: int) -> Scope | None:
         """Count; the scope that changed, None when the rule does not look at this counter."""
         scope = self.scope_of(key.attribution.traffic) if key.metric in self.metrics else None

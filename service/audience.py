@@ -91,6 +91,10 @@ class Audience:
             for address, entry in out.items():
                 changed[address, stream] = replace(changed[address, stream], left_at=entry.at)
 
+    async def is_current(self) -> bool:
+        """False while it reads what happened long ago: whose sign of life stands later in the log looks gone."""
+        return await self._stores.log.head() - await self._stores.counters.cursor(CURSOR) <= SPAN
+
     async def census(self) -> list[Census]:
         """The base by stream and list source; streams without tracking are left out."""
         tracked = tracked_streams(self._settings)
@@ -105,7 +109,7 @@ class Audience:
     async def sunset(self) -> int:
         """Apply the policy.  How many were suppressed."""
         policy, now = self._settings.engagement, self._clock.now()
-        if policy.sunset == "off":
+        if policy.sunset == "off" or not await self.is_current():
             return 0
         added = 0
         ends = now + policy.hold_days * DAY if policy.sunset == "hold" else 0.0

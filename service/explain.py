@@ -25,7 +25,7 @@ from core.events import (
     RuleChanged,
     StepChanged,
 )
-from core.lane import Attribution, Lane
+from core.lane import Attribution, Lane, Traffic
 from core.ports import EventLog
 from core.tokens import MessageId
 from service.telling import Teller, reasons_of, text_of
@@ -52,12 +52,15 @@ def tell(events: Sequence[Event], language: Language, known: Sequence[Event] = (
     return sorted(lines, key=lambda line: line.at)
 
 
-async def explain_message(log: EventLog, message_id: MessageId, language: Language = "en") -> list[StoryLine]:
-    """What happened to one message, and what held its traffic back while it waited."""
+async def explain_message(
+    log: EventLog, message_id: MessageId, language: Language = "en", ways: Sequence[Traffic] = ()
+) -> list[StoryLine]:
+    """What happened to one message, and what held its traffic back meanwhile.  `ways`: how a queued one may go."""
     events = [logged.event for logged in await log.of_message(message_id)]
     if not events:
         return []
-    traffic = next((a.traffic for e in events if (a := _attribution(e)) is not None), None)
+    tried = [a.traffic for e in events if (a := _attribution(e)) is not None]
+    ways = [*ways, *tried]
     accepted = next((e for e in events if isinstance(e, Accepted)), None)
     begun, last = events[0].at, max(e.at for e in events)
     still_waiting = not any(isinstance(e, Delivered | Bounced | Dropped) for e in events)
@@ -65,22 +68,20 @@ async def explain_message(log: EventLog, message_id: MessageId, language: Langua
     for event in around:
         if event.at < begun or (event.at > last and not still_waiting):
             continue
-        held = isinstance(event, Held) and accepted is not None and _may_concern(event, accepted, traffic)
-        gated = (
-            isinstance(event, GateChanged | ReplyRuleActed | ReplyRuleEnded)
-            and traffic is not None
-            and event.scope.covers(traffic)
+        held = isinstance(event, Held) and accepted is not None and _may_concern(event, accepted, ways)
+        gated = isinstance(event, GateChanged | ReplyRuleActed | ReplyRuleEnded) and any(
+            event.scope.covers(way) for way in ways
         )
         if held or gated:
             events.append(event)
     return tell(events, language, around)
 
 
-def _may_concern(held: Held, accepted: Accepted, traffic: object) -> bool:
-    if held.traffic.stream != accepted.stream or held.traffic.campaign != accepted.campaign:
+def _may_concern(held: Held, accepted: Accepted, ways: Sequence[Traffic]) -> bool:
+    of = held.traffic
+    if (of.stream, of.campaign, of.list_source) != (accepted.stream, accepted.campaign, accepted.list_source):
         return False
-    known = getattr(traffic, "lane", None)
-    return known is None or held.traffic.lane.provider == known.provider
+    return not ways or any(of.lane.provider == way.lane.provider for way in ways)
 
 
 async def explain_pause(log: EventLog, pause_id: str, language: Language = "en") -> list[StoryLine]:

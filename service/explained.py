@@ -22,7 +22,7 @@ from service.explain import StoryLine, explain_lane, explain_message, explain_pa
 from service.figures import silent_providers
 from service.standing import counted, explain_campaign, names_of, standing, traffic_of
 from service.telling import Teller
-from service.waiting import covering, waits_of, waits_of_lane
+from service.waiting import covering, waits_of, waits_of_lane, ways_of
 from storage.stores import Stores
 
 What = Literal["message", "pause", "lane", "campaign"]
@@ -52,7 +52,7 @@ async def explained(
             return await _message(stores, settings, clock, MessageId(identity.lower()), language)
         case "pause":
             mine = [gate for gate in await stores.controls.gates() if gate.pause_id == identity]
-            now = standing(mine, lambda gate: True, language) if mine else []
+            now = standing(mine, lambda gate: True, clock.now(), language) if mine else []
             return Explained(story=await explain_pause(stores.log, identity, language), now=now)
         case "lane":
             lane = lane_of(identity)
@@ -60,7 +60,7 @@ async def explained(
             return Explained(
                 story=await explain_lane(stores.log, lane, language=language),
                 now=[
-                    *standing(gates, lambda gate: _over_lane(gate, lane), language),
+                    *standing(gates, lambda gate: _over_lane(gate, lane), clock.now(), language),
                     *await waits_of_lane(stores, settings, lane, clock.now(), language),
                 ],
             )
@@ -79,14 +79,15 @@ def lane_of(key: str) -> Lane:
 async def _message(
     stores: Stores, settings: Settings, clock: Clock, message_id: MessageId, language: Language
 ) -> Explained:
-    story = await explain_message(stores.log, message_id, language)
     queued = await stores.queue.find(message_id)
+    ways = ways_of(settings, queued) if queued is not None else []
+    story = await explain_message(stores.log, message_id, language, ways)
     if queued is None:
         return Explained(story=story, now=[])
     over = covering(settings, queued, await stores.controls.gates())
     now = [Teller(language).say("queued"), *await waits_of(stores, settings, queued, clock, language)]
     if queued.provider != UNROUTED:  # which gates are over it shows with its route
-        now += standing(over, lambda gate: True, language)
+        now += standing(over, lambda gate: True, clock.now(), language)
     return Explained(story=story, now=now, waiting=True)
 
 
@@ -104,7 +105,10 @@ async def _campaign(stores: Stores, settings: Settings, clock: Clock, identity: 
         return Explained(story=story, now=[])
     silent = silent_providers(load_providers())
     over = [gate for gate in gates if gate in own or any(gate.scope.covers(traffic) for traffic in known)]
-    now = [*counted(counters, known, bool(waiting), silent, language), *standing(over, lambda gate: True, language)]
+    now = [
+        *counted(counters, known, bool(waiting), silent, language),
+        *standing(over, lambda gate: True, clock.now(), language),
+    ]
     return Explained(story=story, now=now)
 
 

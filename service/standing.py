@@ -18,6 +18,8 @@ from core.lane import Traffic
 from core.metrics import Metric
 from core.ports import EventLog
 from core.state import CANARY, CounterKey, Gate
+from monitor import listing
+from monitor.canary import WAITING_FOR_OUTCOMES
 from service.explain import StoryLine, tell
 from service.figures import is_heard
 from service.story_words import name
@@ -28,10 +30,14 @@ _LOOKED_AT = 2000  # moves of gates, newest first
 _WORDS = {
     "en": {
         "now": "now: {scope} is {state} since {since}", "who": "by", "why": "why", "evidence": "evidence",
-        "acts": "{e}, acts at {limit}", "newest": "newest", "until": "until", "person": "somebody resumes it",
+        "acts": "{e}, acts at {limit}", "newest": "newest: “{text}”", "until": "until", "person": "somebody resumes it",
         "undo": "undo", "slowed": "slowed to {n} an hour", "paused": "paused", "probing": "probing with {n} messages",
         "hard_stopped": "stopped", "then_paused": "then a probe", "then_slowed": "then the limit grows, if it is calm",
         "then_probing": "then it is judged by what came of the probe", "rule": "rule {rule}",
+        "listing_paused": "it is listed no more, then a probe", "listing_probing": "what came of the probe is known",
+        "listing_slowed": "the next step: without refusals the limit grows",
+        "not_calm": "the evidence is calm, then the limit grows",
+        "canary_held": "the gates that rules closed over it open",
         "canary": "now: {scope} sends its first {n} messages, the rest waits, since {since}",
         "none": "now: every gate over it is open",
         "counts": "counted in the last 90 days", "left": "left in the queue: {left}", "yes": "yes", "no": "nothing",
@@ -39,11 +45,16 @@ _WORDS = {
     },
     "ru": {
         "now": "сейчас: {scope} {state} с {since}", "who": "кто", "why": "почему", "evidence": "доказательства",
-        "acts": "{e}, действует с {limit}", "newest": "последнее", "until": "до", "person": "решения человека",
+        "acts": "{e}, действует с {limit}", "newest": "последнее: «{text}»", "until": "до",
+        "person": "решения человека",
         "undo": "отменить", "slowed": "замедлено до {n} в час", "paused": "на паузе", "probing": "проба, писем: {n}",
         "hard_stopped": "остановлено", "then_paused": "затем проба",
         "then_slowed": "затем предел вырастет, если спокойно",
         "then_probing": "затем решит исход пробы", "rule": "правило {rule}",
+        "listing_paused": "исключения из списка, затем проба", "listing_probing": "исхода пробы",
+        "listing_slowed": "следующего шага: без отказов предел растёт",
+        "not_calm": "спокойных данных, затем предел вырастет",
+        "canary_held": "открытия затворов, которые закрыли правила",
         "canary": "сейчас: {scope}: первые {n} писем идут, остальные ждут, с {since}",
         "none": "сейчас: все затворы над этим открыты",
         "counts": "за последние 90 дней", "left": "осталось в очереди: {left}", "yes": "есть", "no": "ничего",
@@ -52,14 +63,27 @@ _WORDS = {
 }  # fmt: skip
 
 
-def standing(gates: Iterable[Gate], concerns: Callable[[Gate], bool], language: Language) -> list[str]:
+def standing(gates: Iterable[Gate], concerns: Callable[[Gate], bool], now: float, language: Language) -> list[str]:
     """Lines about every gate in the way; one line that says so when there is none."""
     found = [gate for gate in gates if gate.state is not GateState.OPEN and concerns(gate)]
-    lines = [line for gate in found for line in _gate_lines(gate, language)]
+    lines = [line for gate in found for line in _gate_lines(gate, now, language)]
     return lines or [_WORDS[language]["none"]]
 
 
-def _gate_lines(gate: Gate, language: Language) -> list[str]:
+def _end(gate: Gate, now: float, language: Language) -> str:
+    """What ends the state.  An instant that has passed ends nothing: what was to be by then is not so yet."""
+    words, passed = _WORDS[language], 0 < gate.until <= now
+    if gate.rule == listing.RULE and (until := words.get(f"listing_{gate.state}")):
+        return until
+    if passed and gate.rule == CANARY and gate.mark_bad == WAITING_FOR_OUTCOMES:
+        return words["canary_held"]
+    if passed and gate.state is GateState.SLOWED:
+        return words["not_calm"]
+    then = words.get(f"then_{gate.state}", "") if gate.until and gate.rule != CANARY and gate.by == "guard" else ""
+    return ", ".join(filter(None, (iso(gate.until) if gate.until else words["person"], then)))
+
+
+def _gate_lines(gate: Gate, now: float, language: Language) -> list[str]:
     words = _WORDS[language]
     n, since = number(gate.limit, language), iso(gate.since)
     head = words["canary" if gate.rule == CANARY else "now"].format(
@@ -72,11 +96,9 @@ def _gate_lines(gate: Gate, language: Language) -> list[str]:
     if gate.evidence is not None:
         seen = gate.evidence
         acts = words["acts"].format(e=number(seen.e_value, language), limit=number(seen.limit, language))
-        told = "".join(f"; {words['newest']}: “{text}”" for text in seen.samples[:2])
+        told = "".join("; " + words["newest"].format(text=text) for text in seen.samples[:2])
         lines.append(f"  {words['evidence']}: {acts}{told}")
-    then = words.get(f"then_{gate.state}", "") if gate.until and gate.rule != CANARY and gate.by == "guard" else ""
-    until = iso(gate.until) if gate.until else words["person"]
-    lines.append(f"  {words['until']}: {until}" + (f", {then}" if then else ""))
+    lines.append(f"  {words['until']}: {_end(gate, now, language)}")
     lines.append(f"  {words['undo']}: penstock resume {shlex.quote(gate.scope.key)}")
     return lines
 

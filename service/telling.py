@@ -249,10 +249,13 @@ def text_of(event: Event, t: Teller) -> str:  # one arm an event: a table of wor
                 failed=t.say("tls_failed", what=facts.failure, detail=event.detail) if facts.failure else "",
             )  # fmt: skip
         case GateChanged():
+            seen = event.evidence
+            # what a canary rests on is the evidence of another rule, which the reason does not name
+            other = f"{seen.rule}: " if seen and not event.reason.startswith(f"{seen.rule}:") else ""
             return t.say(
                 "gate", scope=event.scope.key, before=t.name(event.before), after=t.name(event.after),
                 by=t.name(event.by), reason=worded(event.cause, t.reason(event.reason), t.language),
-                figures=f" — {t.evidence(event.evidence)}" if event.evidence else "", until=t.until(event.until),
+                figures=f" — {other}{t.evidence(seen)}" if seen else "", until=t.until(event.until),
             )  # fmt: skip
         case RuleChanged():
             return t.say(

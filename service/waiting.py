@@ -114,13 +114,19 @@ async def waits_of(
     return list(dict.fromkeys(lines)) or ([] if closed else [_line(t, "free")])
 
 
+def ways_of(settings: Settings, message: Submission) -> list[Traffic]:
+    """Each way that a queued message may go; none while its route is unknown."""
+    if message.provider == UNROUTED:
+        return []
+    return [_traffic(message, source) for source in Pools(settings).own(_group(message, 0.0))]
+
+
 def covering(settings: Settings, message: Submission, gates: Iterable[Gate]) -> list[Gate]:
     """The gates over some way that a queued message may go."""
     if message.provider == UNROUTED:
         return []
-    group, pools = _group(message, 0.0), Pools(settings)
-    pool = pools.name(group)
-    ways = [_traffic(message, source) for source in pools.own(group)]
+    pool = Pools(settings).name(_group(message, 0.0))
+    ways = ways_of(settings, message)
     return [gate for gate in gates if any(gate.scope.covers(way, message.site, pool) for way in ways)]
 
 
@@ -132,6 +138,7 @@ def _group(message: Submission, now: float) -> QueueGroup:
     return QueueGroup(
         sending_domain=message.sending_domain, provider=message.provider, site=message.site, stream=message.stream,
         campaign=message.campaign, priority=message.priority, fresh=1, retries=0, oldest=now, pool=message.pool,
+        list_source=message.list_source,
     )  # fmt: skip
 
 
@@ -161,7 +168,9 @@ async def waits_of_lane(
 
 def _traffic(message: Submission, source: Source) -> Traffic:
     lane = Lane(source=source, sending_domain=message.sending_domain, provider=message.provider)
-    return Traffic(lane=lane, stream=message.stream, campaign=message.campaign)
+    return Traffic(
+        lane=lane, stream=message.stream, campaign=message.campaign, list_source=message.list_source
+    )  # fmt: skip
 
 
 def _line(t: Teller, key: str, **fields: object) -> str:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from alerts.words import Language, number
 from config.tables import Plan
 from core.clock import iso
 from core.lane import Lane
@@ -110,7 +111,7 @@ _WORDS = {
 }  # fmt: skip
 
 
-def standing_table(rows: Sequence[Standing], language: str = "en") -> str:
+def standing_table(rows: Sequence[Standing], language: Language = "en") -> str:
     """Plain text, one line a lane."""
     words = _WORDS.get(language, _WORDS["en"])
     warm, held, until, late, none, nothing = words[8:]
@@ -127,8 +128,8 @@ def standing_table(rows: Sequence[Standing], language: str = "en") -> str:
         elif row.late:
             state = f"{late}; {reason}"
         cells.append([
-            row.lane.key, str(row.day), str(row.step), warm if row.finished else f"{row.cap:,}", f"{row.used:,}",
-            f"{row.target:,}", str(row.days_left), state,
+            row.lane.key, str(row.day), str(row.step), warm if row.finished else number(row.cap, language),
+            number(row.used, language), number(row.target, language), str(row.days_left), state,
         ])  # fmt: skip
     widths = [max(len(line[i]) for line in cells) for i in range(7)]
     return "\n".join(

@@ -4,6 +4,7 @@ Contract: `look` compares the newest picture with what fires and appends a RuleC
 lease.  The projector of every node reads them from the log, so the alerts, the pages and the warm-up hear of them as of
 any other rule.  A census (sleeping, too often) is a count, not a sample: it fires above the threshold, with
 `minimum_total` recipients, and is over below `recover_below` of it; it has no false-alarm budget.
+While what it looks at is behind the log by more than SPAN events (a first start over an old log), nothing changes.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from core.lane import DAY, Scope, cohort_of, day_of
 from core.ports import Clock, Counters, EventLog
 from monitor.findings import Findings, over
 from monitor.openrate import LOOK_BACK_DAYS, MATURE_DAYS, Drop, Special, drops, fell, is_well
-from service.audience import Audience
+from monitor.projector import CURSOR as MONITOR
+from service.audience import SPAN, Audience
 
 _LONGEST = 400  # days back for exceptional days
 _EPOCH = 719163  # date.toordinal of 1970-01-01
@@ -63,7 +65,11 @@ class Watch:
     async def look(self) -> int:
         """Tell what changed.  How many."""
         now, told = self._clock.now(), list[RuleChanged]()
+        is_counted = await self._log.head() - await self._counters.cursor(MONITOR) <= SPAN
+        is_known = await self._audience.is_current()
         for rule in self._rules:
+            if not (is_counted if rule.signal == "open_rate_drop" else is_known):
+                continue  # half of a log that is being read again: its deliveries without the opens that follow
             match rule.signal:
                 case "open_rate_drop":
                     seen = await self._opens(rule, now)

@@ -106,7 +106,7 @@ def _lines(picture: Picture, language: Language) -> list[str]:
         "", words["gates"] if picture.gates else words["open"],
     ]  # fmt: skip
     for gate in picture.gates:
-        lines += [f"  {line}" for line in standing([gate], lambda _: True, language)]
+        lines += [f"  {line}" for line in standing([gate], lambda _: True, picture.now, language)]
         lines.append(f"    {words['explain']}: penstock explain pause {gate.pause_id}")
     lines += ["", words["limits"]] if picture.limits else []
     for state in picture.limits[:_SHOWN]:
@@ -119,7 +119,12 @@ def _lines(picture: Picture, language: Language) -> list[str]:
 def _alert_lines(alert: Alert, language: Language) -> list[str]:
     words, said = _WORDS[language], alert.annotations
     severity = alert.labels.get("severity", "")
-    texts = [said.get("summary", ""), *said.get("samples", "").splitlines()[:5], said.get("remedy", "")]
+    texts = [
+        said.get("summary", ""),
+        said.get("hint", ""),
+        *said.get("samples", "").splitlines()[:5],
+        said.get("remedy", ""),
+    ]
     name = alert.labels.get("alertname", "")
     return [
         f"  {words.get(severity, severity)} {name} {words['since']} {iso(alert.starts_at)}",

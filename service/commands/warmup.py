@@ -10,6 +10,7 @@ import json
 import sys
 from pathlib import Path
 
+from alerts.words import Language, number
 from config.load import load_plans, load_providers, load_settings
 from config.tables import Plan
 from core.errors import InvalidInput
@@ -186,7 +187,7 @@ async def run_import(arguments: argparse.Namespace) -> int:
         done = await _warming(d).take_over(content, by=who())
         warm, begins, known, above = _TAKEN[arguments.lang]
         for state in done.taken:
-            level = warm if state.finished else begins.format(cap=f"{state.cap:,}")
+            level = warm if state.finished else begins.format(cap=number(state.cap, arguments.lang))
             print(f"{state.lane.key}: {level} ({reason_words(state.reason, arguments.lang)})")
         for lane in done.known:
             print(f"{lane.key}: {known}")
@@ -213,7 +214,7 @@ def _warming(d: Desk) -> Warming:
     )  # fmt: skip
 
 
-async def _show(d: Desk, states: list[StepState], *, as_json: bool = False, language: str = "en") -> None:
+async def _show(d: Desk, states: list[StepState], *, as_json: bool = False, language: Language = "en") -> None:
     now, used = d.clock.now(), {}
     for period, keys in watched((), states, now).items():
         for key, units in (await d.stores.allowances.used(keys, period)).items():

@@ -54,6 +54,16 @@ async def test_one_campaign_closes_at_its_provider_and_the_others_go_on() -> Non
     assert memory.stored[PART.key, "bounces"].scope == PART
 
 
+async def test_a_part_that_was_slowed_first_shows_what_the_whole_had_heard_when_it_closes() -> None:
+    memory, clock = Memory(), FixedClock(NOON)
+    projector = made(memory, clock)
+    moves = await take(projector, memory, *good(100, campaign="summer"), *good(10, campaign="spring"))
+    for _ in range(20):
+        moves += await take(projector, memory, *bad(1, campaign="spring"))
+    assert [move.after for move in moves] == [GateState.SLOWED, GateState.PAUSED]
+    assert [len(move.evidence.samples) for move in moves if move.evidence] == [5, 5]
+
+
 async def test_what_the_part_did_does_not_close_the_whole_neither_now_nor_after_a_restart() -> None:
     memory, clock = Memory(), FixedClock(NOON)
     mail = [*good(900, campaign="summer"), *good(160, campaign="spring"), *bad(40, campaign="spring")]

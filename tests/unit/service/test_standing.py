@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -31,17 +32,39 @@ GATE = Gate(
     ],
 )
 def test_a_pause_is_told_whole(language: Language, words: list[str]) -> None:
-    text = "\n".join(standing([GATE], lambda gate: True, language))
+    text = "\n".join(standing([GATE], lambda gate: True, NOON, language))
     assert [
         word for word in [*words, "550 5.1.1 no such user", "penstock resume provider=yahoo"] if word not in text
     ] == []
 
 
 def test_open_gates_and_gates_elsewhere_are_not_in_the_way() -> None:
-    assert standing([replace(GATE, state=GateState.OPEN)], lambda gate: True, "en") == [
+    assert standing([replace(GATE, state=GateState.OPEN)], lambda gate: True, NOON, "en") == [
         "now: every gate over it is open"
     ]
-    assert standing([GATE], lambda gate: False, "ru") == ["сейчас: все затворы над этим открыты"]
+    assert standing([GATE], lambda gate: False, NOON, "ru") == ["сейчас: все затворы над этим открыты"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "until"),
+    [
+        ({"rule": "listing", "by": "listing", "until": 0.0}, "it is listed no more, then a probe"),
+        (
+            {"rule": "listing", "by": "listing", "until": 0.0, "state": GateState.PROBING},
+            "what came of the probe is known",
+        ),
+        ({"state": GateState.HARD_STOPPED, "until": 0.0}, "somebody resumes it"),
+        ({"state": GateState.SLOWED, "limit": 50}, "2027-01-15T13:00:00.000Z, then the limit grows, if it is calm"),
+        ({"state": GateState.SLOWED, "limit": 50, "until": NOON - 1}, "the evidence is calm, then the limit grows"),
+        (
+            {"state": GateState.PROBING, "rule": "canary", "until": NOON - 1, "mark_bad": 1},
+            "the gates that rules closed over it open",
+        ),
+    ],
+)
+def test_what_ends_it_is_never_an_instant_of_the_past(changes: dict[str, Any], until: str) -> None:
+    lines = standing([replace(GATE, **changes)], lambda gate: True, NOON, "en")
+    assert f"  until: {until}" in lines
 
 
 def test_a_campaign_is_named_with_its_stream_or_without() -> None:

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from core.events import Held
 from core.gcra import parse_rate
-from core.lane import Provider, Site
+from core.lane import Campaign, Lane, Provider, SendingDomain, Site, Source, Stream, Traffic
 from service.commands.control import run_explain
 from service.commands.status import run_status
 from tests.unit.service.running import Caller, running
@@ -100,3 +101,25 @@ async def test_a_pool_that_is_none_is_refused_at_the_door(tmp_path: Path) -> Non
         status, answer = await caller.call("POST", "/v1/messages", body)
         assert status == 422
         assert "first" in str(answer)
+
+
+async def test_a_message_tells_of_the_gate_over_its_list_and_of_no_other_way(tmp_path: Path) -> None:
+    async with running(tmp_path, EXTRA) as caller:
+        message_id = await _queued(caller, list_source="bought")
+        stores, now = caller.service.parts.stores, caller.service.parts.clock.now()
+        assert (await caller.call("POST", "/v1/pauses", {"scope": "stream=bulk,list_source=bought"}))[0] == 201
+        assert (await caller.call("POST", "/v1/pauses", {"scope": "stream=bulk,list_source=site"}))[0] == 201
+        for provider, source in (("gmail", "bought"), ("yahoo", "bought"), ("gmail", "site")):
+            lane = Lane(source=Source("a"), sending_domain=SendingDomain("example.com"), provider=Provider(provider))
+            traffic = Traffic(lane=lane, stream=Stream("bulk"), campaign=Campaign(""), list_source=source)
+            await stores.log.append(
+                [Held(at=now, traffic=traffic, reason="paused", until=now + 60, detail=f"{provider} {source}")]
+            )
+        status, answer = await caller.call("GET", f"/v1/messages/{message_id}")
+        told = str(answer)
+        assert status == 200
+        assert "list_source=bought is paused" in told
+        assert "gmail bought" in told
+        assert "list_source=site" not in told
+        assert "yahoo bought" not in told
+        assert "gmail site" not in told

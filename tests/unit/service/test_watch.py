@@ -18,7 +18,7 @@ from core.recipient import Actor
 from core.state import Suppression
 from core.tokens import MessageId
 from monitor.findings import Findings
-from service.audience import CURSOR, Audience, census_json
+from service.audience import CURSOR, SPAN, Audience, census_json
 from service.watch import Watch, specials
 from storage.stores import Stores, open_stores
 from tests.unit.monitor.test_openrate import RULE, mail, weekly
@@ -183,3 +183,21 @@ async def test_who_is_kept_out_by_another_entry_has_not_come_back(stores: Stores
             pass
         (reader,) = (await stores.audience.readers([who])).values()
         assert bool(reader.left_at) is left
+
+
+async def test_a_log_that_is_half_read_puts_nobody_to_sleep_and_lets_no_open_rate_fall(stores: Stores) -> None:
+    world = World(stores, engagement={"sunset": "refuse"})
+    await world.readers(50, 300)
+    newest = int(NOON // DAY) - 2
+    fallen = mail(lambda day, p: weekly(day, p) * (0.5 if day >= newest and p == "gmail" else 1))
+    await stores.counters.commit("monitor", 0, 1, fallen, [])
+    unread = [
+        replace(delivered(NOON), message_id=MessageId(f"m{i}")) for i in range(SPAN + 2)
+    ]  # signs of life may stand among them
+    await stores.log.append(unread)
+    assert await world.told() == []
+    assert await world.audience.sunset() == 0
+    await stores.counters.commit("monitor", 1, await stores.log.head(), {}, [])
+    await stores.audience.apply(CURSOR, 1, await stores.log.head(), [])
+    assert {event.rule for event in await world.told()} == {"sleeping", RULE.name}
+    assert await world.audience.sunset() == 50
