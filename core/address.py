@@ -19,9 +19,9 @@ from core.errors import InvalidInput
 
 MAX_ADDRESS_OCTETS = 254  # RFC 5321 section 4.5.3.1.3, less the angle brackets
 MAX_LOCAL_OCTETS = 64  # RFC 5321 section 4.5.3.1.1
-_ATEXT = re.compile(
-    r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\u0080-\U0010ffff-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~\u0080-\U0010ffff-]+)*"
-)
+# outside ASCII whatever can be written in UTF-8 (RFC 6531 section 3.3): half a surrogate pair cannot
+_ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\u0080-\ud7ff\ue000-\U0010ffff-]+"
+_ATEXT = re.compile(rf"{_ATOM}(?:\.{_ATOM})*")
 _QUOTED = re.compile(r'"(?:[\x20\x21\x23-\x5b\x5d-\x7e]|\\[\x20-\x7e])*"')
 _ESCAPED = re.compile(r"\\(.)")
 # What IDNA 2003, which Python knows, folds away, and IDNA 2008 (RFC 5892 section 2.6) tells apart: another domain.

@@ -115,8 +115,9 @@ class MailTemplate:
         text = self._parts.get("text")
         alone = text and not sources.get("html") and not ready.utm and not ready.waits
         self._tidy = TidyText.of(text.pieces) if text and alone else None
-        if sender and not sender.names:
-            _header("from", _render(sender, {}, 0))
+        for name, part in (("from", sender), ("subject", subject)):
+            if part and not part.names:  # `check` looks at the values alone where the template is plain
+                _header(name, _render(part, {}, 0))
 
     def check(self, variables: Mapping[str, str]) -> None:
         """Raises InvalidInput exactly when `render` would; where the template is plain, without rendering it all."""

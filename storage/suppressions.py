@@ -38,7 +38,8 @@ _INSERT: dict[str, Executable] = {
     name: new.on_conflict_do_update(
         index_elements=["address", "stream"],
         set_={column: new.excluded[column] for column in ("reason", "at", "evidence", "expires_at")},
-        # a complaint must not be lost to an entry that ends soon, nor a wish to one that the service takes back
+        # a complaint must not be lost to an entry that ends soon, nor a wish to one that the service takes back, nor an
+        # operator's word to a complaint, which a report of "not spam" takes back
         where=or_(
             and_(
                 table.c.expires_at > 0,
@@ -48,6 +49,11 @@ _INSERT: dict[str, Executable] = {
                 new.excluded.expires_at == 0,
                 or_(*(table.c.reason == reason for reason in _LIFTING)),
                 and_(*(new.excluded.reason != reason for reason in _LIFTING)),
+            ),
+            and_(
+                new.excluded.expires_at == 0,
+                new.excluded.reason == str(SuppressionReason.MANUAL),
+                table.c.reason == str(SuppressionReason.COMPLAINT),
             ),
         ),
     ).returning(table.c.address, table.c.stream)

@@ -42,6 +42,16 @@ async def test_a_complaint_outlasts_an_entry_that_ends(stores: Stores) -> None:
     assert await stores.suppressions.end_expired(NOW + 99 * DAY) == 0
 
 
+async def test_an_operators_word_outlasts_a_complaint_that_may_be_taken_back(stores: Stores) -> None:
+    complaint = replace(suppression("ann@x.test"), reason=SuppressionReason.COMPLAINT, evidence="abuse")
+    word = replace(complaint, reason=SuppressionReason.MANUAL, evidence="by ops: wrote to us")
+    assert await stores.suppressions.add([complaint]) == 1
+    assert await stores.suppressions.add([replace(word, expires_at=NOW + DAY)]) == 0, "it would end sooner"
+    assert await stores.suppressions.add([word]) == 1
+    assert await stores.suppressions.add([complaint]) == 0
+    assert await stores.suppressions.page() == [word]
+
+
 async def test_the_later_of_two_ends_holds(stores: Stores) -> None:
     later = replace(SHORT, expires_at=NOW + 3 * DAY)
     assert await stores.suppressions.add([SHORT]) == 1

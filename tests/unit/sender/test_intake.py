@@ -198,6 +198,8 @@ async def test_a_template_may_take_its_sender_from_the_injection() -> None:
         {"parts": {"from": "a@example.com", "subject": "s", "text": "half \ud800"}},
         {"parts": {"from": "a@example.com", "subject": "s", "text": "nul \0"}},
         {"parts": {"from": "a@example.com", "subject": "s", "text": "t", "bcc": "x@x.test"}},
+        {"parts": {"from": "a@example.com", "subject": "s\r\nBcc: x@x.test", "text": "t"}},
+        {"parts": {"from": "a@example.com", "subject": "s" * 901, "text": "t {{ name }}"}},
         {"mime": None},
     ],
 )
