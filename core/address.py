@@ -19,8 +19,8 @@ from core.errors import InvalidInput
 
 MAX_ADDRESS_OCTETS = 254  # RFC 5321 section 4.5.3.1.3, less the angle brackets
 MAX_LOCAL_OCTETS = 64  # RFC 5321 section 4.5.3.1.1
-# outside ASCII whatever can be written in UTF-8 (RFC 6531 section 3.3): half a surrogate pair cannot
-_ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\u0080-\ud7ff\ue000-\U0010ffff-]+"
+# outside ASCII whatever UTF-8 can write (RFC 6531 section 3.3), but for control characters and line ends
+_ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\u00a0-\u2027\u202a-\ud7ff\ue000-\U0010ffff-]+"
 _ATEXT = re.compile(rf"{_ATOM}(?:\.{_ATOM})*")
 _QUOTED = re.compile(r'"(?:[\x20\x21\x23-\x5b\x5d-\x7e]|\\[\x20-\x7e])*"')
 _ESCAPED = re.compile(r"\\(.)")

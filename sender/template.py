@@ -34,6 +34,7 @@ from sender.tidy import Tidy, TidyText
 PARTS = ("from", "subject", "preheader", "text", "html", "utm")
 _RENDERED = ("from", "subject", "text", "html")
 BUILT_IN = ("recipient", "unsubscribe_url", "preferences_url")  # variables that the sender itself fills in
+_STAND_INS = {name: "https://x.example/" + "x" * 60 if name.endswith("_url") else "x@x.example" for name in BUILT_IN}
 MAX_PART = 1_000_000  # characters of one part's source
 MAX_RENDERED = 2_000_000  # characters of one rendered part
 MAX_ESTIMATE = 20_000_000  # characters that a part could reach at worst, before it is rendered
@@ -118,10 +119,12 @@ class MailTemplate:
         for name, part in (("from", sender), ("subject", subject)):
             if part and not part.names:  # `check` looks at the values alone where the template is plain
                 _header(name, _render(part, {}, 0))
+        if sender and not sender.names:
+            _sender(_render(sender, {}, 0))
 
     def check(self, variables: Mapping[str, str]) -> None:
         """Raises InvalidInput exactly when `render` would; where the template is plain, without rendering it all."""
-        values = {**dict.fromkeys(BUILT_IN, "x" * 60), **variables}
+        values = {**_STAND_INS, **variables}
         if not self._plain:
             self.render(values)
             return

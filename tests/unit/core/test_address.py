@@ -35,7 +35,8 @@ def test_the_normal_form_folds_case_and_writes_the_domain_in_a_labels(text: str,
     "text",
     ["", "ann", "@example.com", "ann@", "a b@example.com", "ann@exa mple.com", "ann@-x.com", "a..b@example.com",
      "x" * 65 + "@example.com", "a@" + "x." * 130 + "com", "ann\r\n@example.com", "<ann@example.com>",
-     "ann@a\u200db.com", "ann@b\u00fc..com", "ann\udcff@example.com"],
+     "ann@a\u200db.com", "ann@b\u00fc..com", "ann\udcff@example.com",
+     "ann\x85@example.com", "ann\u2028@example.com"],
 )  # fmt: skip
 def test_what_is_no_address_is_refused_with_a_remedy(text: str) -> None:
     with pytest.raises(InvalidInput) as caught:

@@ -198,6 +198,7 @@ async def test_a_template_may_take_its_sender_from_the_injection() -> None:
         {"parts": {"from": "a@example.com", "subject": "s", "text": "half \ud800"}},
         {"parts": {"from": "a@example.com", "subject": "s", "text": "nul \0"}},
         {"parts": {"from": "a@example.com", "subject": "s", "text": "t", "bcc": "x@x.test"}},
+        {"parts": {"from": "\u00e9@example.com", "subject": "s", "text": "t"}},
         {"parts": {"from": "a@example.com", "subject": "s\r\nBcc: x@x.test", "text": "t"}},
         {"parts": {"from": "a@example.com", "subject": "s" * 901, "text": "t {{ name }}"}},
         {"mime": None},
@@ -321,6 +322,12 @@ async def test_a_topic_goes_with_the_message_and_must_be_one_of_the_stream() -> 
     for stream, topic in (("bulk", "news"), ("receipts", "offers")):
         with pytest.raises(InvalidInput, match="topic"):
             await entrance.intake.submit(replace(injection, stream=stream, topic=topic))
+
+
+@pytest.mark.parametrize("sender", ["{{ recipient }} <a@example.com>", "{{ unsubscribe_url }} <a@example.com>"])
+async def test_what_we_fill_in_ourselves_is_seen_at_the_door_too(sender: str) -> None:
+    (answer,) = await Entrance().give("ann@x.test", parts={"from": sender, "subject": "s", "text": "t"})
+    assert answer.status is AnswerStatus.INVALID
 
 
 async def test_a_value_that_makes_no_mailbox_of_from_is_refused_at_the_door() -> None:
