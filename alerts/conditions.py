@@ -4,6 +4,7 @@ Besides gates that are not open (`alerts.gates`) these conditions are told:
 - `RuleFiring`: a rule that holds no mail found something (`alerts.rules`);
 - `MonitorLag`: the monitor is behind, so ramping lanes hold;
 - `SourceOut`: an egress source is of no use and was taken out (`alerts.sources`);
+- `RelayOut`: a relay takes no mail (`alerts.relays`);
 - `WebhookDead`: an endpoint takes no events (`alerts.hooks`);
 - `SeedBlind`: a seed mailbox cannot be looked into: placement there is unknown, which is not "good";
 - `SeedLoginDead`: the same because its login is refused: somebody must renew it;
@@ -26,6 +27,7 @@ from alerts.feedback import NO_FEEDBACK, FeedbackSeen, feedback_alerts
 from alerts.form import form_alert, page_of
 from alerts.gates import gate_alert
 from alerts.hooks import DeadHook, hook_alert
+from alerts.relays import RelayOut, relay_alert
 from alerts.replies import Acting, acting_alerts
 from alerts.reports import ReportTrouble, report_alerts
 from alerts.rules import rule_alert
@@ -95,6 +97,7 @@ class Observed:
     reports: tuple[ReportTrouble, ...] = ()
     acting: tuple[Acting, ...] = ()
     put_back: tuple[PutBack, ...] = ()
+    relays_out: tuple[RelayOut, ...] = ()
 
 
 def find_alerts(
@@ -126,6 +129,7 @@ def find_alerts(
             )
         )  # fmt: skip
     alerts += [source_alert(rested, language, dashboard) for rested in seen.sources_out]
+    alerts += [relay_alert(out, language, dashboard) for out in seen.relays_out]
     alerts += [hook_alert(dead, now, language, dashboard) for dead in seen.dead_hooks]
     alerts += [
         _blind(blind, language, dashboard)

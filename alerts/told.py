@@ -15,6 +15,7 @@ ACTIONS: dict[Language, dict[str, str]] = {
     "en": {
         "MonitorLag": "Caps of lanes that warm up do not rise; warm lanes go on",
         "SourceOut": "Its mail goes by the other sources of the pool, or waits; nothing bounces for it",
+        "RelayOut": "Its mail waits and is tried again, after longer and longer rests",
         "WebhookDead": "Events are kept and offered again; mail goes on",
         "SeedBlind": "Nothing is held; placement there counts as unknown, not as good",
         "SeedLoginDead": "Nothing is held; placement there counts as unknown, not as good",
@@ -38,6 +39,7 @@ ACTIONS: dict[Language, dict[str, str]] = {
     "ru": {
         "MonitorLag": "Пределы прогреваемых линий не растут; прогретые отправляют дальше",
         "SourceOut": "Его письма идут с других источников пула или ждут; отказов из-за этого нет",
+        "RelayOut": "Его письма ждут, попытки идут всё реже",
         "WebhookDead": "События хранятся и предлагаются снова; почта идёт",
         "SeedBlind": "Ничего не удержано; размещение там неизвестно, а не «хорошее»",
         "SeedLoginDead": "Ничего не удержано; размещение там неизвестно, а не «хорошее»",

@@ -15,9 +15,9 @@ MAX_SAMPLE = 300  # characters of one quoted reply
 
 _PARTS = {
     "en": {"stream": "stream", "campaign": "campaign", "provider": "provider", "source": "source",
-           "sending_domain": "domain", "list_source": "list"},
+           "sending_domain": "domain", "site": "host", "pool": "pool", "list_source": "list"},
     "ru": {"stream": "поток", "campaign": "кампания", "provider": "провайдер", "source": "источник",
-           "sending_domain": "домен", "list_source": "база"},
+           "sending_domain": "домен", "site": "узел", "pool": "пул", "list_source": "база"},
 }  # fmt: skip
 
 

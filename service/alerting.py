@@ -10,6 +10,7 @@ from alerts.alertmanager import AlertmanagerSink
 from alerts.conditions import Observed, StuckQueue, Unverified, blind_now, find_alerts
 from alerts.keeper import AlertKeeper
 from alerts.mail import MailSink
+from alerts.relays import FORGOTTEN_AFTER, RelayOut, relays_out
 from alerts.replies import Acting
 from alerts.sources import sources_out
 from alerts.strays import STRAY_HOURS
@@ -31,6 +32,7 @@ from service.report_watch import ReportWatch
 from warmup.ramp import OTHER, is_other
 
 LANGUAGES: tuple[Language, ...] = ("en", "ru")
+_MANY_RESTS = 1000
 _LOOK_BACK = 200  # events of a kind that conditions are made of
 _UNVERIFIED_HOURS = 24.0
 _UNVERIFIED_MANY = 20  # unproven reports of one kind in a day
@@ -91,7 +93,7 @@ class Alerting:
             max_lag=parts.settings.monitor.max_lag_seconds, stuck=await self._stuck(now, acting),
             unverified=await self._unverified(now), sources_out=await sources_now(parts.stores.log, now),
             dead_hooks=await parts.webhooks.dead(), reports=await self._reports.seen(), acting=acting,
-            put_back=await self._put_back(now),
+            put_back=await self._put_back(now), relays_out=await self._relays(now),
         )  # fmt: skip
         seen = await self._feedback.complete(await self._feeds.complete(seen, now), now)
         spoken = {
@@ -128,6 +130,15 @@ class Alerting:
                 oldest=min(group.oldest, before.oldest) if before else group.oldest,
             )  # fmt: skip
         return tuple(found.values())
+
+    async def _relays(self, now: float) -> tuple[RelayOut, ...]:
+        if not self._parts.settings.relays:
+            return ()
+        stores = self._parts.stores
+        rests = await stores.lore.resting(now - FORGOTTEN_AFTER, _MANY_RESTS)
+        events = await stores.log.recent(["PairRested"], _LOOK_BACK)
+        ours = {relay.name for relay in self._parts.settings.relays}
+        return tuple(one for one in relays_out(rests, reversed(events), now) if one.relay in ours)
 
     async def _put_back(self, now: float) -> tuple[PutBack, ...]:
         logged = await self._parts.stores.log.recent(["PutBack"], _LOOK_BACK)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import socket
 import stat
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
@@ -42,6 +43,7 @@ from core.ports import NameMissing, NullMx, Resolver, ResolverFailed
 from sender.dkim import public_record
 from service import doctor_texts as say
 from service.doctor_probes import probe
+from service.doctor_relays import check_relays
 from service.probes import Probes
 
 Connect = Callable[[str, int, str], Awaitable[str]]  # host, port, local address → '' or what went wrong
@@ -55,8 +57,14 @@ _SUMMARY = {
 }
 
 
+class Unbindable(Exception):
+    """This machine cannot send from the address."""
+
+
 async def connect_out(host: str, port: int, bind: str) -> str:
-    """Greet-only connection: '' when the host says 220, else what went wrong."""
+    """Greet-only connection: '' when the host says 220, else what went wrong.  Raises Unbindable."""
+    if why := cannot_bind(bind):
+        raise Unbindable(why)
     local = (bind, 0) if bind else None
     try:
         async with asyncio.timeout(CONNECT_SECONDS):
@@ -74,6 +82,18 @@ async def connect_out(host: str, port: int, bind: str) -> str:
     return "" if greeting.startswith(b"220") else f"{host}: {greeting[:80].decode('ascii', 'replace').strip()!r}"
 
 
+def cannot_bind(address: str) -> str:
+    """Why this machine cannot send from an address; '' when it can."""
+    if not address:
+        return ""
+    try:
+        with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM) as probe_socket:
+            probe_socket.bind((address, 0))
+    except OSError as error:
+        return error.strerror or str(error)
+    return ""
+
+
 async def examine(
     settings: Settings, resolver: Resolver, *, connect_port25: Connect = connect_out, probes: Probes | None = None
 ) -> list[Finding]:
@@ -86,6 +106,7 @@ async def examine(
         ]
         if probes is not None:
             tasks.append(group.create_task(probe(settings, resolver, probes)))
+            tasks.append(group.create_task(check_relays(settings, resolver)))
     for task in tasks:
         findings += task.result()
     return list(dict.fromkeys(findings))
@@ -283,7 +304,11 @@ async def _way_out(settings: Settings, resolver: Resolver, connect: Connect) -> 
     for source in settings.sources:
         problem = ""
         for host in hosts:
-            problem = await connect(host, port, source.bind)
+            try:
+                problem = await connect(host, port, source.bind)
+            except Unbindable as why:
+                findings.append(found(say.SOURCE_UNBINDABLE, source.name, bind=source.bind, problem=why))
+                break
             if not problem:
                 findings.append(found(say.PORT25_OK, source.name, port=port, host=host))
                 break

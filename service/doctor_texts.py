@@ -63,6 +63,35 @@ PORT25_CLOSED = Text(
         "Попросите хостинг открыть исходящий порт {port}: многие закрывают его до запроса",
     ),
 )
+SOURCE_UNBINDABLE = Text(
+    "source.unbindable",
+    PROBLEM,
+    (
+        "this machine cannot send from {bind}: {problem}",
+        "эта машина не может отправлять с {bind}: {problem}",
+    ),
+    (
+        "Give the machine the address (`ip addr add {bind} dev …`), or mend `bind` in [[sources]]",
+        "Добавьте машине адрес (`ip addr add {bind} dev …`) или исправьте `bind` в [[sources]]",
+    ),
+)
+RELAY_OK = Text(
+    "relay.ok",
+    OK,
+    ("the relay {subject} at {where} takes us in", "релей {subject} ({where}) принимает нас"),
+)
+RELAY_REFUSES = Text(
+    "relay.refuses",
+    PROBLEM,
+    (
+        "the relay {subject} at {where} would take no mail: {problem}",
+        "релей {subject} ({where}) не взял бы почту: {problem}",
+    ),
+    (
+        "Mend host, port, security, user or the password's file in [[relays]], or what is wrong at the relay",
+        "Исправьте host, port, security, user или файл пароля в [[relays]] либо сам релей",
+    ),
+)
 PORT25_UNKNOWN = Text(
     "port25.unknown",
     WARNING,
