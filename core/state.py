@@ -244,7 +244,8 @@ class Envelope:
 class AttemptResult:
     """What the remote host said.  `reply.stage` names the command.  `reusable`: the connection may go on.
 
-    `source_fault`: our own address could not be used, so no host is to blame.
+    `source_fault`: our own address could not be used, so no host is to blame.  `wrong_family`: no host has an address
+    of the source's family (IPv4, IPv6), so none was called.
     """
 
     reply: Reply
@@ -253,6 +254,7 @@ class AttemptResult:
     reusable: bool
     facts: TlsFacts = NO_TLS
     source_fault: bool = False
+    wrong_family: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -108,12 +108,13 @@ class Dispatcher:
         self._replies = replies or Replies(RuleBook([]), None, node, share=share)
         self._board = Board(clock.real(64 * DRY_SECONDS))
         self._settler = Settler(queue, clock)
+        self._pools = Pools(settings)
         self._tools = Tools(
             node=node, delivery=settings.delivery, queue=queue, transport=transport, router=router, composer=composer,
             classifier=classifier, schedule=schedule, clock=clock, snapshot=snapshot, bodies=Bodies(spool),
             board=self._board, holds=Holds(queue, log), settler=self._settler,
             rest=self._replies.rest, spent=spent, sources=self._replies.sources, limits=self._limits,
-            reactor=self._replies.reactor,
+            reactor=self._replies.reactor, pools=self._pools,
         )  # fmt: skip
         self._queue = queue
         self._log = log
@@ -121,7 +122,6 @@ class Dispatcher:
         self._admission = admission
         self._snapshot = snapshot
         self._weights = {Source(row.name): row.weight for row in settings.sources}
-        self._pools = Pools(settings)
         self._urgent = frozenset(settings.transactional)
         self._poll = poll_seconds
         self._rng = rng or random.Random()
@@ -228,10 +228,10 @@ class Dispatcher:
     def _consider(self, pile: Pile, now: float) -> None:
         """Put one kind of mail to work, or note why it waits."""
         offer = _Offer(left=pile.rows)
-        own, spare = self._pools.own(pile.group), self._pools.spare(pile.group)
+        own, spare = self._pools.reaching(pile.group, now)
         if spare:  # a source in trouble is left to a few trials while others can carry its mail
             fit = [s for s in own if not self._tools.sources.troubled(s) or self._rng.random() < TRIAL_SHARE]
-            offer.short = len(fit) < len(own)
+            offer.short = len(fit) < len(own) or not own
             own = tuple(fit)
         self._offer(pile, own, offer, now)
         pile.overflowing = bool(spare) and offer.short and offer.promised < pile.rows

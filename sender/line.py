@@ -288,7 +288,8 @@ class Line:
             # RFC 8460 section 3: a report of failures must not fail for the same reason
             route = replace(route, passage=replace(route.passage, sts=StsMode.NONE, sts_hosts=(), authentic=False))
         result = await self._carry(lease, pick, envelope, route)
-        if result is None:
+        if result is None or (result.wrong_family and tools.pools.bar(self.source, pick.pile.group, began)):
+            self.dismissed = self.dismissed or result is not None  # another source of this mail may reach the host
             return None
         diagnosis = diagnose(result.reply, traffic.lane.provider, tools.classifier)
         verdict = judge(result.reply, diagnosis)

@@ -20,6 +20,7 @@ from sender.compose import Composer
 from sender.evenly import Evenly
 from sender.holds import Holds
 from sender.limiting.book import LimitBook
+from sender.pools import Pools
 from sender.replies.reactor import Reactor
 from sender.route import Router
 from sender.schedule import LaneRest, RetrySchedule
@@ -85,4 +86,5 @@ class Tools:
     evenly: Evenly = field(default_factory=Evenly)
     limits: LimitBook
     reactor: Reactor
+    pools: Pools
     spent: Spent = not_told

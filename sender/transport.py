@@ -23,6 +23,7 @@ import functools
 import ipaddress
 import ssl
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from config.checks import is_loopback
@@ -87,7 +88,7 @@ class SmtpTransport:
         if passage.relay and passage.relay not in self._relays:
             raise InvalidInput("relay", f"{passage.relay!r} is not configured", "Add it under [[relays]]")
         best = _no_reply("", "no host to connect to")
-        tries = MAX_TRIES
+        tries, called = MAX_TRIES, False
         for host in hosts:
             addresses = await self._addresses(host, row)
             if isinstance(addresses, AttemptResult):
@@ -97,6 +98,7 @@ class SmtpTransport:
             if isinstance(demand, AttemptResult):
                 best = _better(best, demand)
                 continue
+            called = True
             for ip in addresses[:tries]:
                 tries -= 1
                 found = await self._call(row, host, ip, demand, passage)
@@ -105,7 +107,7 @@ class SmtpTransport:
                 best = _better(best, found)
             if tries <= 0:
                 break
-        return best
+        return replace(best, wrong_family=best.wrong_family and not called)
 
     async def _addresses(self, host: str, row: SourceRow) -> list[str] | AttemptResult:
         try:
@@ -114,10 +116,12 @@ class SmtpTransport:
             return _no_reply(host, f"the mail host {host} does not exist in DNS")
         except ResolverFailed as error:
             return _no_reply(host, f"the address of {host} could not be looked up ({error})")
-        if row.bind:
-            version = ipaddress.ip_address(row.bind).version
-            addresses = [ip for ip in addresses if ipaddress.ip_address(ip).version == version]
-        return addresses or _no_reply(host, f"{host} has no address that can be reached from {row.bind or 'here'}")
+        if not row.bind:
+            return addresses or _no_reply(host, f"{host} has no address that can be reached from here")
+        version = ipaddress.ip_address(row.bind).version
+        ours = [ip for ip in addresses if ipaddress.ip_address(ip).version == version]
+        nothing = _no_reply(host, f"{host} has no address that can be reached from {row.bind}")
+        return ours or replace(nothing, wrong_family=bool(addresses))
 
     # --- what the host must offer and prove ------------------------------------------------------
     async def _demand(self, host: str, passage: Passage) -> Demand | AttemptResult:

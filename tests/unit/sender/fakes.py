@@ -135,6 +135,7 @@ class FakeTransport:
         self.answer: Answer = answer or (lambda _source, _envelope: "250 2.0.0 Ok")
         self.refuse: Callable[[str, Sequence[str]], str | None] = lambda _source, _hosts: None
         self.unbindable: set[str] = set()  # sources whose address this machine does not have
+        self.unaddressed: set[tuple[str, str]] = set()  # (source, host): the host has no address of its family
         self.seconds = seconds
         self.sent: list[Sent] = []
         self.connects: list[tuple[float, str, tuple[str, ...]]] = []
@@ -150,6 +151,9 @@ class FakeTransport:
         if source in self.unbindable:
             reply = Reply(code=0, text="cannot send from it", stage=Stage.CONNECT)
             return AttemptResult(reply=reply, remote="", tls="", reusable=False, source_fault=True)
+        if (source, hosts[0]) in self.unaddressed:
+            reply = Reply(code=0, text="no address that can be reached", stage=Stage.CONNECT)
+            return AttemptResult(reply=reply, remote="", tls="", reusable=False, wrong_family=True)
         refusal = self.refuse(source, hosts)
         if refusal is not None:
             reply = parse_reply(refusal, Stage.CONNECT)

@@ -6,8 +6,9 @@ from collections import Counter
 
 import pytest
 
-from config.model import Pool, StreamSettings
+from config.model import Pool, Source, StreamSettings
 from core.decision import Admit, Decision, Defer, DeferReason
+from core.events import Deferred
 from core.lane import Traffic
 from tests.unit.sender.fakes import House, virtually
 
@@ -97,6 +98,55 @@ def test_a_pool_whose_sources_are_out_overflows() -> None:
         await house.put("ann@gmail.test", "bob@yahoo.test", "eve@small.test")
         await house.work(2 * HOUR)
         assert _by(house) == {"c": 3}
+
+    virtually(story)
+
+
+FAMILIES = [
+    Source(name="a", bind="192.0.2.1", ehlo="a.example.com"),
+    Source(name="b", bind="2001:db8::1", ehlo="b.example.com"),
+    Source(name="c", bind="2001:db8::2", ehlo="c.example.com"),
+]
+
+
+def test_a_host_without_ipv6_costs_no_attempt_where_another_source_of_the_mail_reaches_it() -> None:
+    async def story() -> None:
+        house = House(sources=("a", "b", "c"), changes={"sources": FAMILIES})
+        host = (await house.resolver.mx("small.test"))[0].host
+        house.transport.unaddressed = {("b", host), ("c", host)}
+        await house.put(*[f"u{n}@small.test" for n in range(40)])
+        await house.work(30)
+        assert _by(house) == {"a": 40}
+        assert len(house.log.of(Deferred)) == 0
+        calls = sum(source != "a" for _, source, _ in house.transport.connects)
+        await house.put(*[f"v{n}@small.test" for n in range(40)])
+        await house.work(30)
+        assert sum(source != "a" for _, source, _ in house.transport.connects) == calls, "it is known now"
+
+    virtually(story)
+
+
+def test_what_no_source_of_a_pool_reaches_goes_by_the_overflow_pool() -> None:
+    async def story() -> None:
+        pools = [Pool(name="six", sources=["b", "c"], overflow="four"), Pool(name="four", sources=["a"])]
+        house = House(sources=("a", "b", "c"), changes={"sources": FAMILIES, "pools": pools})
+        host = (await house.resolver.mx("small.test"))[0].host
+        house.transport.unaddressed = {("b", host), ("c", host)}
+        await house.put("u1@small.test", pool="six")
+        await house.work(30)
+        assert _by(house) == {"a": 1}
+
+    virtually(story)
+
+
+def test_mail_that_no_source_can_take_to_its_host_is_deferred_as_ever() -> None:
+    async def story() -> None:
+        house = House(sources=("b", "c"), changes={"sources": FAMILIES[1:]})
+        host = (await house.resolver.mx("small.test"))[0].host
+        house.transport.unaddressed = {("b", host), ("c", host)}
+        await house.put("u1@small.test")
+        await house.work(30)
+        assert len(house.log.of(Deferred)) == 1
 
     virtually(story)
 

@@ -120,6 +120,7 @@ async def test_no_connection_is_a_reply_with_code_0(hosts: list[str], bind: str,
         result = await refused(await transport(port, names, bind=bind).connect(OUR, hosts, DOMAIN))
     assert (result.reply.code, result.reply.stage) == (0, Stage.CONNECT)
     assert said in result.reply.text
+    assert result.wrong_family is (hosts == ["six.test"])
 
 
 async def test_an_unknown_source_is_a_mistake_of_ours() -> None:
