@@ -10,7 +10,6 @@ A line that ends in an error of ours takes no other line with it.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import math
 import time
@@ -106,6 +105,9 @@ class Line:
                     await self._serve(pick)
                 elif not await self._park():
                     break
+        except PenstockError as error:  # of storage: who asks next is told the same, at length
+            failed = True
+            logger.error("a line of source %s to %s ends: %s", self.source, self.place[1], error)
         except Exception:
             failed = True
             logger.exception("a line of source %s to %s failed", self.source, self.place[1])
@@ -183,22 +185,21 @@ class Line:
             if not urgent:
                 await tools.evenly.turn()
             if self._must_stop(pick, lease) or (index and self._gives_way and not urgent):
-                await tools.queue.release(leases[index:])
+                await tools.settler.give_back(leases[index:])
                 self._foreman.wake()
                 break
             try:
                 settlement = await self._attempted(lease, pick)
             except NotNow:
-                await tools.queue.release(leases[index:])
+                await tools.settler.give_back(leases[index:])
                 self.dismissed = True
                 self._foreman.wake()
                 break
             except PenstockError:
-                with contextlib.suppress(PenstockError):  # else their lease's end returns them
-                    await tools.queue.release(leases[index:])
+                await tools.settler.give_back(leases[index:])
                 raise
             if settlement is None:
-                await tools.queue.release([lease])
+                await tools.settler.give_back([lease])
                 self._foreman.wake()
             else:
                 begun += 1

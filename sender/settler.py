@@ -4,14 +4,18 @@ Contract: `put` takes a settlement over; it is written as soon as the write befo
 came in meanwhile (group commit), so an outcome waits for nothing but the disk; while many come, two writes begin at
 least GATHER seconds apart, and claims that can wait go with them (`beat`).  A write that fails is tried again until
 it goes through: an outcome that was lost would mean a second mail to the same person.  Meanwhile `room` lets no one
-send on: with more than MAX_WAITING outcomes unwritten, sending stops.
+send on: with more than MAX_WAITING outcomes unwritten, sending stops.  `give_back` releases mail that was not sent, as
+soon as storage can take it: a receipt shall not wait for the end of its lease because the database was away a moment.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 
+from core.errors import PenstockError
+from core.messages import Leased
 from core.ports import Clock, Queue
 from core.state import Settlement
 
@@ -31,6 +35,7 @@ class Settler:
         self._queue = queue
         self._clock = clock
         self._waiting: list[Settlement] = []
+        self._unsent: list[Leased] = []  # that storage could not take back yet
         self._writing = 0
         self._came = asyncio.Event()
         self._written = asyncio.Event()
@@ -49,6 +54,14 @@ class Settler:
             self._end_gathering()
         self._came.set()
         self._written.clear()
+
+    async def give_back(self, leases: Sequence[Leased]) -> None:
+        """Release what was not sent, now or with the next write that goes through."""
+        try:
+            await self._queue.release(leases)
+        except PenstockError:
+            self._unsent += leases
+            self._came.set()
 
     async def room(self) -> None:
         """Return when few enough outcomes are unwritten, or those of a moment ago are."""
@@ -93,23 +106,32 @@ class Settler:
             batch = self._waiting[:BATCH]
             del self._waiting[: len(batch)]
             self._writing = len(batch)
+            unsent, self._unsent = self._unsent, []
             try:
                 await self._queue.settle(batch)
+                if unsent:
+                    await self._queue.release(unsent)
             except asyncio.CancelledError:
                 self._waiting[:0] = batch  # written twice is harmless, not at all is not
+                self._unsent += unsent
                 self._writing = 0
                 raise
             except Exception:
                 # whatever it is, dropping the outcome is worse than repeating the write
                 self._waiting[:0] = batch
+                self._unsent += unsent
                 self._writing = 0
-                logger.exception("%d outcomes could not be written; sending holds until they are", len(batch))
+                # at length once, not at every try of a long outage
+                logger.error(
+                    "%d outcomes could not be written; sending holds until they are", len(batch),
+                    exc_info=wait == _FIRST_WAIT,
+                )  # fmt: skip
                 await self._clock.sleep(self._clock.real(wait))
                 wait = min(_LONGEST_WAIT, wait * 2)
                 continue
             wait = _FIRST_WAIT
             self._writing = 0
-            if not self._waiting:
+            if not self._waiting and not self._unsent:
                 self._came.clear()
             self._written.set()
 

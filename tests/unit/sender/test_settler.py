@@ -6,7 +6,11 @@ import asyncio
 from collections.abc import Sequence
 from typing import cast
 
+import pytest
+
 from core.clock import SystemClock
+from core.errors import Unavailable
+from core.messages import Leased
 from core.ports import Queue
 from core.state import Settlement
 from sender.settler import FULL, Settler
@@ -26,6 +30,40 @@ class Written:
 def outcomes(settler: Settler, count: int) -> None:
     for _ in range(count):
         settler.put(cast(Settlement, object()))
+
+
+class Away:
+    """A queue whose storage is away for a number of calls."""
+
+    def __init__(self, calls: int) -> None:
+        self.calls = calls
+        self.released: list[str] = []
+
+    async def settle(self, settlements: Sequence[Settlement]) -> None:
+        self._call()
+
+    async def release(self, leases: Sequence[str]) -> None:
+        self._call()
+        self.released += leases
+
+    def _call(self) -> None:
+        self.calls -= 1
+        if self.calls >= 0:
+            raise Unavailable("The database is away")
+
+
+@pytest.mark.parametrize("calls", [0, 1, 2, 5])
+def test_mail_that_was_not_sent_goes_back_as_soon_as_storage_can_take_it(calls: int) -> None:
+    async def story() -> None:
+        queue = Away(calls)
+        settler = Settler(cast(Queue, queue), SystemClock())
+        running = asyncio.ensure_future(settler.run())
+        await settler.give_back(cast(Sequence[Leased], ["a", "b"]))
+        await asyncio.sleep(60)
+        running.cancel()
+        assert queue.released == ["a", "b"]
+
+    virtually(story)
 
 
 def test_the_first_outcome_waits_for_nobody_and_those_after_it_share_a_write() -> None:
