@@ -8,6 +8,7 @@ secret cannot be read, ConfigError when a table cannot.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -70,6 +71,12 @@ class Feeds:
         self._records = records
         self._feeds = feeds
         self._findings: tuple[float, list[Finding]] | None = None
+        self._asking = asyncio.Lock()
+
+    @property
+    def clock(self) -> Clock:
+        """The clock that what is known is dated by."""
+        return self._clock
 
     @property
     def observations(self) -> Observations:
@@ -119,12 +126,13 @@ class Feeds:
 
     async def sheets(self) -> list[SheetResult]:
         """The requirement sheets; DNS is asked at most every quarter of an hour."""
-        now = self._clock.now()
-        kept = self._findings
-        if kept is None or not 0 <= now - kept[0] < self._clock.real(_FINDINGS_KEPT):
-            kept = self._findings = (now, await examine_dns(self._settings, self._resolver))
+        async with self._asking:  # several viewers ask DNS once
+            now = self._clock.now()
+            kept = self._findings
+            if kept is None or not 0 <= now - kept[0] < self._clock.real(_FINDINGS_KEPT):
+                kept = self._findings = (now, await examine_dns(self._settings, self._resolver))
         counters, observations = await evidence(self._stores.counters, self._stores.observations, now)
-        return judged(self._settings, kept[1], counters, observations)
+        return judged(self._settings, kept[1], counters, observations, kept[0])
 
     async def _stale(self, now: float) -> tuple[StaleFeed, ...]:
         if self._feeds is None:

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from collectors.dns.sheets import Fact
 from config.model import Settings
-from core.lane import Provider
+from core.lane import DAY, Provider
 from core.metrics import Metric
 from core.rates import wilson
 from core.state import CounterKey, Observation
@@ -86,11 +86,7 @@ def _fact(good: bool, yes_en: str, yes_ru: str, no_en: str, no_ru: str) -> Fact:
     return Fact(good, (yes_en, yes_ru) if good else (no_en, no_ru))
 
 
-def _unknown(english: str, russian: str) -> Fact:
-    return Fact(None, (english, russian))
-
-
-_NO_FEED = _unknown("no feed has said so", "ни один фид этого не сообщил")
+_NO_FEED = Fact(None, ("no feed has said so", "ни один фид этого не сообщил"))
 
 
 def _newest(observations: Sequence[Observation], metric: str) -> list[Observation]:
@@ -102,12 +98,20 @@ def _newest(observations: Sequence[Observation], metric: str) -> list[Observatio
     return list(newest.values())
 
 
+def _until(figures: Sequence[Observation]) -> float:
+    """The end of the newest day of the subject whose figures are oldest."""
+    newest: dict[str, int] = {}
+    for one in figures:
+        newest[one.subject] = max(one.day, newest.get(one.subject, 0))
+    return (min(newest.values()) + 1) * DAY
+
+
 def _compliance(google: Sequence[Observation], metric: str) -> Fact:
     rows = _newest(google, metric)
     if not rows:
         return _NO_FEED
     text = ", ".join(f"{one.subject}: {one.text}" for one in rows)
-    return Fact(all(one.value >= 1 for one in rows), (f"Postmaster Tools: {text}",) * 2)
+    return Fact(all(one.value >= 1 for one in rows), (f"Postmaster Tools: {text}",) * 2, _until(rows))
 
 
 def _tls(google: Sequence[Observation]) -> Fact:
@@ -122,7 +126,9 @@ def _spam_rate(google: Sequence[Observation]) -> Fact:
     worst = max(rates, key=lambda one: one.value)
     text = f"{worst.value:.2%} ({worst.subject})"
     return Fact(
-        worst.value < SPAM_LIMIT, (f"worst day in Postmaster Tools {text}", f"худший день в Postmaster Tools {text}")
+        worst.value < SPAM_LIMIT,
+        (f"worst day in Postmaster Tools {text}", f"худший день в Postmaster Tools {text}"),
+        _until(rates),
     )
 
 
@@ -132,7 +138,7 @@ def _feed_rate(observations: Sequence[Observation], metric: str, limit: float) -
         return _NO_FEED
     total = sum(one.counted for one in rates)
     bad = round(sum(one.value * one.counted for one in rates))
-    return _rate(bad, total, limit)
+    return _rate(bad, total, limit, _until(rates))
 
 
 def _complaints(counters: Mapping[CounterKey, int], provider: Provider) -> Fact:
@@ -143,15 +149,15 @@ def _complaints(counters: Mapping[CounterKey, int], provider: Provider) -> Fact:
     return _rate(sums[Metric.COMPLAINED], sums[Metric.DELIVERED], COMPLAINT_LIMIT)
 
 
-def _rate(bad: int, total: int, limit: float) -> Fact:
+def _rate(bad: int, total: int, limit: float, seen: float = 0.0) -> Fact:
     interval = wilson(bad, total)
     text = f"{bad:,} / {total:,}"
     if interval is None or total < MIN_DELIVERED:
-        return _unknown(f"too little mail to tell ({text})", f"писем слишком мало ({text})")
+        return Fact(None, (f"too little mail to tell ({text})", f"писем слишком мало ({text})"), seen)
     low, high = interval
     shown = f"{bad / total:.2%} ({text}; {low:.2%} – {high:.2%})"
     good = True if high < limit else False if low > limit else None
-    return Fact(good, (f"complaints {shown}", f"жалобы {shown}"))
+    return Fact(good, (f"complaints {shown}", f"жалобы {shown}"), seen)
 
 
 def _filter(snds: Sequence[Observation]) -> Fact:
@@ -159,4 +165,4 @@ def _filter(snds: Sequence[Observation]) -> Fact:
     if not rows:
         return _NO_FEED
     text = ", ".join(f"{one.subject}: {one.text}" for one in rows)
-    return Fact(all(one.text == "GREEN" for one in rows), (f"SNDS {text}",) * 2)
+    return Fact(all(one.text == "GREEN" for one in rows), (f"SNDS {text}",) * 2, _until(rows))

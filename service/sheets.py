@@ -15,6 +15,7 @@ from collectors.dns.finding import Finding
 from collectors.dns.sheets import SheetResult, judge
 from config.load import load_sheets
 from config.model import Settings
+from core.clock import iso
 from core.errors import Unavailable
 from core.lane import DAY, cohort_of, day_of
 from core.ports import Counters, Observations
@@ -31,10 +32,11 @@ def judged(
     findings: Sequence[Finding],
     counters: Mapping[CounterKey, int],
     observations: Sequence[Observation],
+    looked: float,
 ) -> list[SheetResult]:
-    """Every shipped sheet."""
+    """Every shipped sheet; `looked` is when the findings were made (epoch seconds)."""
     facts = facts_of(settings, counters, observations)
-    return [judge(sheet, findings, facts) for sheet in load_sheets()]
+    return [judge(sheet, findings, facts, looked) for sheet in load_sheets()]
 
 
 async def evidence(
@@ -80,6 +82,7 @@ def sheet_json(result: SheetResult) -> dict[str, Any]:
                 "what": {"en": row.what("en"), "ru": row.what("ru")},
                 "evidence": {"en": row.shown("en"), "ru": row.shown("ru")},
                 "remedy": {"en": row.remedy("en"), "ru": row.remedy("ru")},
+                "seen": iso(row.seen) if row.seen else None,
             }
             for row in result.rows
         ],

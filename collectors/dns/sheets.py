@@ -33,22 +33,32 @@ class Standing(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """Something known of us: good, bad (False) or not known (None), and what shows it, as (English, Russian)."""
+    """Something known of us: good, bad (False) or not known (None), and what shows it, as (English, Russian).
+
+    `seen`: until when (epoch seconds) the figures behind it reach; 0 for what holds as long as we run.
+    """
 
     good: bool | None
     shows: tuple[str, str]
+    seen: float = 0.0
 
     def words(self, language: Language) -> str:
         return self.shows[0 if language == "en" else 1]
 
 
+_UNSEEN = Fact(None, ("it cannot be seen from here", "отсюда не видно"))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowResult:
-    """A row with its standing.  `evidence` as (English, Russian) pairs."""
+    """A row with its standing.  `evidence` as (English, Russian) pairs; `seen` is the moment (epoch seconds) of the
+    oldest of it, 0 when nothing of it ages.
+    """
 
     row: Requirement
     standing: Standing
     evidence: tuple[tuple[str, str], ...] = ()
+    seen: float = 0.0
 
     def what(self, language: Language) -> str:
         return self.row.what_en if language == "en" else self.row.what_ru
@@ -77,38 +87,45 @@ class SheetResult:
         return self.sheet.title_en if language == "en" else self.sheet.title_ru
 
 
-def judge(sheet: Sheet, findings: Sequence[Finding], facts: Mapping[str, Fact]) -> SheetResult:
-    """Every row of a sheet.  A fact that nobody made is unknown."""
+def judge(sheet: Sheet, findings: Sequence[Finding], facts: Mapping[str, Fact], looked: float) -> SheetResult:
+    """Every row of a sheet.  A fact that nobody made is unknown; `looked` is when the findings were made."""
     failed = [finding for finding in findings if finding.text.id == _FAILED_LOOKUP]
-    return SheetResult(sheet=sheet, rows=tuple(_row(row, findings, failed, facts) for row in sheet.rows))
+    return SheetResult(sheet=sheet, rows=tuple(_row(row, findings, failed, facts, looked) for row in sheet.rows))
 
 
 def _row(
-    row: Requirement, findings: Sequence[Finding], failed: Sequence[Finding], facts: Mapping[str, Fact]
+    row: Requirement,
+    findings: Sequence[Finding],
+    failed: Sequence[Finding],
+    facts: Mapping[str, Fact],
+    looked: float,
 ) -> RowResult:
-    bad: list[tuple[str, str]] = []
-    unknown: list[tuple[str, str]] = []
-    good: list[tuple[str, str]] = []
+    bad: list[Fact] = []
+    unknown: list[Fact] = []
+    good: list[Fact] = []
     for beginning in row.findings:
         mine = [finding for finding in findings if finding.text.id.startswith(beginning)]
         broken = [f for f in mine if f.level is Level.PROBLEM or (row.warnings_fail and f.level is Level.WARNING)]
-        bad += [_told(finding) for finding in broken]
-        good += [_told(finding) for finding in mine if finding not in broken]
-    unknown += [_told(finding) for finding in failed if any(_is_about(finding, given) for given in row.findings)]
+        bad += [_told(finding, looked) for finding in broken]
+        good += [_told(finding, looked) for finding in mine if finding not in broken]
+    unknown += [
+        _told(finding, looked) for finding in failed if any(_is_about(finding, given) for given in row.findings)
+    ]
     if row.findings and not good and not bad and not unknown:
-        unknown.append(("nothing was found about it", "об этом ничего не найдено"))
+        unknown.append(Fact(None, ("nothing was found about it", "об этом ничего не найдено")))
     for name in row.facts:
         fact = facts.get(name)
         if fact is None or fact.good is None:
-            unknown.append(fact.shows if fact else ("it cannot be seen from here", "отсюда не видно"))
+            unknown.append(fact or _UNSEEN)
         else:
-            (good if fact.good else bad).append(fact.shows)
+            (good if fact.good else bad).append(fact)
     if not row.findings and not row.facts:
-        unknown.append(("it cannot be seen from here", "отсюда не видно"))
+        unknown.append(_UNSEEN)
     for standing, evidence in ((Standing.FAIL, bad), (Standing.UNKNOWN, unknown), (Standing.PASS, good)):
         if evidence:
-            kept = tuple(dict.fromkeys(evidence))[:MAX_EVIDENCE]
-            return RowResult(row=row, standing=standing, evidence=kept)
+            kept = list({one.shows: one for one in evidence}.values())[:MAX_EVIDENCE]
+            seen = min((one.seen for one in kept if one.seen), default=0.0)
+            return RowResult(row=row, standing=standing, evidence=tuple(one.shows for one in kept), seen=seen)
     raise AssertionError("a row has good, bad or unknown evidence")
 
 
@@ -118,9 +135,9 @@ def _is_about(failed: Finding, beginning: str) -> bool:
     return _ABOUT.get(beginning, "") in name or not any(word in name for word in _ABOUT.values())
 
 
-def _told(finding: Finding) -> tuple[str, str]:
+def _told(finding: Finding, looked: float) -> Fact:
     english, russian = finding.words("en")[0], finding.words("ru")[0]
-    return f"{finding.subject}: {english}", f"{finding.subject}: {russian}"
+    return Fact(None, (f"{finding.subject}: {english}", f"{finding.subject}: {russian}"), looked)
 
 
 _MARKS = {Standing.PASS: "✓", Standing.FAIL: "✗", Standing.UNKNOWN: "?"}

@@ -100,7 +100,7 @@ async def run_doctor(arguments: argparse.Namespace) -> int:
     resolver = DnsResolver(settings.dns, clock)
     if arguments.sheets:
         counters, observations = await stored_evidence(settings, clock.now())
-        results = judged(settings, await examine_dns(settings, resolver), counters, observations)
+        results = judged(settings, await examine_dns(settings, resolver), counters, observations, clock.now())
         print(render_sheets(results, arguments.lang))
         return int(any(result.count(Standing.FAIL) for result in results))
     narrowed, others = chosen(settings, arguments.domains)

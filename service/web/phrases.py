@@ -15,7 +15,8 @@ _MONTHS = {
 
 EN = {
     "pages": "Pages", "page_dashboard": "Dashboard", "page_signals": "Signals", "page_placement": "Placement",
-    "page_dmarc": "DMARC", "attention": "Needs you now", "look": "Look closer", "done": "Done by itself",
+    "page_dmarc": "DMARC", "page_requirements": "Requirements",
+    "attention": "Needs you now", "look": "Look closer", "done": "Done by itself",
     "advice": "What to do", "explain": "How it came about", "firing_for": "for {span}",
     "nobody_hint": "No notifier is set: nobody is told. Add [[alerts.mails]], [[alerts.webhooks]] or "
     "alerts.alertmanagers.", "gates_more": "More gates that are not open", "scope": "Scope",
@@ -78,7 +79,8 @@ EN = {
 
 RU = {
     "pages": "Страницы", "page_dashboard": "Панель", "page_signals": "Сигналы", "page_placement": "Размещение",
-    "page_dmarc": "DMARC", "attention": "Требует внимания", "look": "Подробнее", "done": "Сделано само",
+    "page_dmarc": "DMARC", "page_requirements": "Требования",
+    "attention": "Требует внимания", "look": "Подробнее", "done": "Сделано само",
     "advice": "Что делать", "explain": "Как это вышло", "firing_for": "уже {span}",
     "nobody_hint": "Получатели тревог не заданы: никто о них не узнает. Добавьте [[alerts.mails]], "
     "[[alerts.webhooks]] или alerts.alertmanagers.", "gates_more": "Ещё не открытые затворы", "scope": "Область",

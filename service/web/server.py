@@ -29,6 +29,7 @@ from service.web.public import LIMITS, Limits
 from service.web.recipient import unsubscribe_now, unsubscribe_page
 from service.web.replies_api import REPLY_RULES
 from service.web.reports_api import REPORTS
+from service.web.requirements_page import add_requirements_page
 from service.web.sheets_api import FEEDS
 from service.web.signals_page import DESK, signals_page
 from service.web.tracking import follow, pixel
@@ -73,6 +74,7 @@ def build_web(
     app[DESK] = SignalDesk(parts.settings, parts.stores)
     app.router.add_get("/signals", signals_page)
     add_placement_page(app)
+    add_requirements_page(app)
     app.router.add_static("/static/", STATIC)
     return app
 

@@ -22,6 +22,7 @@ FAILED = found(texts_auth.DNS_FAILED, "news.example", name="SPF", problem="SERVF
 YES = Fact(True, ("it is so", "так и есть"))
 NO = Fact(False, ("it is not so", "это не так"))
 NOBODY_KNOWS = Fact(None, ("nobody knows", "неизвестно"))
+LOOKED = 1_764_072_000.0
 
 
 def row(findings: list[str], facts: list[str], *, strict: bool = False) -> Sheet:
@@ -61,14 +62,14 @@ def row(findings: list[str], facts: list[str], *, strict: bool = False) -> Sheet
 def test_a_row_passes_only_when_everything_is_known_and_good(
     findings: list[Finding], facts: dict[str, Fact], sheet: Sheet, expected: Standing
 ) -> None:
-    result = judge(sheet, findings, facts).rows[0]
+    result = judge(sheet, findings, facts, LOOKED).rows[0]
     assert result.standing is expected
     assert result.evidence
     assert bool(result.remedy("en")) == bool(result.remedy("ru")) == (expected is not Standing.PASS)
 
 
 def test_a_sheet_is_shown_with_evidence_and_remedy_in_both_languages() -> None:
-    results = [judge(row(["spf."], ["a"]), [BAD], {"a": YES})]
+    results = [judge(row(["spf."], ["a"]), [BAD], {"a": YES}, LOOKED)]
     assert render(results, "en").splitlines() == [
         "Rules — 0 pass, 1 fail, 0 unknown", "  ✗ what", "      b.news.example: there is no SPF record", "      → mend",
     ]  # fmt: skip

@@ -111,7 +111,16 @@ async def test_a_page_that_hides_where_it_comes_from_cannot_act(
 
 
 async def test_every_route_wants_a_token_of_its_scope(caller: Caller) -> None:
-    pages = ("/", "/signals", "/dmarc", "/placement", "/metrics", "/openapi.json", "/nothing-of-that-name")
+    pages = (
+        "/",
+        "/signals",
+        "/dmarc",
+        "/placement",
+        "/requirements",
+        "/metrics",
+        "/openapi.json",
+        "/nothing-of-that-name",
+    )
     for method, path in [*((r.method, re.sub(r"{\w+}", "x", r.path)) for r in ROUTES), *(("GET", p) for p in pages)]:
         assert (await caller.call(method, path, token=""))[0] == 401, path
         if method != "GET":

@@ -67,7 +67,7 @@ def language(request: pytest.FixtureRequest) -> str:
 def test_the_page_is_well_formed_and_needs_nothing_from_outside(view: DashboardView, language: str) -> None:
     page = Page(render_dashboard(view, language))
     addresses = [v for _, attrs in page.tags for k, v in attrs.items() if k in ("href", "src") and v]
-    ours = ("/static/", "#", "?l", "/?lang=", "/dmarc", "/signals", "/placement")
+    ours = ("/static/", "#", "?l", "/?lang=", "/dmarc", "/signals", "/placement", "/requirements")
     assert all(address.startswith(ours) for address in addresses)
     assert all((STATIC / a.removeprefix("/static/")).is_file() for a in addresses if a.startswith("/static/"))
     # the Content-Security-Policy forbids inline style and script

@@ -13,10 +13,10 @@ from aiohttp.test_utils import TestClient, TestServer
 from alerts.conditions import Observed, find_alerts
 from collectors.dns.sheets import Standing
 from config.model import Blocklists, Feed, Records, SendingDomain, Settings, Source
-from core.clock import FixedClock
+from core.clock import FixedClock, iso
 from core.errors import InvalidInput
 from core.events import Event, GateChanged, GateState, ListingChanged, RecordChanged
-from core.lane import HOUR, Attribution, Lane, Provider, Stream, Traffic, cohort_of, day_of
+from core.lane import DAY, HOUR, Attribution, Lane, Provider, Stream, Traffic, cohort_of, day_of
 from core.lane import SendingDomain as DomainName
 from core.lane import Source as SourceName
 from core.metrics import Metric
@@ -259,6 +259,11 @@ async def test_the_sheets_are_judged_with_everything_that_is_known(lab: Lab) -> 
     assert "0.40%" in gmail["spam_rate"].shown("en")[0]
     assert gmail["visible_unsubscribe"].standing is Standing.UNKNOWN
     assert gmail["tls"].standing is Standing.UNKNOWN, "we offer TLS, whether Gmail sees it no feed has said"
+    assert gmail["spam_rate"].seen == day_of(NOW) * DAY, "the figures end with yesterday"
+    assert gmail["spf"].seen == NOW
+    lab.clock.advance(600)
+    kept = {row.row.id: row for sheet in await feeds.sheets() for row in sheet.rows if sheet.sheet.provider == "gmail"}
+    assert kept["spf"].seen == NOW, "DNS was not asked again, and the row says how old its evidence is"
 
 
 def test_facts_have_the_names_that_sheets_may_use(tmp_path: Path) -> None:
@@ -307,6 +312,8 @@ async def test_the_api_shows_sheets_listings_and_figures(lab: Lab) -> None:
         assert (rows["spf"]["standing"], rows["visible_unsubscribe"]["standing"]) == ("fail", "unknown")
         assert rows["spf"]["remedy"]["en"]
         assert rows["spf"]["evidence"]["ru"]
+        assert rows["spf"]["seen"] == iso(lab.clock.now())
+        assert rows["visible_unsubscribe"]["seen"] is None
         answer = await (await client.get("/get_listings")).json()
         assert [(row["subject"], row["zone"], row["codes"]) for row in answer["listings"]] == [
             ("192.0.2.10", "bl.example", ["127.0.0.2"])
