@@ -86,7 +86,10 @@ def _fact(good: bool, yes_en: str, yes_ru: str, no_en: str, no_ru: str) -> Fact:
     return Fact(good, (yes_en, yes_ru) if good else (no_en, no_ru))
 
 
-_NO_FEED = Fact(None, ("no feed has said so", "ни один фид этого не сообщил"))
+_NO_FEED = Fact(
+    None,
+    ("no feed has said so: see [[feeds]] in docs/feeds.md", "ни один фид этого не сообщил: [[feeds]], docs/feeds.md"),
+)
 
 
 def _newest(observations: Sequence[Observation], metric: str) -> list[Observation]:

@@ -141,6 +141,7 @@ def _told(finding: Finding, looked: float) -> Fact:
 
 
 _MARKS = {Standing.PASS: "✓", Standing.FAIL: "✗", Standing.UNKNOWN: "?"}
+_IF_NOT = {"en": "if it is not met: ", "ru": "если не выполнено: "}
 _SUMMARY = {"en": "{p} pass, {f} fail, {u} unknown", "ru": "выполнено {p}, нарушено {f}, неизвестно {u}"}
 
 
@@ -155,6 +156,7 @@ def render(results: Sequence[SheetResult], language: Language) -> str:
             lines.append(f"  {_MARKS[row.standing]} {row.what(language)}")
             lines += [f"      {text}" for text in row.shown(language)]
             if remedy := row.remedy(language):
-                lines.append(f"      → {remedy}")
+                given = _IF_NOT[language] if row.standing is Standing.UNKNOWN else ""
+                lines.append(f"      → {given}{remedy}")
         lines.append("")
     return "\n".join(lines).rstrip()

@@ -24,6 +24,7 @@ EN = {
     "requirement": "Requirement", "standing": "State", "evidence": "What shows it", "age": "Age of evidence",
     "remedy": "What to do", "pass": "met", "fail": "not met", "unknown": "unknown", "now": "settings: now",
     "nothing": "–", "source": "where the provider says so", "none": "No sheet.", "fresh": "just now",
+    "if_not": "if it is not met",
     "from_volume": "from {n} mails a day", "from_first": "from the first mail",
 }  # fmt: skip
 RU = {
@@ -35,7 +36,7 @@ RU = {
     "requirement": "Требование", "standing": "Состояние", "evidence": "На чём основано", "age": "Давность данных",
     "remedy": "Что делать", "pass": "выполнено", "fail": "не выполнено", "unknown": "неизвестно",
     "now": "настройки: сейчас", "nothing": "–", "source": "где об этом пишет провайдер",
-    "none": "Таблиц нет.", "fresh": "только что",
+    "none": "Таблиц нет.", "fresh": "только что", "if_not": "если не выполнено",
     "from_volume": "от {n} писем в день", "from_first": "с первого письма",
 }  # fmt: skip
 _CHIPS = {Standing.PASS: "open", Standing.FAIL: "paused", Standing.UNKNOWN: "slowed"}  # classes of the style sheet

@@ -147,6 +147,20 @@ def test_the_page_speaks_russian(page: webdriver.Chrome) -> None:
     page.get(f"http://127.0.0.1:{PORT}/")
 
 
+@pytest.mark.parametrize("address", ["/signals", "/placement", "/dmarc", "/requirements"])
+def test_every_page_of_the_navigation_shows_itself_without_an_error(page: webdriver.Chrome, address: str) -> None:
+    page.execute("getLog", {"type": "browser"})  # what was said before
+    for language in ("en", "ru"):
+        page.get(f"http://127.0.0.1:{PORT}{address}?lang={language}")
+        assert page.find_element(By.TAG_NAME, "html").get_attribute("lang") == language
+        here = page.find_element(By.CSS_SELECTOR, "nav [aria-current=page]")
+        assert (here.get_attribute("href") or "").endswith(f"{address}?lang={language}")
+        assert page.find_elements(By.CSS_SELECTOR, "main section h2")
+    logged = page.execute("getLog", {"type": "browser"})["value"]
+    assert [entry for entry in logged if entry["level"] == "SEVERE"] == []
+    page.get(f"http://127.0.0.1:{PORT}/")
+
+
 def test_stopped_cleanly_and_started_again_it_continues_where_it_was(sandbox: Sandbox) -> None:
     before = sandbox.ask("/v1/status")
     assert sandbox.stop() == 0, sandbox.process.tail()

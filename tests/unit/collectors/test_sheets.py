@@ -73,6 +73,8 @@ def test_a_sheet_is_shown_with_evidence_and_remedy_in_both_languages() -> None:
     assert render(results, "en").splitlines() == [
         "Rules — 0 pass, 1 fail, 0 unknown", "  ✗ what", "      b.news.example: there is no SPF record", "      → mend",
     ]  # fmt: skip
+    unknown = render([judge(row(["spf."], []), [FAILED], {}, LOOKED)], "en")
+    assert unknown.endswith("→ if it is not met: mend"), "what is not known to be wrong is not told to be mended"
     assert "нет записи SPF" in render(results, "ru")
     assert "нарушено 1" in render(results, "ru")
 
