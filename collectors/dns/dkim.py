@@ -17,9 +17,11 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key
 from collectors.dns import texts_auth as say
 from collectors.dns import texts_traps as traps
 from collectors.dns.finding import Finding, Text, found
+from collectors.dns.sight import alias_of
 from collectors.dns.tags import parse_tags
 from core.ports import NameMissing, Resolver, ResolverFailed
 
+MAX_STRING = 255
 _NOBODYS = "no-such-selector-7f3k"  # a name that only a wildcard can answer
 
 
@@ -35,6 +37,12 @@ class DkimWanted:
     def name(self) -> str:
         return f"{self.selector}._domainkey.{self.domain}"
 
+    @property
+    def quoted(self) -> str:
+        """The record as a zone file takes it: strings of at most 255 bytes (RFC 1035 section 3.3.14)."""
+        parts = [self.record[at : at + MAX_STRING] for at in range(0, len(self.record), MAX_STRING)]
+        return " ".join(f'"{part}"' for part in parts)
+
 
 async def check_dkim(resolver: Resolver, wanted: DkimWanted) -> list[Finding]:
     """Findings about one selector of ours."""
@@ -46,7 +54,7 @@ async def check_dkim(resolver: Resolver, wanted: DkimWanted) -> list[Finding]:
     except ResolverFailed as error:
         return [found(say.DNS_FAILED, name, name=name, problem=error)]
     if not texts:
-        return [found(say.DKIM_MISSING, name, record=wanted.record)]
+        return [await _missing(resolver, wanted)]
     findings = [found(say.DKIM_SEVERAL, name, count=len(texts))] if len(texts) > 1 else []
     ours = parse_tags(wanted.record)
     matching = [text for text in texts if _key(text) == _bare(ours.get("p", ""))]
@@ -83,7 +91,7 @@ def _judge(wanted: DkimWanted, text: str, ours: dict[str, str]) -> list[Finding]
     name = wanted.name
 
     def problem(about: Text, **values: object) -> Finding:
-        return found(about, name, record=wanted.record, **values)
+        return found(about, name, record=wanted.quoted, **values)
 
     try:
         tags = parse_tags(text)
@@ -102,7 +110,7 @@ def _judge(wanted: DkimWanted, text: str, ours: dict[str, str]) -> list[Finding]
         findings.append(problem(say.DKIM_KEY_TYPE, published=kind, ours=own_kind))
     elif _bare(tags["p"]) != _bare(ours.get("p", "")):
         findings.append(problem(say.DKIM_MISMATCH))
-    bits = _rsa_bits(tags["p"]) if kind == "rsa" else 0
+    bits = _rsa_bits(tags["p"]) if kind == "rsa" and not findings else 0  # of a key that is to go, nothing more
     if 0 < bits < 2048:
         findings.append(problem(say.DKIM_TOO_SHORT if bits < 1024 else say.DKIM_SHORT, bits=bits))
     if "y" in _list(tags.get("t", "")):
@@ -114,6 +122,22 @@ def _judge(wanted: DkimWanted, text: str, ours: dict[str, str]) -> list[Finding]
     if services and not {"*", "email"} & set(services):
         findings.append(problem(say.DKIM_SERVICE, services=":".join(services)))
     return findings
+
+
+async def _missing(resolver: Resolver, wanted: DkimWanted) -> Finding:
+    """Why nothing is at the name: published below itself, an alias of what does not exist, or never published."""
+    below = f"{wanted.name}.{wanted.domain}"
+    try:
+        doubled = await resolver.txt(below)
+    except (NameMissing, ResolverFailed):
+        doubled = []
+    if doubled:
+        relative = f"{wanted.selector}._domainkey"
+        return found(traps.DKIM_DOUBLED, wanted.name, below=below, relative=relative, record=wanted.quoted)
+    target = await alias_of(resolver, wanted.name)
+    if target:
+        return found(traps.DKIM_ALIAS_EMPTY, wanted.name, target=target, record=wanted.quoted)
+    return found(say.DKIM_MISSING, wanted.name, record=wanted.quoted)
 
 
 async def _wildcard(resolver: Resolver, domain: str) -> list[Finding]:
@@ -149,4 +173,4 @@ def _rsa_bits(key: str) -> int:
 
 def _kind(tags: dict[str, str]) -> str:
     kind = tags.get("k", "rsa").lower()
-    return f"rsa, {_rsa_bits(tags['p'])} bits" if kind == "rsa" else kind
+    return f"rsa-{_rsa_bits(tags['p'])}" if kind == "rsa" else kind

@@ -1,8 +1,8 @@
 """SPF (RFC 7208): would a receiver let our addresses pass, and does the record keep its limits?
 
 Contract: `check_spf` walks the whole record once to count look-ups (10) and void look-ups (2) as the worst case, then
-evaluates it for each address of ours.  Macros are counted and never match: what depends on the recipient cannot
-be promised.  Bounded: 10 look-ups are counted on to 60, then the walk stops.
+evaluates it for each address of ours.  Macros are read as receivers do (spf_macro); one that hangs on the single mail
+(local part, EHLO) never matches: it cannot be promised.  Bounded: 10 look-ups are counted on to 60, then it stops.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from collectors.dns import texts_auth as say
 from collectors.dns import texts_traps as traps
 from collectors.dns.finding import Finding, Level, found
 from collectors.dns.spf_form import about_form, flattened, network_term
+from collectors.dns.spf_macro import check_macros, expand
 from core.ports import NameMissing, NullMx, Resolver, ResolverFailed
 
 MAX_LOOKUPS = 10
@@ -84,7 +85,8 @@ class _Walk:
         answer = "neutral"
         if redirect and not any(term.name == "all" for term in terms):
             self._count()
-            answer = await self.evaluate(redirect)
+            redirect = self._named(redirect, domain)
+            answer = await self.evaluate(redirect) if redirect else "neutral"
             if answer == "none":
                 raise _Broken(found(say.SPF_INCLUDE, self.subject, domain=redirect))
         self.path.pop()
@@ -112,7 +114,8 @@ class _Walk:
             if modifier:
                 name = modifier[1].lower()
                 if name == "redirect":
-                    redirect = modifier[2].lower().rstrip(".")
+                    redirect = modifier[2].rstrip(".")
+                    self._check_macros(domain, word, redirect)
                 elif name in _MECHANISMS and self.ip is None:
                     # an unknown modifier in RFC 7208's grammar: receivers pass over it
                     self.warnings.append(found(traps.SPF_EQUALS, self.subject, term=word, name=name))
@@ -148,7 +151,23 @@ class _Walk:
             value, slash, prefix = value.partition("/")
         if slash and not re.fullmatch(r"[0-9]{1,3}|[0-9]{0,3}//?[0-9]{1,3}|/[0-9]{1,3}", prefix):
             raise broken(f"{word} has no valid prefix length")
-        return _Term(_RESULTS[sign], name, value.lower().rstrip("."), prefix)
+        self._check_macros(domain, word, value)
+        return _Term(_RESULTS[sign], name, value.rstrip("."), prefix)
+
+    def _check_macros(self, domain: str, word: str, value: str) -> None:
+        try:
+            check_macros(value)
+        except ValueError as error:
+            problem = f"{word}: {error}"
+            raise _Broken(found(say.SPF_SYNTAX, self.subject, domain=domain, problem=problem)) from None
+
+    def _named(self, value: str, domain: str) -> str:
+        """The name that a term means; '' when it cannot be known: a walk that counts takes no address."""
+        if "%" not in value:
+            return value.lower()
+        if self.ip is None:
+            return ""
+        return expand(value, ip=self.ip, domain=domain, sender_domain=self.subject)
 
     async def _matches(self, term: _Term, domain: str) -> bool:
         match term.name:
@@ -160,19 +179,20 @@ class _Walk:
                 return self.ip is not None and self.ip in ipaddress.ip_network(term.value, strict=False)
             case "include":
                 self._count()
-                if "%" in term.value:
+                name = self._named(term.value, domain)
+                if not name:
                     return False
-                answer = await self.evaluate(term.value)
+                answer = await self.evaluate(name)
                 if answer == "none":
-                    raise _Broken(found(say.SPF_INCLUDE, self.subject, domain=term.value))
+                    raise _Broken(found(say.SPF_INCLUDE, self.subject, domain=name))
                 return answer == "pass"
             case "ptr":
                 self._count()
                 self.uses_ptr = True
                 return False
         self._count()
-        name = term.value or domain
-        if "%" in name:
+        name = self._named(term.value, domain) if term.value else domain
+        if not name:
             return False
         addresses = await self._addresses(term.name, name)
         if term.name == "exists":
@@ -256,7 +276,10 @@ async def _result(resolver: Resolver, domain: str, ip: str, records: dict[str, s
 async def _strangers(resolver: Resolver, domain: str, records: dict[str, str]) -> list[Finding]:
     """Whoever passes from addresses that nobody has, passes from any."""
     walks = [_Walk(resolver, domain, ip=ipaddress.ip_address(ip), records=records) for ip in _STRANGERS]
-    if [await walk.evaluate(domain) for walk in walks] != ["pass", "pass"]:
+    try:
+        if [await walk.evaluate(domain) for walk in walks] != ["pass", "pass"]:
+            return []
+    except _Broken:  # a macro led the stranger to what does not exist: he does not pass
         return []
     return [found(traps.SPF_STRANGERS, domain, domain=walks[0].passed_by or domain)]
 
@@ -279,7 +302,7 @@ def wanted_record(addresses: Sequence[str]) -> str:
 async def spf_result(resolver: Resolver, domain: str, ip: str) -> str:
     """check_host() of RFC 7208 for one address: pass, fail, softfail, neutral, none or permerror.
 
-    Macros never match, so an exotic record may give less than pass.  Raises ResolverFailed."""
+    A macro of the local part or EHLO never matches: such a record may give less than pass.  Raises ResolverFailed."""
     try:
         walk = _Walk(resolver, domain, ip=ipaddress.ip_address(ip))
         answer = await walk.evaluate(domain)

@@ -26,7 +26,7 @@ def about_form(domain: str, records: Mapping[str, str]) -> list[Finding]:
     findings = []
     if signs[:1] == ["+"]:
         findings.append(found(say.SPF_PASS_ALL, domain))
-    if not signs and not redirects:
+    if signs[:1] == ["?"] or not (signs or redirects):
         findings.append(found(say.SPF_NO_ALL, domain))
     if signs and redirects:
         findings.append(found(traps.SPF_REDIRECT, domain, domain=redirects[0]))

@@ -134,7 +134,7 @@ DKIM_MISSING = Text(
     "dkim.missing",
     PROBLEM,
     ("the DKIM key is not published", "ключ DKIM не опубликован"),
-    ('Publish: {subject} TXT "{record}"', 'Опубликуйте: {subject} TXT "{record}"'),
+    ("Publish: {subject} TXT {record}", "Опубликуйте: {subject} TXT {record}"),
 )
 DKIM_SEVERAL = Text(
     "dkim.several",
@@ -149,28 +149,28 @@ DKIM_MISMATCH = Text(
     "dkim.mismatch",
     PROBLEM,
     ("another key is published than the one that signs", "опубликован не тот ключ, которым подписываются письма"),
-    ('Publish: {subject} TXT "{record}"', 'Опубликуйте: {subject} TXT "{record}"'),
+    ("Publish: {subject} TXT {record}", "Опубликуйте: {subject} TXT {record}"),
 )
 DKIM_REVOKED = Text(
     "dkim.revoked",
     PROBLEM,
     ("the key is revoked (p= is empty)", "ключ отозван (p= пуст)"),
     (
-        'Sign with another selector, or publish: {subject} TXT "{record}"',
-        'Подписывайте другим селектором или опубликуйте: {subject} TXT "{record}"',
+        "Sign with another selector, or publish: {subject} TXT {record}",
+        "Подписывайте другим селектором или опубликуйте: {subject} TXT {record}",
     ),
 )
 DKIM_SYNTAX = Text(
     "dkim.syntax",
     PROBLEM,
     ("the DKIM record cannot be read: {problem}", "запись DKIM не читается: {problem}"),
-    ('Publish: {subject} TXT "{record}"', 'Опубликуйте: {subject} TXT "{record}"'),
+    ("Publish: {subject} TXT {record}", "Опубликуйте: {subject} TXT {record}"),
 )
 DKIM_KEY_TYPE = Text(
     "dkim.key_type",
     PROBLEM,
     ("the record says k={published}, the key is {ours}", "в записи k={published}, а ключ — {ours}"),
-    ('Publish: {subject} TXT "{record}"', 'Опубликуйте: {subject} TXT "{record}"'),
+    ("Publish: {subject} TXT {record}", "Опубликуйте: {subject} TXT {record}"),
 )
 DKIM_TOO_SHORT = Text(
     "dkim.too_short",

@@ -72,6 +72,30 @@ SPF_FLAT = Text(
 )
 
 # --- DKIM (RFC 6376) -----------------------------------------------------------------------------
+DKIM_DOUBLED = Text(
+    "dkim.doubled",
+    PROBLEM,
+    (
+        "the DKIM key is published at {below}: the domain was appended to a name that held it already",
+        "ключ DKIM опубликован по имени {below}: к имени, где домен уже был, он добавлен ещё раз",
+    ),
+    (
+        "Give your DNS panel the name {relative} alone, or end the whole name in a dot. The record: {record}",
+        "Укажите в панели DNS имя {relative} без домена или завершите полное имя точкой. Запись: {record}",
+    ),
+)
+DKIM_ALIAS_EMPTY = Text(
+    "dkim.alias_empty",
+    PROBLEM,
+    (
+        "the DKIM key's name is an alias of {target}, where no key is published",
+        "имя ключа DKIM — псевдоним {target}, где ключа нет",
+    ),
+    (
+        "Remove the alias (CNAME) and publish: {subject} TXT {record}; or have {target} publish that record",
+        "Уберите псевдоним (CNAME) и опубликуйте: {subject} TXT {record}; или пусть эту запись опубликует {target}",
+    ),
+)
 DKIM_SEEN_MISSING = Text(
     "dkim.seen_missing",
     WARNING,

@@ -156,7 +156,9 @@ TLS_REPORT = {  # RFC 8460 section 4
 }  # fmt: skip
 SHEET = {
     "provider": str, "title": _BOTH, "applies_from": int, "as_of": str,
-    "rows": [{"id": str, "standing": str, "source": str, "what": _BOTH, "evidence": _LISTS, "remedy": _BOTH}],
+    "rows": [{
+        "id": str, "standing": str, "source": str, "what": _BOTH, "evidence": _LISTS, "remedy": _BOTH, "seen": TEXT,
+    }],
 }  # fmt: skip
 ZONE = {"zone": str, "trusted": bool, "problem": str, "blind_since": TEXT, "queries_today": int}
 OBSERVATION = {**fields_of(Observation), "date": str}

@@ -90,6 +90,13 @@ FAULTS: dict[str, tuple[str, set[str]]] = {
     "everybody passes through a network": (f"{NO_SPF}\n{SPF} ip4:0.0.0.0/0 -all", {"spf.strangers"}),
     "a network that is too wide": (f"{NO_SPF}\n{SPF} ip4:192.0.0.0/8 -all", {"spf.wide"}),
     "no ending": (f"{NO_SPF}\n{SPF} ip4:{IP}", {"spf.no_all"}),
+    "an ending that decides nothing": (f"{NO_SPF}\n{SPF} ip4:{IP} ?all", {"spf.no_all"}),
+    "a macro that does not exist": (f"{NO_SPF}\n{SPF} ip4:{IP} exists:%{{z}}.x.example -all", {"spf.syntax"}),
+    "a macro left open": (f"{NO_SPF}\n{SPF} ip4:{IP} redirect=%{{d.x.example", {"spf.syntax"}),
+    "a macro that lists somebody else": (
+        f"{NO_SPF}\n{SPF} exists:%{{i}}.s.example -all\n198.51.100.9.s.example A 127.0.0.2",
+        {"spf.not_covered"},
+    ),
     "terms behind all": (f"{NO_SPF}\n{SPF} ip4:{IP} -all ip4:198.51.100.9", {"spf.after_all"}),
     "redirect beside all": (f"{NO_SPF}\n{SPF} ip4:{IP} redirect=x.example -all", {"spf.redirect"}),
     "ptr term": (f"{NO_SPF}\n{SPF} ip4:{IP} ptr -all", {"spf.ptr"}),
@@ -97,6 +104,14 @@ FAULTS: dict[str, tuple[str, set[str]]] = {
     "SPF name servers dead": ("b.news.example FAIL", {"dns.failed"}),
     # --- DKIM
     "no key published": (NO_DKIM, {"dkim.missing"}),
+    "the domain twice in the key's name": (
+        f"{NO_DKIM}\np1._domainkey.news.example.news.example TXT {{r}}",
+        {"dkim.doubled"},
+    ),
+    "the key's name is an alias of nothing": (
+        f"{NO_DKIM}\np1._domainkey.news.example CNAME p1.esp.example",
+        {"dkim.alias_empty"},
+    ),
     "two records at the selector": (f"{DKIM} v=DKIM1; k=ed25519; p={'A' * 43}=", {"dkim.several"}),
     "another key": (f"{NO_DKIM}\n{DKIM} v=DKIM1; k=ed25519; p={'A' * 43}=", {"dkim.mismatch"}),
     "revoked key": (f"{NO_DKIM}\n{DKIM} v=DKIM1; k=ed25519; p=", {"dkim.revoked"}),
@@ -219,6 +234,10 @@ CLEAN: dict[str, str] = {
     "SPF through an include": f"{NO_SPF}\n{SPF} include:s.example ~all\ns.example TXT v=spf1 ip4:{IP} -all",
     "SPF through a and mx": f"{NO_SPF}\n{SPF} a:mta.news.example mx -all",
     "SPF through redirect": f"{NO_SPF}\n{SPF} redirect=s.example\ns.example TXT v=spf1 ip4:192.0.2.0/24 -all",
+    "SPF through macros": (
+        f"{NO_SPF}\n{SPF} include:%{{ir}}.%{{v}}.%{{d}}.s.example -all\n"
+        f"10.2.0.192.in-addr.b.news.example.s.example TXT v=spf1 ip4:{IP} -all"
+    ),
     "SPF beside other TXT records": "b.news.example TXT google-site-verification=1\nb.news.example TXT MS=ms1",
     "key in pieces and with every flag": f"{NO_DKIM}\n{DKIM} {{r}}; t=s; h=sha256; s=email; n=ours",
     "DMARC quarantine with every tag": (
@@ -289,4 +308,4 @@ async def test_faults_of_a_source(tmp_path: Path, source: Source, expected: set[
 
 def test_the_table_is_as_long_as_it_says() -> None:
     assert len(FAULTS) >= 60
-    assert len(CLEAN) == 10
+    assert len(CLEAN) == 11
