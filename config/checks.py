@@ -112,8 +112,9 @@ def _listeners(settings: Settings) -> _Found:
     if not is_loopback(settings.http.host) and not settings.http.tokens:
         yield "http.tokens", "the API can be reached from outside but nobody holds a token", "Add [[http.tokens]]"
     door = settings.submission
-    if (door.tls_cert is None) != (door.tls_key is None):
-        yield "submission.tls_cert", "tls_cert and tls_key belong together", "Give both, or neither"
+    for name, pair in (("submission", door), ("inbound", settings.inbound)):
+        if (pair.tls_cert is None) != (pair.tls_key is None):
+            yield f"{name}.tls_cert", "tls_cert and tls_key belong together", "Give both, or neither"
     if door.tls_port is not None and door.tls_cert is None:
         yield "submission.tls_port", "TLS needs a certificate", "Give tls_cert and tls_key"
     if door.enabled and not door.require_tls and not is_loopback(door.host):

@@ -109,6 +109,8 @@ class InboundListener(Part):
     enabled: bool = True
     host: str = "127.0.0.1"
     port: Port = 1025
+    tls_cert: Path | None = Field(None, description="PEM certificate chain for STARTTLS; goes with `tls_key`")
+    tls_key: Path | None = Field(None, description="Its private key; both are read anew when they were renewed")
     max_size: int = Field(20_000_000, ge=1024)
     dmarc_address: str = Field("", description="Address of rua= reports, e.g. dmarc@rp.example.com")
     feedback_address: str = Field(

@@ -93,6 +93,8 @@ password_file = "keys/smtp-app.password"
 [inbound]                       # bounces, complaints, DMARC reports arrive here as mail
 host = "0.0.0.0"
 port = 1025                     # the world comes to port 25: forward it here, or set 25 and grant CAP_NET_BIND_SERVICE
+# tls_cert = "keys/mx.crt"      # STARTTLS; needed before an MTA-STS policy or a TLSA record names this host
+# tls_key = "keys/mx.key"
 dmarc_address = "dmarc@bounces.@domain@"  # name it in rua= of _dmarc.@domain@
 feedback_address = "fbl@bounces.@domain@"  # name it when you enrol in feedback loops
 

@@ -174,6 +174,8 @@ def _secret_files(settings: Settings) -> Iterator[tuple[str, Path]]:
             yield f"submission.users.{user.name}", user.password_file
     if settings.submission.tls_key is not None:
         yield "submission.tls_key", settings.submission.tls_key
+    if settings.inbound.tls_key is not None:
+        yield "inbound.tls_key", settings.inbound.tls_key
     for relay in settings.relays:
         if relay.password_file is not None:
             yield f"relays.{relay.name}", relay.password_file

@@ -8,6 +8,7 @@ deliver.  Logo and certificate of a BIMI record must be served and good.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 from collectors.dns import texts_bimi as bimi
 from collectors.dns import texts_traps as traps
@@ -22,6 +23,7 @@ from core.ports import NameMissing, NullMx, Resolver, ResolverFailed
 from core.tls import StsMode, StsProblem
 from sender.sts import parse_policy, parse_record
 from service import doctor_texts as say
+from service.mx_tls import check_hosts
 from service.probes import Probes
 
 SHORT_AGE = 86_400  # seconds; RFC 8461 section 3.2 expects weeks
@@ -38,7 +40,7 @@ async def probe(settings: Settings, resolver: Resolver, probes: Probes) -> list[
             except InvalidInput:
                 continue  # the configuration's own check names it
             tasks.append(group.create_task(_roles(settings, resolver, probes, name)))
-            tasks.append(group.create_task(_policy(resolver, probes, return_path)))
+            tasks.append(group.create_task(_receiving(settings, resolver, probes, name, return_path)))
             tasks.append(group.create_task(_bimi(resolver, probes, name)))
     return [finding for task in tasks for finding in task.result()]
 
@@ -103,23 +105,46 @@ async def _bimi(resolver: Resolver, probes: Probes, domain: str) -> list[Finding
     return bad or ([found(bimi.BIMI_SERVED, domain)] if asked else [])
 
 
-async def _policy(resolver: Resolver, probes: Probes, domain: str) -> list[Finding]:
+async def _receiving(
+    settings: Settings, resolver: Resolver, probes: Probes, name: str, return_path: str
+) -> list[Finding]:
+    """The MTA-STS policy of the return path, and whether its hosts keep it and the DANE records."""
+    hosts = await _hosts(resolver, return_path)
+    findings, mode = await _policy(resolver, probes, return_path, hosts) if hosts else ([], StsMode.NONE)
+    told = (await _hosts(resolver, name))[:3]  # their mailboxes are asked about: silence is told there
+    return findings + await check_hosts(
+        resolver, probes, return_path, hosts, mode=mode, told=told, port=settings.delivery.port,
+        ehlo=settings.sources[0].ehlo, now=SystemClock().now(),
+    )  # fmt: skip
+
+
+async def _hosts(resolver: Resolver, domain: str) -> list[str]:
+    """The MX of a domain; none where the check of the MX says why."""
     try:
-        if not parse_record(await resolver.txt(f"_mta-sts.{domain}")):
-            return []
-        hosts = [mx.host for mx in await resolver.mx(domain)]
+        return [mx.host for mx in await resolver.mx(domain)]
     except (NameMissing, NullMx, ResolverFailed):
         return []
+
+
+async def _policy(
+    resolver: Resolver, probes: Probes, domain: str, hosts: Sequence[str]
+) -> tuple[list[Finding], StsMode]:
+    try:
+        if not parse_record(await resolver.txt(f"_mta-sts.{domain}")):
+            return [], StsMode.NONE
+    except (NameMissing, ResolverFailed):
+        return [], StsMode.NONE
     url = f"https://mta-sts.{domain}/.well-known/mta-sts.txt"
     status, text = await probes.page(url)
     try:
         if status != 200:
-            raise StsProblem(text if not status else f"HTTP {status}")
+            redirect = ", a redirect, which nobody follows here" if 300 <= status < 400 else ""
+            raise StsProblem(text if not status else f"HTTP {status}{redirect}")
         policy = parse_policy(text)
     except StsProblem as error:
-        return [found(say.STS_UNSERVED, domain, url=url, problem=error)]
+        return [found(say.STS_UNSERVED, domain, url=url, problem=error)], StsMode.NONE
     if policy.mode is StsMode.NONE:
-        return [found(traps.STS_OFF, domain)]
+        return [found(traps.STS_OFF, domain)], policy.mode
     findings = []
     missing = [host for host in hosts if not policy.permits(host)]
     if missing:
@@ -128,4 +153,4 @@ async def _policy(resolver: Resolver, probes: Probes, domain: str) -> list[Findi
         findings.append(found(traps.STS_TESTING, domain))
     if policy.max_age < SHORT_AGE:
         findings.append(found(traps.STS_SHORT, domain, seconds=policy.max_age))
-    return findings or [found(say.STS_SERVED, domain, mode=policy.mode)]
+    return findings or [found(say.STS_SERVED, domain, mode=policy.mode)], policy.mode

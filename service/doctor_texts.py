@@ -197,6 +197,42 @@ STS_SERVED = Text(
         "политика MTA-STS отдаётся ({mode}), все MX в ней есть",
     ),
 )
+MX_SILENT = Text(
+    "mx.silent",
+    WARNING,
+    (
+        "{host}, which takes the bounces of {subject}, cannot be asked: {problem}",
+        "{host}, куда приходят отказы для {subject}, не удалось опросить: {problem}",
+    ),
+    (
+        "Start the service there and let port 25 through; try again from a network that lets port 25 out",
+        "Запустите там сервис и откройте порт 25; проверьте из сети, где исходящий порт 25 открыт",
+    ),
+)
+MX_NO_TLS = Text(
+    "mx.no_tls",
+    PROBLEM,
+    (
+        "{demand} demands TLS of {host}, which does none ({problem}): senders that honour it do not deliver",
+        "{demand} требует TLS от {host}, а его там нет ({problem}): соблюдающие это отправители не доставят",
+    ),
+    (
+        "Set inbound.tls_cert and inbound.tls_key (or TLS of the host before it), or withdraw the announcement",
+        "Укажите inbound.tls_cert и inbound.tls_key (или включите TLS на узле перед ним) либо снимите объявление",
+    ),
+)
+STS_CERTIFICATE = Text(
+    "mta_sts.certificate",
+    PROBLEM,
+    (
+        "the certificate of {host} is not good for MTA-STS ({problem}): senders that honour it do not deliver",
+        "сертификат {host} не годится для MTA-STS ({problem}): соблюдающие её отправители не доставят",
+    ),
+    (
+        "Give the host a certificate of a public authority with its name in it, or set mode: testing meanwhile",
+        "Поставьте сертификат публичного центра на имя узла, а пока укажите mode: testing",
+    ),
+)
 STS_UNSERVED = Text(
     "mta_sts.unserved",
     PROBLEM,

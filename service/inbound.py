@@ -1,7 +1,8 @@
 """Our inbound SMTP listener: bounces, complaints, unsubscribes by mail, DMARC reports.  Never a relay.
 
 Contract: RCPT is answered by `ReturnMail.accepts`; 250 after DATA only when `ReturnMail.receive` has stored what the
-mail says.  Bounded: message size, recipients, one connection's idle time, connections at once; and for each client
+mail says.  STARTTLS is offered where `[inbound]` names a certificate: senders that honour MTA-STS or DANE deliver to no
+other host.  Bounded: message size, recipients, one connection's idle time, connections at once; and for each client
 address connections at once, messages a minute (450 beyond) and unknown recipients a minute (421 beyond: somebody is
 guessing).  An error of ours answers 451 so that the other side keeps the mail.
 """
@@ -12,11 +13,12 @@ import asyncio
 import logging
 from typing import Any
 
-from aiosmtpd.smtp import SMTP, Envelope, Session
+from aiosmtpd.smtp import SMTP, Envelope, Session, syntax
 
 from collectors.returnmail import ReturnMail
 from config.model import Settings
 from core.errors import InvalidInput, PenstockError
+from service.certificate import Certificate
 from service.clientlimits import ClientLimits, client_of
 
 logger = logging.getLogger("penstock.inbound")
@@ -76,22 +78,33 @@ class _Bounded(SMTP):
     """Counts open connections and turns away what is over the limit."""
 
     limits: ClientLimits
-    client = ""
+    client: str | None = None
 
     def connection_made(self, transport: Any) -> None:
-        self.client = client_of(transport.get_extra_info("peername"))
-        if not self.limits.connect(self.client):
-            transport.write(b"421 4.3.2 Too many connections, try again later\r\n")
-            transport.close()
+        # called again inside TLS
+        if self.client is None:
+            self.client = client_of(transport.get_extra_info("peername"))
+            if not self.limits.connect(self.client):
+                transport.write(b"421 4.3.2 Too many connections, try again later\r\n")
+                transport.close()
         super().connection_made(transport)
 
     def connection_lost(self, error: Exception | None) -> None:
-        self.limits.disconnect(self.client)
+        if self.client is not None:
+            self.limits.disconnect(self.client)
+            self.client = None
         super().connection_lost(error)
+
+    @syntax("STARTTLS")
+    async def smtp_STARTTLS(self, arg: str) -> None:
+        if self.session is not None and self.session.ssl is not None:
+            await self.push("503 5.5.1 TLS is in use already")  # the library would begin a second one inside it
+            return
+        await super().smtp_STARTTLS(arg)
 
 
 class InboundServer:
-    """The listener."""
+    """The listener.  Raises InvalidInput when its certificate cannot be read."""
 
     def __init__(self, settings: Settings, returns: ReturnMail) -> None:
         self._listener = settings.inbound
@@ -106,8 +119,10 @@ class InboundServer:
             "enable_SMTPUTF8": True, "timeout": 120,
         }  # fmt: skip
 
+        certificate = Certificate("inbound", self._listener.tls_cert, self._listener.tls_key)
+
         def make() -> _Bounded:
-            protocol = _Bounded(handler, **options)
+            protocol = _Bounded(handler, tls_context=certificate.fresh(), **options)
             protocol.limits = limits
             return protocol
 

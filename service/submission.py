@@ -14,13 +14,12 @@ from __future__ import annotations
 import asyncio
 import hmac
 import logging
-import ssl
 from dataclasses import replace
 from typing import Any
 
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
-from config.model import Settings, SubmissionListener
+from config.model import Settings
 from config.secrets import read_secret
 from core.address import parse_address
 from core.errors import InvalidInput, PenstockError
@@ -28,6 +27,7 @@ from core.events import Door
 from core.notices import Notify
 from sender.intake import AnswerStatus, Injection, Intake, RecipientAnswer, RecipientIn
 from sender.notices.params import RecipientWish
+from service.certificate import Certificate
 from service.choices import choices, decoded_from, table
 from service.clientlimits import ClientLimits
 from service.dialogue import Dialogue, WishingEnvelope
@@ -150,7 +150,13 @@ class SubmissionServer:
         self._listener = settings.submission
         passwords = {user.name: read_secret(user.password_file) for user in self._listener.users}
         handler = SubmissionHandler(settings, intake, library, notices)
-        self._tls = _tls(self._listener)
+        listener = self._listener
+        self._certificate = Certificate("submission", listener.tls_cert, listener.tls_key)
+        if self._certificate.fresh() is None and (listener.require_tls or listener.tls_port is not None):
+            raise InvalidInput(
+                "submission.tls_cert", "TLS is asked for but there is no certificate",
+                "Set submission.tls_cert and submission.tls_key, or require_tls = false on loopback, without tls_port",
+            )  # fmt: skip
         options: dict[str, Any] = {
             "hostname": settings.sources[0].ehlo, "ident": "Penstock", "data_size_limit": self._listener.max_size,
             "enable_SMTPUTF8": True, "auth_required": True, "authenticator": _Authenticator(passwords),
@@ -161,7 +167,6 @@ class SubmissionServer:
             ),
         }  # fmt: skip
         self._handler, self._options = handler, options
-        self._stamp = _stamp(self._listener)
         self._servers: list[asyncio.Server] = []
 
     async def start(self) -> None:
@@ -170,34 +175,18 @@ class SubmissionServer:
         self._servers.append(await loop.create_server(self._make, listener.host, listener.port))
         if listener.tls_port is not None:
             self._servers.append(
-                await loop.create_server(self._make_within_tls, listener.host, listener.tls_port, ssl=self._tls)
+                await loop.create_server(
+                    self._make_within_tls, listener.host, listener.tls_port, ssl=self._certificate.fresh()
+                )
             )
 
     def _make(self) -> Dialogue:
-        self._renew()
-        require = self._listener.require_tls
-        return Dialogue(self._handler, auth_require_tls=require, tls_context=self._tls, **self._options)
+        require, context = self._listener.require_tls, self._certificate.fresh()
+        return Dialogue(self._handler, auth_require_tls=require, tls_context=context, **self._options)
 
     def _make_within_tls(self) -> Dialogue:
-        self._renew()
+        self._certificate.fresh()
         return Dialogue(self._handler, within_tls=True, auth_require_tls=True, tls_context=None, **self._options)
-
-    def _renew(self) -> None:
-        """A certificate that was renewed serves from the next connection on; a broken one leaves the old in place."""
-        stamp = _stamp(self._listener)
-        if self._tls is None or stamp == self._stamp:
-            return
-        self._stamp = stamp
-        try:
-            fresh = _tls(self._listener)
-        except InvalidInput as error:
-            logger.error("submission: the old certificate stays: %s", error)
-            return
-        assert fresh is not None
-        assert self._listener.tls_cert is not None
-        # the pair fits; into the same context, which the listening sockets hold
-        self._tls.load_cert_chain(self._listener.tls_cert, self._listener.tls_key)
-        logger.info("submission: the certificate was read anew")
 
     async def stop(self) -> None:
         """Close the listening sockets; transactions that run are cut by the loop's end, before any 250."""
@@ -220,37 +209,6 @@ class _Authenticator:
         if not good:
             logger.warning("submission: refused credentials for user %r", name[:64])
         return AuthResult(success=good, handled=False, auth_data=name if good else None)
-
-
-def _stamp(listener: SubmissionListener) -> tuple[int, ...]:
-    """Changes when the certificate or its key was written again."""
-    found = []
-    for path in (listener.tls_cert, listener.tls_key):
-        try:
-            found.append(path.stat().st_mtime_ns if path is not None else 0)
-        except OSError:  # between removing and writing: looked at again at the next connection
-            found.append(-1)
-    return tuple(found)
-
-
-def _tls(listener: SubmissionListener) -> ssl.SSLContext | None:
-    if listener.tls_cert is None or listener.tls_key is None:
-        if listener.require_tls or listener.tls_port is not None:
-            raise InvalidInput(
-                "submission.tls_cert", "TLS is asked for but there is no certificate",
-                "Set submission.tls_cert and submission.tls_key, or require_tls = false on loopback, without tls_port",
-            )  # fmt: skip
-        return None
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    try:
-        context.load_cert_chain(listener.tls_cert, listener.tls_key)
-    except (OSError, ssl.SSLError) as error:
-        raise InvalidInput(
-            "submission.tls_cert", f"{listener.tls_cert} cannot be loaded ({error.__class__.__name__})",
-            "Give a PEM certificate chain and its key",
-        ) from error  # fmt: skip
-    return context
 
 
 def _one_line(text: str) -> str:

@@ -247,6 +247,18 @@ DANE_UNUSABLE = Text(
         "Опубликуйте usage 3 (DANE-EE), selector 1, matching 1 для нынешнего сертификата или удалите записи",
     ),
 )
+DANE_MISMATCH = Text(
+    "dane.mismatch",
+    PROBLEM,
+    (
+        "the TLSA records of {host} do not fit its certificate ({why}): senders that honour DANE do not deliver",
+        "записи TLSA у {host} не подходят к его сертификату ({why}): соблюдающие DANE отправители не доставят",
+    ),
+    (
+        "Publish: _25._tcp.{host} TLSA {record}; at a renewal keep the key, or publish the new record first",
+        "Опубликуйте: _25._tcp.{host} TLSA {record}; при обновлении сохраняйте ключ или сначала публикуйте запись",
+    ),
+)
 STS_TESTING = Text(
     "mta_sts.testing",
     WARNING,

@@ -98,6 +98,7 @@ def test_all_problems_of_a_file_are_told_at_once_with_file_key_and_remedy(tmp_pa
         ('inbound = {dmarc_address = "dmarc"}', "inbound.dmarc_address", "name@example.com"),
         ('submission = {host = "0.0.0.0", require_tls = false}', "submission.require_tls", "127.0.0.1"),
         ('submission = {tls_cert = "c"}', "submission.tls_cert", "belong together"),
+        ('inbound = {tls_key = "k"}', "inbound.tls_cert", "belong together"),
         ('submission = {users = [{name = "a", password_file = "p"}]}', "submission.tls_cert", "nobody log in"),
         ('submission = {users = [{name = "a", password_file = "p", sending_domain = "b.c"}], require_tls = false}',
          "submission.users[0].sending_domain", "Use one of: example.com"),

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import ssl
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 from aiohttp import web
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from collectors.dns.checks import Level
 from config.model import Http, SendingDomain, Settings, Source
 from service.doctor import examine
 from service.doctor_probes import probe
-from service.probes import NetworkProbes
+from service.probes import Handshake, NetworkProbes
+from tests.daemons.certificate import make_certificate
 from tests.unit.collectors.watch_zone import Zone
 
 SETTINGS = Settings(
@@ -36,9 +44,14 @@ class Scripted:
     def __init__(self, pages: dict[str, tuple[int, str]], refusals: dict[str, str]) -> None:
         self.pages = {"https://mail.news.example/healthz": (200, "ok"), STS_URL: (200, POLICY), **pages}
         self.answers = refusals
+        self.shake = Handshake(chain=(b"",))
 
     async def page(self, url: str) -> tuple[int, str]:
         return self.pages[url]
+
+    async def handshake(self, host: str, port: int, ehlo: str) -> Handshake:
+        assert (host, port, ehlo) == ("mta.news.example", 25, "mta.news.example")
+        return self.shake
 
     async def refusals(self, host: str, port: int, ehlo: str, recipients: Sequence[str]) -> dict[str, str]:
         assert (host, port, ehlo) == ("mx.news.example", 25, "mta.news.example")
@@ -84,6 +97,89 @@ async def test_pages_and_mailboxes_of_ours(
     assert [f.text.id for f in findings if f.level is not Level.OK] == bad
     assert len(findings) == 3
     assert all(f.remedy for f in findings if f.level is not Level.OK)
+
+
+def _certificate(folder: Path, *names: str) -> tuple[bytes, str]:
+    """(DER, the TLSA data of its key)."""
+    chain, _ = make_certificate(folder, names[0], *names[1:])
+    certificate = x509.load_pem_x509_certificate(chain.read_bytes())
+    key = certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return certificate.public_bytes(Encoding.DER), hashlib.sha256(key).hexdigest()
+
+
+TLSA = "mta.news.example TLSA 3 1 1 "
+WRONG = "ab" * 32
+
+
+@pytest.mark.parametrize(
+    ("records", "mode", "shake", "bad"),
+    [
+        (TLSA + "{right}", "enforce", {}, []),
+        (TLSA + WRONG, "enforce", {}, ["dane.mismatch"]),
+        (f"{TLSA}{WRONG}\n{TLSA}{{right}}", "enforce", {}, []),
+        ("", "enforce", {"distrust": "certificate has expired"}, ["mta_sts.certificate"]),
+        ("", "testing", {"distrust": "certificate has expired"}, ["mta_sts.testing"]),
+        (TLSA + "{right}", "none", {"distrust": "self-signed certificate"}, ["mta_sts.off"]),
+        ("", "enforce", {"chain": (), "problem": "it does not offer STARTTLS"}, ["mx.no_tls"]),
+        (TLSA + WRONG, "none", {"chain": (), "problem": "it does not offer STARTTLS"}, ["mta_sts.off", "mx.no_tls"]),
+        ("", "none", {"chain": (), "problem": "it does not offer STARTTLS"}, ["mta_sts.off"]),
+        ("", "enforce", {"silent": "connection refused"}, ["mx.silent"]),
+    ],
+)
+async def test_hosts_that_do_not_keep_what_is_published_about_them(
+    tmp_path: Path, records: str, mode: str, shake: dict[str, Any], bad: list[str]
+) -> None:
+    shown, right = _certificate(tmp_path, "mta.news.example")
+    probes = Scripted({STS_URL: (200, POLICY.replace("enforce", mode))}, {})
+    probes.shake = replace(Handshake(chain=(shown,)), **shake)
+    findings = await probe(SETTINGS, Zone(f"{ZONE}\n{records.format(right=right)}"), probes)
+    worse = [f for f in findings if f.level is not Level.OK]
+    assert [f.text.id for f in worse] == bad
+    assert all(all(f.words(language)) for f in worse for language in ("en", "ru"))
+    if "dane.mismatch" in bad:
+        assert f"_25._tcp.mta.news.example TLSA 3 1 1 {right}" in worse[0].remedy
+
+
+async def test_a_mail_host_is_shaken_hands_with_and_sent_nothing(tmp_path: Path) -> None:
+    chain, key = make_certificate(tmp_path, "mta.news.example")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(chain, key)
+    heard: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError, ssl.SSLError):
+            writer.write(b"220 mx\r\n")
+            heard.append(await reader.readline())
+            writer.write(b"250-mx\r\n250-X " + b"x" * 400 + b"\r\n250 STARTTLS\r\n")
+            heard.append(await reader.readline())
+            writer.write(b"220 go\r\n")
+            await writer.start_tls(context)
+            heard.append(await reader.readline())
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        shake = await NetworkProbes().handshake("127.0.0.1", server.sockets[0].getsockname()[1], "me.example")
+    assert shake.chain == (x509.load_pem_x509_certificate(chain.read_bytes()).public_bytes(Encoding.DER),)
+    assert "self-signed" in shake.distrust.replace(" ", "-")
+    assert set(heard) <= {b"EHLO me.example\r\n", b"STARTTLS\r\n", b""}
+
+
+@pytest.mark.parametrize(
+    ("replies", "silent", "problem"),
+    [
+        ([b"554 go away\r\n", b"250 x\r\n"], "250 x", ""),
+        ([b"220 mx\r\n", b"250 mx\r\n"], "", "STARTTLS"),
+        ([b"220 mx\r\n", b"250-mx\r\n250 STARTTLS\r\n", b"454 not now\r\n"], "", "454 not now"),
+        ([b"hello\r\n"], "SMTP", ""),
+    ],
+)
+async def test_a_host_without_tls_is_told_from_one_that_cannot_be_asked(
+    replies: list[bytes], silent: str, problem: str
+) -> None:
+    async with speaking(*replies) as (port, _):
+        shake = await NetworkProbes().handshake("127.0.0.1", port, "me.example")
+    assert (silent in shake.silent, problem in shake.problem, shake.chain) == (True, True, ())
+    assert bool(shake.silent) == bool(silent)
 
 
 async def test_what_other_checks_tell_is_not_told_twice() -> None:

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
 
 from config.model import InboundListener, SendingDomain, Settings, Source
+from core.errors import InvalidInput
 from service.clientlimits import ClientLimits, client_of
 from service.inbound import InboundServer
+from tests.daemons.certificate import make_certificate
 from tests.unit.collectors.return_world import RETURN_PATH, World, dsn, world
 
 
@@ -70,6 +76,38 @@ async def test_a_bounce_with_a_token_is_stored_and_a_stranger_refused_at_rcpt() 
         assert (await deliver(client, here.bounce_address, dsn())).startswith("250")
         assert list(await here.suppressed()) == ["ann@shop.example"]
         await client.close()
+
+
+async def test_mail_comes_over_tls_once_a_certificate_is_named(tmp_path: Path) -> None:
+    chain, key = make_certificate(tmp_path, "mx.news.example")
+    listener = InboundListener(tls_cert=chain, tls_key=key, connections_per_client=1)
+    async with world() as here, listening(here, listener) as address:
+        for _ in range(2):  # the second is let in: a connection counts once, within TLS and without
+            reader, writer = await asyncio.open_connection(*address)
+            client = Client(reader, writer)
+            await client.hear()
+            writer.write(b"EHLO mx.shop.example\r\n")
+            offered = [await reader.readline()]
+            while offered[-1][3:4] == b"-":
+                offered.append(await reader.readline())
+            assert any(line[4:].strip() == b"STARTTLS" for line in offered)
+            assert (await client.say("STARTTLS")).startswith("220")
+            await writer.start_tls(ssl.create_default_context(cafile=str(chain)), server_hostname="mx.news.example")
+            await client.say("EHLO mx.shop.example")
+            assert (await client.say("STARTTLS")).startswith("503")
+            assert (await deliver(client, here.bounce_address, dsn())).startswith("250")
+            await client.say("QUIT")
+            assert await client.hear() == ""
+            await client.close()
+
+
+async def test_a_certificate_that_cannot_be_read_is_told_by_its_key(tmp_path: Path) -> None:
+    chain, key = make_certificate(tmp_path, "mx.news.example")
+    key.write_text("no key")
+    async with world() as here:
+        with pytest.raises(InvalidInput, match=r"inbound\.tls_cert"):
+            async with listening(here, InboundListener(tls_cert=chain, tls_key=key)):
+                pass
 
 
 async def test_who_guesses_addresses_is_disconnected() -> None:
