@@ -56,6 +56,7 @@ def gate_alert(gate: Gate, rules: Mapping[str, Rule], *, language: Language, lin
         "alertname": _NAME[gate.state], "severity": _severity(gate.state, rule), "scope": gate.scope.key,
         "rule": gate.rule or OPERATOR, "service": "penstock", **parts,
     }  # fmt: skip
+    is_slowed = gate.state is GateState.SLOWED
     undo = f"penstock resume {shlex.quote(gate.scope.key)}"
     annotations = {
         "summary": _summary(gate, rule, language),
@@ -68,7 +69,7 @@ def gate_alert(gate: Gate, rules: Mapping[str, Rule], *, language: Language, lin
         "explain": f"penstock explain pause {shlex.quote(gate.pause_id)}",
         "pause_id": gate.pause_id,
         "by": gate.by,
-        **(_figures(gate.evidence, rule, language) if gate.evidence is not None else {}),
+        **(_figures(gate.evidence, rule, is_slowed, language) if gate.evidence is not None else {}),
         **({"remedy": remedy} if (remedy := _remedy(rule, language)) else {}),
     }
     annotations["description"] = _description(gate, annotations, language)
@@ -101,29 +102,42 @@ def _signal(rule: Rule | None, language: Language) -> str:
     return SIGNAL[language].get(rule.signal, rule.signal) if rule is not None else default
 
 
-def _figures(evidence: Evidence, rule: Rule | None, language: Language) -> dict[str, str]:
+def _figures(evidence: Evidence, rule: Rule | None, slowed: bool, language: Language) -> dict[str, str]:
     interval = wilson(evidence.numerator, evidence.denominator)
     figures = {
         "numerator": str(evidence.numerator),
         "denominator": str(evidence.denominator),
         "threshold": percent(evidence.threshold, language),
         "threshold_from": f"rule {evidence.rule}" if language == "en" else f"правило {evidence.rule}",
-        "e_value": number(evidence.e_value, language, 1),
-        "acts_at": number(evidence.limit, language, 1),
         "counted_since": iso(evidence.since * HOUR),
     }
+    if evidence.limit:  # a fixed window weighs no evidence
+        figures["e_value"] = number(evidence.e_value, language, 1)
+        figures["acts_at"] = number(evidence.limit, language, 1)
     if interval is not None:
         figures["rate"] = percent(evidence.rate, language)
         figures["interval"] = f"{percent(interval[0], language)} – {percent(interval[1], language)}"
     if rule is not None:
-        figures["false_alarm_budget"] = (
-            f"one false alarm in {number(rule.false_alarm_days, language)} days over all scopes of the rule"
-            if language == "en"
-            else f"одна ложная тревога за {number(rule.false_alarm_days, language)} дней по всем областям правила"
-        )
+        figures["false_alarm_budget"] = _promise(rule, slowed, language)
     if evidence.samples:
         figures["samples"] = "\n".join(sample(text) for text in evidence.samples[:5])
     return figures
+
+
+def _promise(rule: Rule, slowed: bool, language: Language) -> str:
+    """How often this may be a false alarm; of a scope that is slowed before its pause by the limit of that."""
+    english, first = language == "en", slowed and rule.slows_first
+    if rule.evidence == "window":
+        return "a fixed window promises nothing" if english else "фиксированное окно ничего не обещает"
+    if rule.by_campaign:
+        share = percent(1 / rule.warn_at if first else rule.false_alarm_chance, language)
+        return f"at most {share} of healthy campaigns" if english else f"не более {share} исправных рассылок"
+    days = number(rule.warn_at if first else rule.false_alarm_days, language)
+    return (
+        f"one false alarm in {days} days over all scopes of the rule"
+        if english
+        else f"одна ложная тревога за {days} дней по всем областям правила"
+    )
 
 
 def _action(gate: Gate, language: Language) -> str:
@@ -183,12 +197,13 @@ def _description(gate: Gate, said: Mapping[str, str], language: Language) -> str
     if gate.evidence is not None and "interval" in said:
         lines.append(
             f"Rate {said['rate']} (95 % interval {said['interval']}), {said['numerator']} of {said['denominator']} "
-            f"since {instant(gate.evidence.since * HOUR)}; threshold {said['threshold']} ({said['threshold_from']}); "
-            f"evidence {said['e_value']}, acts at {said['acts_at']}."
+            f"since {instant(gate.evidence.since * HOUR)}; threshold {said['threshold']} ({said['threshold_from']})"
+            + (f"; evidence {said['e_value']}, acts at {said['acts_at']}." if "e_value" in said else ".")
             if english
             else f"Доля {said['rate']} (интервал 95 % {said['interval']}), {said['numerator']} из "
             f"{said['denominator']} с {instant(gate.evidence.since * HOUR)}; порог {said['threshold']} "
-            f"({said['threshold_from']}); сила доказательств {said['e_value']}, действует от {said['acts_at']}."
+            f"({said['threshold_from']})"
+            + (f"; сила доказательств {said['e_value']}, действует от {said['acts_at']}." if "e_value" in said else ".")
         )
     if "remedy" in said:
         lines.append(said["remedy"])

@@ -31,6 +31,7 @@ _WORDS = {
         "acts": "acts at", "replies": "Replies", "done": "Done", "advice": "Advice", "undo": "Undo", "link": "Look",
         "reason": "Reason", "budget": "Declared budget", "problem": "Problem", "explain": "How it came about",
         "critical": "critical", "warning": "warning", "name": "Alert", "by": "By",
+        "hint": "Points to",
         "foot": "docs/alerts.md says more about each alert by its name. You get this mail because you are listed under "
         "[[alerts.mails]] of Penstock.",
     },
@@ -40,6 +41,7 @@ _WORDS = {
         "acts": "действует от", "replies": "Ответы", "done": "Сделано", "advice": "Совет", "undo": "Отменить",
         "link": "Смотреть", "reason": "Причина", "budget": "Заявленная доля ложных тревог", "problem": "Что не так",
         "explain": "Как это вышло", "critical": "критично", "warning": "внимание", "name": "Тревога", "by": "Кто",
+        "hint": "Указывает на",
         "foot": "О каждой тревоге по её имени говорит docs/alerts.md. Вы получили это письмо, потому что указаны в "
         "[[alerts.mails]] Penstock.",
     },
@@ -115,10 +117,12 @@ def _paragraph(alert: Alert, words: dict[str, str]) -> str:
             f" ({words['interval']} {said['interval']})"
         )
         lines.append(f"  {words['threshold']}: {said['threshold']} ({said['threshold_from']})")
-        lines.append(f"  {words['evidence']}: {said['e_value']} ({words['acts']} {said['acts_at']})")
-    for key, word in (("problem", "problem"), ("reason", "reason"), ("action", "done"), ("remedy", "advice"),
-                      ("undo", "undo"), ("explain", "explain"), ("false_alarm_budget", "budget")):  # fmt: skip
-        if said.get(key) and not (alert.ends_at and key in ("action", "undo", "remedy", "problem")):
+        if "e_value" in said:  # a count and a fixed window have none
+            lines.append(f"  {words['evidence']}: {said['e_value']} ({words['acts']} {said['acts_at']})")
+    for key, word in (("problem", "problem"), ("reason", "reason"), ("hint", "hint"), ("action", "done"),
+                      ("remedy", "advice"), ("undo", "undo"), ("explain", "explain"),
+                      ("false_alarm_budget", "budget")):  # fmt: skip
+        if said.get(key) and not (alert.ends_at and key in ("action", "undo", "remedy", "problem", "hint")):
             lines.append(f"  {words[word]}: {said[key]}")
     if said.get("by") and alert.labels.get("rule") == "operator":
         lines.append(f"  {words['by']}: {said['by']}")

@@ -108,6 +108,7 @@ def _figures(found: RuleChanged, language: Language) -> dict[str, str]:
     figures = {
         "numerator": str(seen.numerator), "denominator": str(seen.denominator),
         "threshold": percent(seen.threshold, language), "counted_since": iso(seen.since * HOUR),
+        "threshold_from": f"rule {found.rule}" if language == "en" else f"правило {found.rule}",
     }  # fmt: skip
     if seen.limit:
         figures["e_value"], figures["acts_at"] = number(seen.e_value, language, 1), number(seen.limit, language, 1)

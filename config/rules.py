@@ -28,7 +28,10 @@ class Budget(Part):
     """How often all rules together may be wrong about healthy mail."""
 
     action_days: float = Field(
-        60, gt=1, description="Mean days between false actions (pause, slow, hold, step back) of the whole fleet"
+        60,
+        gt=1,
+        description="Mean days between false actions (pause, slow, hold, step back) of the whole fleet; "
+        "slowing before a pause keeps to `warn_at` of its rule instead",
     )
     alert_days: float = Field(30, gt=1, description="The same for rules that only alert")
     campaign_chance: float = Field(
@@ -48,7 +51,9 @@ class Rule(Part):
     minimum_effect: float = Field(1.0, ge=1, description="Never act below this many times the threshold")
     evidence: Literal["sequential", "window"] = "sequential"
     window_hours: int = Field(24, ge=1, le=720, description="Of a fixed-window rule: the rate of so many hours")
-    minimum_total: int = Field(1000, ge=1, description="Of a fixed-window rule: never on fewer messages")
+    minimum_total: int = Field(
+        1000, ge=1, description="Never on fewer messages (fixed window), or recipients (the base)"
+    )
     false_alarm_days: float = Field(
         365, gt=1, description="Mean days between false alarms of the whole rule, over all its scopes"
     )
@@ -65,7 +70,10 @@ class Rule(Part):
         "auto", description="What a closing does to the warm-up steps of its lanes"
     )
     warn_at: float = Field(
-        20, gt=1, description="e-value at which the scope is slowed (action pause) before it is paused"
+        20,
+        gt=1,
+        description="Evidence at which the scope is slowed (action pause) before it is paused: a false slowing in so "
+        "many days over all scopes of the rule in the mean, or of one healthy campaign in so many",
     )
     slow_per_hour: int = Field(50, ge=1)
     pause_hours: float = Field(6, gt=0)
@@ -80,6 +88,12 @@ class Rule(Part):
     severity: Literal["warning", "critical"] = "critical"
     remedy_en: str = ""
     remedy_ru: str = ""
+
+    @property
+    def slows_first(self) -> bool:
+        """Whether less evidence slows a scope before it is paused; that is no part of the budget, see `warn_at`."""
+        closes_at = 1 / self.false_alarm_chance if self.by_campaign else self.false_alarm_days
+        return self.action == "pause" and self.evidence == "sequential" and self.warn_at < closes_at
 
     @property
     def by_campaign(self) -> bool:

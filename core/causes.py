@@ -77,7 +77,7 @@ _PROBE = "{rule}: {bad} of {total} in the probe"
 _REFUSED = "{bad} of {total} in the probe were refused for reputation"
 _EN = {
     Why.ABOVE: f"{_COUNTS} since {{since}} is above {{threshold}}; evidence {{e_value}}, limit {{limit}}",
-    Why.ABOVE_WINDOW: f"{_COUNTS} since {{since}} is above {{threshold}}; evidence {{e_value}}, a fixed window",
+    Why.ABOVE_WINDOW: f"{_COUNTS} since {{since}} is above {{threshold}} (a fixed window)",
     Why.PAUSE_OVER: "{rule}: the pause is over, {messages} messages probe",
     Why.PROBE_GOOD: f"{_PROBE}: fine, up to {{messages}} an hour",
     Why.PROBE_BAD: f"{_PROBE}: the trouble is still there",
@@ -110,7 +110,7 @@ _PROBE_RU = "{rule}: в пробе {bad} из {total}"
 _REFUSED_RU = "в пробе {bad} из {total} отклонено из-за репутации"
 _RU = {
     Why.ABOVE: f"{_COUNTS_RU} с {{since}}, это выше {{threshold}}; сила доказательств {{e_value}}, граница {{limit}}",
-    Why.ABOVE_WINDOW: f"{_COUNTS_RU} с {{since}}, это выше {{threshold}}; сила {{e_value}}, жёсткое окно",
+    Why.ABOVE_WINDOW: f"{_COUNTS_RU} с {{since}}, это выше {{threshold}} (фиксированное окно)",
     Why.PAUSE_OVER: "{rule}: пауза истекла, писем в пробе: {messages}",
     Why.PROBE_GOOD: f"{_PROBE_RU}: порядок, дальше до {{messages}} в час",
     Why.PROBE_BAD: f"{_PROBE_RU}: проблема осталась",

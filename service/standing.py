@@ -96,8 +96,9 @@ def _gate_lines(gate: Gate, now: float, language: Language) -> list[str]:
     if gate.evidence is not None:
         seen = gate.evidence
         acts = words["acts"].format(e=number(seen.e_value, language), limit=number(seen.limit, language))
-        told = "".join("; " + words["newest"].format(text=text) for text in seen.samples[:2])
-        lines.append(f"  {words['evidence']}: {acts}{told}")
+        told = [words["newest"].format(text=text) for text in seen.samples[:2]]
+        if shown := [*([acts] if seen.limit else []), *told]:  # a fixed window weighs no evidence
+            lines.append(f"  {words['evidence']}: {'; '.join(shown)}")
     lines.append(f"  {words['until']}: {_end(gate, now, language)}")
     lines.append(f"  {words['undo']}: penstock resume {shlex.quote(gate.scope.key)}")
     return lines

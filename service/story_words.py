@@ -67,7 +67,7 @@ SENTENCES: dict[Language, Mapping[str, str]] = {
         "reply_rule_over": "reply rule {rule}: {action} over {about} ended by {by}: {detail}",
         "pair_rests": "mail from {source} to {site} rests until {until} ({reason}, {n} in a row), then goes over one "
         "connection: {sample}",
-        "evidence": "{bad} of {total} ({rate}), threshold {threshold}, e-value {e} (acts at {limit})",
+        "evidence": "{bad} of {total} ({rate}), threshold {threshold}", "weighed": ", e-value {e} (acts at {limit})",
         "newest": ", newest: “{text}”",
         "queued": "now: it is in the queue",
         "waits": "waits: {what}", "not_before": "not before {at}, as its sender asked",
@@ -135,7 +135,8 @@ SENTENCES: dict[Language, Mapping[str, str]] = {
         "reply_rule_over": "правило ответов {rule}: {action}, {about}, закончено, кем: {by}: {detail}",
         "pair_rests": "почта с {source} на {site} отдыхает до {until} ({reason}, подряд: {n}), затем идёт по одному "
         "соединению: {sample}",
-        "evidence": "{bad} из {total} ({rate}), порог {threshold}, сила доказательств {e} (действует с {limit})",
+        "evidence": "{bad} из {total} ({rate}), порог {threshold}",
+        "weighed": ", сила доказательств {e} (действует с {limit})",
         "newest": ", последнее: «{text}»",
         "queued": "сейчас: письмо в очереди",
         "waits": "ждёт: {what}", "not_before": "не раньше {at}, так просил отправитель",

@@ -111,8 +111,9 @@ class Teller:
         text = self.say(
             "evidence", bad=self.number(evidence.numerator), total=self.number(evidence.denominator),
             rate=self._share(evidence.rate), threshold=self._share(evidence.threshold),
-            e=self._short(evidence.e_value), limit=self._short(evidence.limit),
         )  # fmt: skip
+        if evidence.limit:  # a count of the base and a fixed window weigh no evidence
+            text += self.say("weighed", e=self._short(evidence.e_value), limit=self._short(evidence.limit))
         return text + (self.say("newest", text=evidence.samples[0]) if evidence.samples else "")
 
     def _share(self, value: float) -> str:

@@ -68,8 +68,8 @@ class Watch:
         is_counted = await self._log.head() - await self._counters.cursor(MONITOR) <= SPAN
         is_known = await self._audience.is_current()
         for rule in self._rules:
-            if not (is_counted if rule.signal == "open_rate_drop" else is_known):
-                continue  # half of a log that is being read again: its deliveries without the opens that follow
+            if not is_counted or (rule.signal != "open_rate_drop" and not is_known):
+                continue  # half of a log: deliveries without the opens that follow, findings that were told already
             match rule.signal:
                 case "open_rate_drop":
                     seen = await self._opens(rule, now)

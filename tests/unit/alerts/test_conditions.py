@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -19,6 +20,7 @@ from alerts.conditions import (
     find_alerts,
 )
 from alerts.ledger import fingerprint
+from alerts.mail import body
 from alerts.words import Language, number, percent, sample, span
 from config.tables import Rule
 from core.events import Evidence, GateState, Logged, Placement, SeedBlind, SeedPlaced, SeedSighted
@@ -70,6 +72,32 @@ def test_a_pause_tells_figures_action_end_and_how_to_undo_it() -> None:
     assert said["undo"] == "penstock resume provider=gmail,stream=bulk"
     assert said["remedy"] == RULE.remedy_en
     assert told(GATE).link == "http://127.0.0.1:8025/#pause-p1"
+
+
+@pytest.mark.parametrize(
+    ("changes", "state", "promise"),
+    [
+        ({}, GateState.PAUSED, "one false alarm in 365 days over all scopes of the rule"),
+        ({}, GateState.SLOWED, "one false alarm in 20 days over all scopes of the rule"),
+        ({"by": ["stream", "campaign"]}, GateState.PAUSED, "at most 1.0\u00a0% of healthy campaigns"),
+        ({"by": ["stream", "campaign"]}, GateState.SLOWED, "at most 5.0\u00a0% of healthy campaigns"),
+        ({"evidence": "window"}, GateState.PAUSED, "a fixed window promises nothing"),
+    ],
+)
+def test_the_promise_is_that_of_the_rule_and_of_what_was_done(
+    changes: dict[str, Any], state: GateState, promise: str
+) -> None:
+    rule = Rule.model_validate(RULE.model_dump(exclude_unset=True) | changes)
+    (alert,) = find_alerts(Observed(gates=(replace(GATE, state=state),)), rules=[rule], now=NOW)
+    assert alert.annotations["false_alarm_budget"] == promise
+
+
+@pytest.mark.parametrize("language", ["en", "ru"])
+def test_a_gate_of_a_fixed_window_is_told_and_mailed_without_a_weight(language: Language) -> None:
+    said = told(replace(GATE, evidence=replace(EVIDENCE, limit=0.0)), language)
+    assert "e_value" not in said.annotations
+    assert "31 / 10000" in body([said], language)
+    assert "4,200" not in said.annotations["description"]
 
 
 def test_the_same_in_russian() -> None:

@@ -7,7 +7,9 @@ from dataclasses import replace
 import pytest
 
 from alerts.conditions import Observed, find_alerts
+from alerts.mail import body
 from alerts.rules import SIGNAL, rule_alert
+from alerts.words import Language
 from config.rules import SLOW_SIGNALS, Rule
 from core.events import Evidence, RuleChanged
 from core.lane import Scope
@@ -43,6 +45,20 @@ def test_it_tells_the_figures_the_remedy_and_where_it_points(language: str, advi
     assert advice in said["remedy"]
     assert points in said["hint"]
     assert advice in said["description"]
+
+
+@pytest.mark.parametrize(("language", "words"), [("en", "Threshold: 16"), ("ru", "Порог: 16")])
+@pytest.mark.parametrize("limit", [240.0, 0.0])  # 0: a census and a fixed window weigh no evidence
+def test_a_mail_tells_it_whole(language: Language, words: str, limit: float) -> None:
+    assert FOUND.evidence is not None
+    found = replace(FOUND, evidence=replace(FOUND.evidence, limit=limit))
+    alert = rule_alert(found, {"opens": RULE}, language=language, link="http://x")
+    assert alert is not None
+    text = body([alert], language)
+    assert words in text
+    assert alert.annotations["hint"] in text
+    assert alert.annotations["remedy"] in text
+    assert ("240" in text) is bool(limit)
 
 
 def test_what_is_over_or_whose_rule_is_gone_is_told_rightly() -> None:
