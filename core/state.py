@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from core.causes import Cause
@@ -190,6 +190,16 @@ class DmarcRecord:
     def aligned(self) -> bool:
         return self.dkim == "pass" or self.spf == "pass"
 
+    @classmethod
+    def of(cls, source_ip: str, count: int, rest: Sequence[str]) -> DmarcRecord:
+        """From its parts: `rest` holds the fields from `disposition` on, in order."""
+        disposition, dkim, spf, header_from, envelope_from, domain, selector, result, spf_domain, spf_result = rest
+        return cls(
+            source_ip=source_ip, count=count, disposition=disposition, dkim=dkim, spf=spf, header_from=header_from,
+            envelope_from=envelope_from, dkim_domain=domain, dkim_selector=selector, dkim_result=result,
+            spf_domain=spf_domain, spf_result=spf_result,
+        )  # fmt: skip
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DmarcReport:
@@ -202,7 +212,7 @@ class DmarcReport:
     begin: float
     end: float
     policy: str
-    records: tuple[DmarcRecord, ...]
+    records: Sequence[DmarcRecord]  # of a parsed one: core.dmarc_records.DmarcRecords
     refused: tuple[str, ...] = ()  # a reason for each record that could not be read
     refused_messages: int = 0  # messages in the refused records, as far as their counts were legible
     notes: tuple[str, ...] = ()  # what was odd or mended on the way, for people

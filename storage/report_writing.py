@@ -18,12 +18,12 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from itertools import islice
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
 from sqlalchemy.engine import Row
 
+from core.dmarc_records import packed
 from core.events import ReportUnverified
 from core.reports import Naming, Provenance, SourceKind, SourceName, Stored, Trust, middle_day, no_names
 from core.state import DmarcReport
@@ -34,6 +34,7 @@ from storage.statements import upsert
 from storage.tables import dmarc_reports, dmarc_sources
 
 PORTION = 2_000  # rows in one transaction
+_NAMES = 250  # in one call
 UNFINISHED = "unfinished"  # in the place of a Trust
 UNPROVEN = "?"
 _ABANDONED_SECONDS = 3600.0
@@ -76,13 +77,8 @@ def digest_of(report: DmarcReport) -> str:
             (report.reporter, report.email, report.domain, report.report_id, f"{report.begin:.0f} {report.end:.0f}")
         ).encode("utf-8", "replace")
     )
-    for r in report.records:
-        digest.update(
-            f"{r.source_ip}|{r.count}|{r.disposition}|{r.dkim}|{r.spf}|{r.header_from}|{r.envelope_from}|"
-            f"{r.dkim_domain}|{r.dkim_selector}|{r.dkim_result}|{r.spf_domain}|{r.spf_result};".encode(
-                "utf-8", "replace"
-            )
-        )
+    for ip, count, kind in packed(report.records).rows():
+        digest.update(f"{ip}|{count}|{'|'.join(kind)};".encode("utf-8", "replace"))
     return digest.hexdigest()
 
 
@@ -98,7 +94,8 @@ def store_step(
         if known.trust != Trust.UNALIGNED or not provenance.counts:
             return Stored.REPEATED
         _settle(connection, known.id, provenance, reporter)
-        write_names(connection, names(report.records), now)
+        for start in range(0, len(report.records), PORTION):
+            write_names(connection, names(report.records[start : start + PORTION]), now)
         return Stored.PROVEN
     if not _key_is_free(connection, report, reporter, now):
         return Stored.CONFLICT
@@ -109,8 +106,7 @@ def store_step(
             "reporter": reporter, "domain": report.domain, "report_id": report.report_id, "begin_at": report.begin,
             "end_at": report.end, "digest": digest, "trust": str(provenance.trust) if finished else UNFINISHED,
             "why": provenance.why, "received_at": now, "records": min(len(report.records), PORTION),
-            "messages": sum(record.count for record in report.records),
-            "aligned": sum(record.count for record in report.records if record.aligned),
+            "messages": packed(report.records).messages, "aligned": packed(report.records).aligned,
             "body": text_of(replace(report, records=())),
         },
     ).scalar_one()  # fmt: skip
@@ -204,13 +200,9 @@ def _write_rows(
 ) -> None:
     day, domain, told = middle_day(report.begin, report.end), report.domain, int(counts)
     portion = [
-        (
-            number, place, day, told, reporter, domain, r.source_ip, r.count, r.disposition, r.dkim, r.spf,
-            r.header_from, r.envelope_from, r.dkim_domain, r.dkim_selector, r.dkim_result, r.spf_domain,
-            r.spf_result,
-        )
-        for place, r in enumerate(islice(report.records, start, start + PORTION), start)
-    ]  # fmt: skip
+        (number, place, day, told, reporter, domain, ip, count, *kind)
+        for place, (ip, count, kind) in enumerate(packed(report.records).rows(start, start + PORTION), start)
+    ]
     if portion:
         # straight to the driver: a report of 50,000 records spends half its time in parameters otherwise
         place = "?" if connection.dialect.paramstyle == "qmark" else "%s"
@@ -220,8 +212,9 @@ def _write_rows(
 
 def write_names(connection: Connection, names: Sequence[SourceName], now: float) -> None:
     """Names as reports show them: a stronger one replaces a weaker one."""
-    if names:
-        connection.execute(_NAME, [name_row(one, 0.0, now) for one in names])
+    # few at a time: SQLAlchemy holds the parameters of a call several times over
+    for start in range(0, len(names), _NAMES):
+        connection.execute(_NAME, [name_row(one, 0.0, now) for one in names[start : start + _NAMES]])
 
 
 def name_row(one: SourceName, asked: float, now: float) -> dict[str, object]:

@@ -29,7 +29,8 @@ from collectors.dmarc.values import (
     read_word,
     shown,
 )
-from core.state import DmarcRecord, DmarcReport
+from core.dmarc_records import DmarcRecords
+from core.state import DmarcReport
 
 Signature = tuple[str, str, str]  # domain, selector, result
 
@@ -47,7 +48,7 @@ class _Memo(dict[str, str]):
 
     def __missing__(self, text: str) -> str:
         value = self._read(text)
-        if len(self) < 20_000:
+        if len(self) < 5_000:
             self[text] = value
         return value
 
@@ -58,7 +59,8 @@ class Draft:
     def __init__(self, meter: Meter) -> None:
         self.meter = meter
         self.meta: dict[int, str] = {}
-        self.records: list[DmarcRecord] = []
+        self.records = DmarcRecords()
+        self.kind = -1  # of the record added last
         self.refused: list[str] = []
         self.refused_messages = 0
         self.seen = 0
@@ -86,29 +88,20 @@ class Draft:
                     self.counts[row[1]] = count
             domains = self.domains
             header_from = domains[row[5]]
-            signature = signatures[0] if len(signatures) == 1 else _telling(signatures, header_from)
-            sender = spf[0] if len(spf) == 1 else _telling(spf, header_from)
-            record = DmarcRecord(
-                source_ip=read_ip(row[0]),
-                count=count,
-                disposition=self.dispositions[row[2]],
-                dkim=self.verdicts[row[3]],
-                spf=self.verdicts[row[4]],
-                header_from=header_from,
-                envelope_from=domains[row[6]],
-                dkim_domain=domains[signature[0]],
-                dkim_selector=self.selectors[signature[1]],
-                dkim_result=self.results[signature[2]],
-                spf_domain=domains[sender[0]],
-                spf_result=self.results[sender[2]],
-            )
+            signature = signatures[0] if len(signatures) == 1 else _telling(signatures, header_from, domains)
+            sender = spf[0] if len(spf) == 1 else _telling(spf, header_from, domains)
+            kind = self.records.kind(
+                self.dispositions[row[2]], self.verdicts[row[3]], self.verdicts[row[4]], header_from, domains[row[6]],
+                domains[signature[0]], self.selectors[signature[1]], self.results[signature[2]], domains[sender[0]],
+                self.results[sender[2]],
+            )  # fmt: skip
+            self.records.add(read_ip(row[0]), count, kind)
+            self.kind = kind
         except ValueError as error:
             self._refuse(row, str(error))
-            return
-        self.records.append(record)
 
-    def add_like(self, address: str, count: str, like: DmarcRecord) -> bool:
-        """One row that says what `like` says but for address and count.  False, and nothing done: `add` must judge."""
+    def add_like(self, address: str, count: str, kind: int) -> bool:
+        """One row that says what is of this kind.  False, and nothing done: `add` must judge."""
         number = self.counts.get(count)
         if number is None or self.seen >= self.meter.limits.records:
             return False
@@ -118,19 +111,12 @@ class Draft:
             return False
         self.seen += 1
         self.meter.records += 1
-        self.records.append(
-            DmarcRecord(
-                source_ip=source_ip, count=number, disposition=like.disposition, dkim=like.dkim, spf=like.spf,
-                header_from=like.header_from, envelope_from=like.envelope_from, dkim_domain=like.dkim_domain,
-                dkim_selector=like.dkim_selector, dkim_result=like.dkim_result, spf_domain=like.spf_domain,
-                spf_result=like.spf_result,
-            )
-        )  # fmt: skip
+        self.records.add(source_ip, number, kind)
         return True
 
     def messages(self) -> int:
         """What all its rows count, with those that are refused."""
-        return sum(record.count for record in self.records) + self.refused_messages
+        return self.records.messages + self.refused_messages
 
     def refuse(self, row: list[str], reason: str) -> None:
         """One row that cannot be taken."""
@@ -175,7 +161,7 @@ class Draft:
             begin=begin,
             end=end,
             policy=policy,
-            records=tuple(self.records),
+            records=self.records,
             refused=tuple(self.refused),
             refused_messages=self.refused_messages,
             notes=tuple(self.meter.notes),
@@ -216,18 +202,18 @@ class Draft:
         # the content takes the place of the id: the same file twice is still one report
         self.meter.note("report_id is missing: made from the content")
         digest = hashlib.sha256(f"{reporter}|{begin}|{end}".encode())
-        for record in self.records:
-            digest.update(f"{record.source_ip}|{record.count}|{record.header_from}|{record.dkim_selector};".encode())
+        for ip, count, kind in self.records.rows():
+            digest.update(f"{ip}|{count}|{kind[3]}|{kind[6]};".encode())
         return "content:" + digest.hexdigest()[:24]
 
 
-def _telling(found: list[Signature], header_from: str) -> Signature:
+def _telling(found: list[Signature], header_from: str, domains: _Memo) -> Signature:
     """Of several results the one that decided: aligned and passing, then passing, then the first."""
     if not found:
         return ("", "", "")
 
     def rank(item: Signature) -> tuple[bool, bool]:
-        domain = read_domain(item[0])
+        domain = domains[item[0]]
         aligned = bool(domain) and (
             domain == header_from or header_from.endswith("." + domain) or domain.endswith("." + header_from)
         )

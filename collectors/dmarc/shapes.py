@@ -16,33 +16,45 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from operator import itemgetter
-from typing import Protocol
+from typing import Any, NamedTuple, Protocol
 
 from collectors.dmarc.draft import Draft, Signature
 from collectors.dmarc.fold import Fold
 from collectors.dmarc.schema import RECORD_SLOTS, Action, Node, Slot
-from core.state import DmarcRecord
 
 _END = re.compile(r"</(?:[A-Za-z_][\w.-]{0,60}:)?record[ \t\r\n]*>", re.ASCII | re.IGNORECASE)
 _TOKEN = re.compile(r"<(/?)([A-Za-z_][\w.:-]{0,99})([^<>]*)>([^<>&]*)", re.ASCII)
 _SPACE = r"[ \t\r\n]*+"
 _TEXT = r"[^<>&\x7f-\xff]*+"
-_VALUE = r"([^<>&\r\x7f-\xff]{0,1000}+)"
+_OPEN = r"[^<>&\r\x7f-\xff]{0,1000}+"
+_VALUE = f"({_OPEN})"
+_AUTH = (Slot.AUTH_DOMAIN, Slot.AUTH_SELECTOR, Slot.AUTH_RESULT)
 _HOLD = 65_536  # characters that wait for the end of their record
 _FIRST = 8  # records that expat reads before the first pattern is made: making one costs as much as some fifty
 _MOST = 12  # patterns
 _ATTEMPTS = 24
 _LONGEST = 16_384  # characters of a record that gives a pattern
 _PATIENCE = 200  # records in vain
-_MEMO = 20_000
+_MEMO = 5_000  # kinds of record that one pattern remembers
+_TRIAL = 500  # after so many of them it has to have paid
+
+_KNOWN_LENGTH = 4_000  # characters of a record that is remembered
 
 _Place = tuple[int, int, int]  # groups of domain, selector, result; -1 for none
+
+
+class _Run(NamedTuple):
+    """Results of DKIM or SPF that stand one behind the other and are written alike: one group of the pattern."""
+
+    group: int
+    find: Callable[[str], list[Any]]  # the values of each
+    place: _Place  # in one of them
 
 
 class _Shape:
     """One pattern, and where its values belong."""
 
-    def __init__(self, pattern: str, row: list[int], signatures: list[_Place], spf: list[_Place]) -> None:
+    def __init__(self, pattern: str, row: list[int], signatures: list[_Run], spf: list[_Run]) -> None:
         self._match = re.compile(pattern).match
         self._row, self._signatures, self._spf = row, signatures, spf
         self._ip, self._count = row[Slot.SOURCE_IP], row[Slot.COUNT]
@@ -50,39 +62,63 @@ class _Shape:
         self._rest: Callable[[tuple[str, ...]], object] = itemgetter(
             *(at for at in range(groups) if at not in (self._ip, self._count))
         )
-        self._known: dict[object, DmarcRecord] = {}  # by all values but address and count
+        self._known: dict[object, int] = {}  # the kind, by all values but address and count
+        self._hits, self._memo = 0, _MEMO
 
     def take(self, text: str, at: int, draft: Draft) -> int:
         """Add every record that fits from there on; where the first other text begins."""
         match, rest, known, ip, count = self._match, self._rest, self._known, self._ip, self._count
+        hits = 0
         while (found := match(text, at)) is not None:
             groups: tuple[str, ...] = found.groups()
-            like = known.get(rest(groups))
+            like = known.get(rest(groups)) if known else None
             if like is None or not draft.add_like(groups[ip], groups[count], like):
-                self._add(groups, draft)
+                self._add(groups, draft, known=found.end() - at <= _KNOWN_LENGTH)
+            else:
+                hits += 1
             at = found.end()
+        self._hits += hits
+        if len(known) > _TRIAL and self._hits < len(known):
+            known.clear()  # values that differ from record to record are not worth their memory
+            self._memo = 0
         return at
 
-    def _add(self, groups: tuple[str, ...], draft: Draft) -> None:
+    def _add(self, groups: tuple[str, ...], draft: Draft, *, known: bool) -> None:
         padded = (*groups, "")  # so that -1 is ''
         before = len(draft.records)
         draft.add([padded[at] for at in self._row], _signed(padded, self._signatures), _signed(padded, self._spf))
-        if len(draft.records) > before and len(self._known) < _MEMO:
-            self._known[self._rest(groups)] = draft.records[-1]
+        if known and len(draft.records) > before and len(self._known) < self._memo:
+            self._known[self._rest(groups)] = draft.kind
 
 
-def _signed(values: tuple[str, ...], places: list[_Place]) -> list[Signature]:
-    return [(values[domain], values[selector], values[result]) for domain, selector, result in places]
+def _signed(values: tuple[str, ...], runs: list[_Run]) -> list[Signature]:
+    found: list[Signature] = []
+    for group, find, place in runs:
+        if place == (0, 1, 2):
+            found += find(values[group])
+        elif place == (0, -1, 1):
+            found += [(domain, "", result) for domain, result in find(values[group])]
+        else:
+            found += [_placed(one, place) for one in find(values[group])]
+    return found
+
+
+def _placed(values: str | tuple[str, ...], place: _Place) -> Signature:
+    # with fewer than two groups `findall` gives texts; one without any is a result that says nothing
+    padded = (*values, "") if isinstance(values, tuple) else (values, "")
+    return padded[place[0]], padded[place[1]], padded[place[2]]
 
 
 def shape_of(text: str, feedback: Node, *, lenient: bool = False) -> _Shape | None:
     """The pattern of one whole record that stands in `feedback`; None when it is not plain enough for one.
 
+    What says nothing that is kept (reasons, comments on a result) may be there any number of times, and so may the
+    results of DKIM and SPF: that is what records of one reporter differ in.
     The lenient reader may take a known element out of an unknown one: no pattern comes from such a record."""
     text = text.lstrip(" \t\r\n")
     parts = [_SPACE]
-    row, signatures, spf = [-1] * RECORD_SLOTS, list[_Place](), list[_Place]()
-    path: list[tuple[str, Node]] = []
+    row, signatures, spf = [-1] * RECORD_SLOTS, list[_Run](), list[_Run]()
+    path: list[tuple[str, Node, int, int]] = []  # with what it stands in, and the parts and groups before it
     node, at, groups, rows = feedback, 0, 0, 0
     ignored = Node()
     while at < len(text):
@@ -91,17 +127,17 @@ def shape_of(text: str, feedback: Node, *, lenient: bool = False) -> _Shape | No
             return None
         closing, name, attributes, value = token.groups()
         at = token.end()
-        parts.append(re.escape(f"<{closing}{name}{attributes}>"))
         empty = attributes.endswith("/")
         if not closing:
             if node.slot >= 0:
                 return None  # mark-up inside a value
-            path.append((name, node))
+            path.append((name, node, len(parts), groups))
             if node is ignored and lenient:
                 return None
             node = node.get(name.rpartition(":")[2].lower(), ignored)
             if len(path) == 1 and node.slot != Action.RECORD:
                 return None
+            parts.append(re.escape(f"<{name}{attributes}>"))
             leaf = not empty and text.startswith("</", at)
             if leaf and node.slot >= 0:
                 if row[node.slot] >= 0:
@@ -118,15 +154,26 @@ def shape_of(text: str, feedback: Node, *, lenient: bool = False) -> _Shape | No
         if closing or empty:
             if not path or path[-1][0] != name:
                 return None
-            auth: _Place = (row[Slot.AUTH_DOMAIN], row[Slot.AUTH_SELECTOR], row[Slot.AUTH_RESULT])
-            if node.slot == Action.DKIM:
-                signatures.append(auth)
-            elif node.slot == Action.SPF:
-                spf.append((auth[0], -1, auth[2]))
+            if closing:
+                parts.append(re.escape(f"</{name}{attributes}>"))
+            _, outer, begin, before = path.pop()
+            whole = "".join(parts[begin:])
             if node.slot in (Action.DKIM, Action.SPF):
+                place = tuple(row[slot] - before if row[slot] >= 0 else -1 for slot in _AUTH)
                 row[Slot.AUTH_DOMAIN :] = [-1] * (RECORD_SLOTS - Slot.AUTH_DOMAIN)
+                again = f"((?:{whole.replace(_VALUE, _OPEN)}{_SPACE})*+)"
+                groups = before
+                if parts[begin - 2 : begin] == [again, _SPACE]:
+                    del parts[begin - 1 :]  # one more of the run
+                else:
+                    parts[begin:] = [again]
+                    of = signatures if node.slot == Action.DKIM else spf
+                    of.append(_Run(groups, re.compile(whole).findall, (place[0], place[1], place[2])))
+                    groups += 1
+            elif node.slot == Action.NONE and groups == before and path:
+                parts[begin:] = [f"(?:{whole}{_SPACE})*+"]
             rows += node.slot == Action.ROW
-            node = path.pop()[1]
+            node = outer
             if closing:
                 if value.strip(" \t\r\n"):
                     return None

@@ -32,6 +32,8 @@ def shown(text: str) -> str:
 
 def plain(text: str, limit: int = 255) -> str:
     """Text of a report for storage: printable, one line, bounded.  Mark-up in it is kept as text."""
+    if len(text) <= limit and " " not in text and text.isprintable():
+        return text  # what nearly every value is
     return "".join(c if c.isprintable() else " " for c in " ".join(text.split())[:limit])
 
 

@@ -22,6 +22,7 @@ from collectors.reports.failure import parse_failure
 from collectors.reports.naming import Namer
 from collectors.reports.provenance import Arrival, OriginCheck
 from collectors.reports.tlsrpt import looks_like_json, parse_tls
+from core.dmarc_records import packed
 from core.events import DmarcReportStored, Event, ReportUnverified
 from core.lane import DAY
 from core.ports import Clock, EventLog
@@ -163,7 +164,7 @@ class ReportIntake:
                 return _unverified(f"unaligned: {given.why}", sender, title, now)
             case _:
                 taken.records += len(one.records) + len(one.refused)
-                taken.messages += sum(record.count for record in one.records) + one.refused_messages
+                taken.messages += packed(one.records).messages + one.refused_messages
                 return stored_event(one, now)
 
     async def _proven(self, origin: Provenance, reporter: str) -> Provenance:
@@ -220,8 +221,8 @@ def stored_event(report: DmarcReport, now: float) -> DmarcReportStored:
     """What the log keeps of a report."""
     return DmarcReportStored(
         at=now, reporter=report.reporter, domain=report.domain, report_id=report.report_id, begin=report.begin,
-        end=report.end, records=len(report.records), counted=sum(record.count for record in report.records),
-        aligned=sum(record.count for record in report.records if record.aligned), refused=len(report.refused),
+        end=report.end, records=len(report.records), counted=packed(report.records).messages,
+        aligned=packed(report.records).aligned, refused=len(report.refused),
     )  # fmt: skip
 
 

@@ -24,6 +24,17 @@ RECORD = """  <record><row><source_ip>{ip}</source_ip><count>{count}</count><pol
     <auth_results>{auth}<spf><domain>b.news.example</domain><result>fail</result></spf></auth_results></record>
 """
 SIGNED = "<dkim><domain>{d}</domain><selector>s1</selector><result>pass</result></dkim>"
+# what the results of one record may differ in; the last two say little or nothing
+SIGNATURES = (
+    SIGNED.format(d="news.example"), SIGNED.format(d="other.example").replace("s1", "s2"),
+    SIGNED.format(d="news.example").replace("pass</result>", "fail</result><human_result>body hash</human_result>"),
+    "<dkim><selector>s7</selector><domain>news.example</domain></dkim>", "<dkim><result>none</result></dkim>",
+    "<dkim/>",
+)  # fmt: skip
+REASONS = (
+    "<reason><type>other</type><comment>a b</comment></reason>", "<reason><type>forwarded</type></reason>",
+    "<reason><comment/></reason>",
+)  # fmt: skip
 # what makes a record unlike the others, and what must not be skipped
 ODD = (
     "", "<!-- </record> -->", "<record/>", "<x y='>'/>", "<record></record>", "junk &amp; more", "<![CDATA[<record>]]>",
@@ -31,11 +42,10 @@ ODD = (
 )  # fmt: skip
 
 
-def record(ip: str, count: str, sender: str, signatures: int, reason: bool, dkim: str) -> str:
+def record(ip: str, count: str, sender: str, signatures: list[str], reasons: list[str], dkim: str) -> str:
     return RECORD.format(
-        ip=ip, count=count, sender=sender, dkim=dkim, auth=SIGNED.format(d="news.example") * signatures,
-        reason="<reason><type>other</type><comment>a b</comment></reason>" if reason else "",
-    )  # fmt: skip
+        ip=ip, count=count, sender=sender, dkim=dkim, auth="".join(signatures), reason="".join(reasons)
+    )
 
 
 RECORDS = st.builds(
@@ -43,8 +53,8 @@ RECORDS = st.builds(
     st.sampled_from(["192.0.2.1", "2001:DB8::1", "not one", " 192.0.2.9 ", ""]),
     st.sampled_from(["1", "7", "-1", "2.0", "x", "3</count><count>4"]),
     st.sampled_from(["news.example", "NEWS.example.", "a&amp;b.example", "müller.example", "", "x" * 1500]),
-    st.integers(0, 2),
-    st.booleans(),
+    st.lists(st.sampled_from(SIGNATURES), max_size=4),
+    st.lists(st.sampled_from(REASONS), max_size=3),
     st.sampled_from(["pass", "fail", "maybe"]),
 )
 
@@ -68,7 +78,7 @@ def test_a_report_is_the_sum_of_its_records(kinds: list[str], order: list[tuple[
     assert whole.refused_messages == sum(report.refused_messages for report in alone)
 
 
-PLAIN = record("192.0.2.1", "2", "news.example", 1, False, "pass")
+PLAIN = record("192.0.2.1", "2", "news.example", [SIGNATURES[0]], [], "pass")
 
 
 def test_records_inside_a_comment_are_none() -> None:
@@ -107,17 +117,27 @@ class _Counting:
         return self.parser.CurrentByteIndex == self.given
 
 
+VARIED = "".join(  # other values, and another number of everything that may come several times, in each
+    record(
+        f"192.0.2.{number % 250}", "2", "news.example", [SIGNED.format(d=f"d{number}.example")] * (number % 5),
+        [REASONS[0].replace("a b", f"arc {number}")] * (number // 5 % 4), "pass",
+    )
+    for number in range(1000)
+)  # fmt: skip
+
+
 @pytest.mark.parametrize("cut", [40, 701, 65_536])
-def test_few_records_of_a_long_report_reach_the_reader(cut: int) -> None:
+@pytest.mark.parametrize("records", [PLAIN * 1000, VARIED], ids=["alike", "varied"])
+def test_few_records_of_a_long_report_reach_the_reader(cut: int, records: str) -> None:
     fold = Fold(Meter(Limits()))
     reader = _Counting(fold)
     feed = ShapedFeed(fold, reader)
-    text = (HEAD + PLAIN * 1000 + "</feedback>").encode()
+    text = (HEAD + records + "</feedback>").encode()
     for at in range(0, len(text), cut):
         feed.feed(text[at : at + cut])
     feed.end()
     assert fold.counted() == (1000, 2000)
-    assert reader.given < len(HEAD) + 15 * len(PLAIN)
+    assert reader.given < len(HEAD) + 15 * len(records) / 1000 * 3
 
 
 def test_what_is_written_anew_each_time_is_too_laborious_beyond_the_limit_of_time() -> None:
