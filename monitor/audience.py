@@ -37,6 +37,8 @@ def addresses_of(events: Iterable[Event]) -> set[str]:
         match event:
             case SuppressionAdded() | SuppressionRemoved() | OptInConfirmed():
                 found.add(event.address)
+            case Accepted() if not event.list_source:
+                pass  # it says nothing yet: who was never mailed is no reader
             case Accepted() | Delivered() | Opened() | Clicked() | Replied():
                 found.add(normal(event.recipient))
             case _:
@@ -52,9 +54,9 @@ def fold(
     changed: set[Key] = set()
     for event in events:
         match event:
-            case Accepted() if event.stream in streams:
+            case Accepted() if event.list_source and event.stream in streams:
                 key = (normal(event.recipient), event.stream)
-                if key in readers and event.list_source and readers[key].list_source != event.list_source:
+                if key in readers and readers[key].list_source != event.list_source:
                     readers[key] = replace(readers[key], list_source=event.list_source)
                     changed.add(key)
                 elif key not in readers and key[0] not in ignored:

@@ -68,6 +68,12 @@ def test_other_streams_seeds_and_what_was_never_mailed_are_left_alone() -> None:
     assert addresses_of([opened(NOON), left()]) == {WHO}
 
 
+def test_mail_that_came_in_without_a_list_makes_no_reader_before_it_is_delivered() -> None:
+    assert folded([accepted("")]) == {}
+    assert addresses_of([accepted("")]) == set()
+    assert one([accepted(""), delivered()]).mails == 1
+
+
 def test_the_list_source_is_that_of_the_newest_injection() -> None:
     reader = one([accepted("shop"), delivered()])
     assert (reader.list_source, reader.mails) == ("shop", 1)
