@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 from alerts.form import form_alert
-from alerts.words import Language, sample, span
+from alerts.words import MAX_SAMPLE, Language, sample, span
 from core.events import RecordChanged
 from core.lane import DAY, HOUR
 from core.state import Alert
 
 ZONE_BLIND_AFTER = 6 * HOUR  # lists and resolvers have bad hours
 CHANGE_TOLD_FOR = DAY
+_KEPT_ALIKE = 60  # characters before the first difference
 NOTHING = {"en": "(nothing)", "ru": "(ничего)"}
 
 
@@ -107,7 +108,7 @@ def _blind(one: BlindZone, now: float, language: Language, dashboard: str) -> Al
 
 def _changed(one: RecordChanged, language: Language, dashboard: str) -> Alert:
     english = language == "en"
-    before, after = (sample(text.replace("\n", " | ")) or NOTHING[language] for text in (one.before, one.after))
+    before, after = (sample(text) or NOTHING[language] for text in _where_they_differ(one.before, one.after))
     return form_alert(
         "RecordChanged", "warning", {"record": one.name, "type": one.type}, one.at, dashboard,
         summary=f"The {one.type} record of {one.name} changed" if english
@@ -117,6 +118,16 @@ def _changed(one: RecordChanged, language: Language, dashboard: str) -> Alert:
         remedy="If nobody of yours did that, put the old record back and find out who did; run `penstock doctor`"
         if english else "Если это сделали не вы, верните прежнюю запись и выясните, кто; запустите `penstock doctor`",
     )  # fmt: skip
+
+
+def _where_they_differ(before: str, after: str) -> tuple[str, str]:
+    """Both texts, values beside each other; what begins alike is cut where a sample would not reach the difference."""
+    old, new = (text.replace("\n", " | ") for text in (before, after))
+    if max(len(old), len(new)) <= MAX_SAMPLE:
+        return old, new
+    alike = next((at for at, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), min(len(old), len(new)))
+    cut = alike - _KEPT_ALIKE
+    return (old, new) if cut <= 0 else (f"…{old[cut:]}", f"…{new[cut:]}")
 
 
 def _stale(one: StaleFeed, now: float, language: Language, dashboard: str) -> Alert:

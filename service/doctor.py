@@ -34,7 +34,7 @@ from collectors.dns.checks import (
     check_tls_reporting,
 )
 from collectors.dns.finding import found
-from collectors.dns.reach import source_addresses
+from collectors.dns.reach import is_address, source_addresses
 from config.model import DkimKey, SendingDomain, Settings
 from config.secrets import read_secret
 from core.address import normal_domain
@@ -118,7 +118,7 @@ async def examine_dns(settings: Settings, resolver: Resolver) -> list[Finding]:
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(_domain(settings, domain, resolver)) for domain in settings.sending_domains]
         tasks += [group.create_task(check_dkim(resolver, one)) for one in wanted]
-        if (host := urlsplit(settings.http.public_url).hostname or "") and _is_public(host) and not _is_address(host):
+        if (host := urlsplit(settings.http.public_url).hostname or "") and _is_public(host) and not is_address(host):
             tasks.append(group.create_task(check_link_host(resolver, host)))
         tasks += [group.create_task(check_source(resolver, s.name, s.bind, s.ehlo)) for s in settings.sources]
     for task in tasks:
@@ -244,14 +244,6 @@ def _edges(settings: Settings) -> list[Finding]:
     if not settings.seeds.mailboxes:
         findings.append(found(say.NO_SEEDS, "seeds"))
     return findings
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
 
 
 def _is_public(host: str) -> bool:

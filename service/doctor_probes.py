@@ -15,6 +15,7 @@ from collectors.dns import texts_traps as traps
 from collectors.dns.bimi import bimi_record, logo_faults, mark_faults
 from collectors.dns.checks import Finding
 from collectors.dns.finding import found
+from collectors.dns.reach import is_address
 from config.model import Settings
 from core.address import normal_domain
 from core.clock import SystemClock
@@ -146,7 +147,7 @@ async def _policy(
     if policy.mode is StsMode.NONE:
         return [found(traps.STS_OFF, domain)], policy.mode
     findings = []
-    missing = [host for host in hosts if not policy.permits(host)]
+    missing = [host for host in hosts if not policy.permits(host) and not is_address(host)]  # told by the MX's check
     if missing:
         findings.append(found(say.STS_MX, domain, hosts=", ".join(missing)))
     if policy.mode is StsMode.TESTING:

@@ -1,7 +1,8 @@
 """The history of our own DNS records: every change of a watched record is an event with before and after.
 
-Contract: `look()` asks for each watched record and appends RecordChanged where the answer differs from the last one
-known.  A failed look-up changes nothing: ignorance is no change.  The first look only takes note.  A record is its
+Contract: `look()` asks for each watched record and appends RecordChanged where two looks in a row agree and
+it differs from the last one known: servers that disagree, or a zone that is away for a moment, are no change.  A
+failed look-up changes nothing: ignorance is no change.  The first look only takes note.  A record is its
 values, sorted, one a line, so that a server's order is no change; '' is "no such record".  TXT records of other
 purposes at the same name (site verifications at a domain's top) are left out by `only`.  The state lies in Meta; events
 are appended before it is stored, so that a crash between the two tells a change twice and never loses one.
@@ -21,6 +22,7 @@ from core.ports import Clock, EventLog, Meta, NameMissing, NullMx, Resolver, Res
 
 logger = logging.getLogger("penstock.records")
 META = "records"
+PENDING = "records.pending"  # answers that one look had and the next has to confirm
 MAX_VALUE = 4000  # characters of one record that are kept
 MAX_VALUES = 50
 _AT_ONCE = 10
@@ -70,17 +72,20 @@ class RecordWatch:
     async def look(self) -> list[RecordChanged]:
         """Ask for every record; what changed, as appended."""
         watched = await self._watched()
-        before = _read(await self._meta.get(META))
+        before, seen = _read(await self._meta.get(META)), _read(await self._meta.get(PENDING))
         slots = asyncio.Semaphore(_AT_ONCE)
         async with asyncio.TaskGroup() as group:
             tasks = {one: group.create_task(self._ask(one, slots)) for one in dict.fromkeys(watched)}
-        after = dict(before)
+        after, pending = dict(before), {one.key: seen[one.key] for one in tasks if one.key in seen}
         changes: list[RecordChanged] = []
         for one, task in tasks.items():
             value = task.result()
             if value is None:
                 continue
-            known = before.get(one.key)
+            known, confirmed = before.get(one.key), pending.pop(one.key, None) == value
+            if known is not None and known != value and not confirmed:
+                pending[one.key] = value
+                continue
             after[one.key] = value
             if known is not None and known != value:
                 changes.append(
@@ -94,6 +99,8 @@ class RecordWatch:
             after = {key: value for key, value in after.items() if key in {one.key for one in tasks}}
         if after != before:
             await self._meta.put(META, json.dumps(after, ensure_ascii=False, sort_keys=True))
+        if pending != seen:
+            await self._meta.put(PENDING, json.dumps(pending, ensure_ascii=False, sort_keys=True))
         return changes
 
     async def _ask(self, one: Watched, slots: asyncio.Semaphore) -> str | None:

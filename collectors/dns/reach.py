@@ -30,3 +30,12 @@ def is_reachable(text: str) -> bool:
     return ip.is_global or any(
         ip in net for net in map(ipaddress.ip_network, documentation) if net.version == ip.version
     )
+
+
+def is_address(host: str) -> bool:
+    """An IP address where a name should stand."""
+    try:
+        ipaddress.ip_address(host.strip("[]"))
+    except ValueError:
+        return False
+    return True

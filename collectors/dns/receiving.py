@@ -6,13 +6,11 @@ records of MTA-STS are looked at here: whether the policy is served takes an HTT
 
 from __future__ import annotations
 
-import ipaddress
-
 from collectors.dns import texts_auth as auth
 from collectors.dns import texts_host as say
 from collectors.dns import texts_traps as traps
 from collectors.dns.finding import Finding, found
-from collectors.dns.reach import is_reachable
+from collectors.dns.reach import is_address, is_reachable
 from collectors.dns.sight import alias_of, tlsa_of
 from collectors.dns.tags import parse_tags
 from core.ports import NameMissing, NullMx, Resolver, ResolverFailed
@@ -39,11 +37,7 @@ async def check_mx(resolver: Resolver, domain: str, wanted_host: str, *, returns
 
 
 async def _check_host(resolver: Resolver, domain: str, host: str) -> list[Finding]:
-    try:
-        ipaddress.ip_address(host.strip("[]"))
-    except ValueError:
-        pass
-    else:
+    if is_address(host):
         return [found(say.MX_IS_ADDRESS, domain, host=host)]
     try:
         addresses = await resolver.addresses(host)

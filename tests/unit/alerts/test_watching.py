@@ -54,6 +54,14 @@ def test_a_changed_record_is_told_for_a_day_with_before_and_after_and_only_its_n
     assert told(Observed(records=(CHANGE,)), now=CHANGE.at + CHANGE_TOLD_FOR) == []
 
 
+def test_a_long_record_is_told_by_where_it_changed() -> None:
+    networks = " ".join(f"ip4:198.51.100.{n}" for n in range(25))
+    change = replace(CHANGE, before=f"v=spf1 {networks} -all", after=f"v=spf1 {networks} ip4:203.0.113.66 -all")
+    (alert,) = told(Observed(records=(change,)))
+    assert "203.0.113.66" in alert.annotations["after"]
+    assert alert.annotations["before"].endswith("198.51.100.24 -all")
+
+
 def test_a_silent_feed_is_told_with_its_problem() -> None:
     (alert,) = told(Observed(stale_feeds=(FEED,)))
     assert alert.annotations["problem"] == "token revoked"

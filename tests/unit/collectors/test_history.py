@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from collectors.dns.history import META, RecordWatch, Watched, watched_domain
+from collectors.dns.history import META, PENDING, RecordWatch, Watched, watched_domain
 from core.clock import FixedClock
 from core.events import RecordChanged
 from tests.unit.collectors.watch_meta import MemoryLog, MemoryMeta
@@ -52,6 +52,7 @@ class World:
 async def test_every_watched_record_tells_its_change(before: str, after: str, change: tuple[str, ...]) -> None:
     world = World()
     assert await world.look(before) == []
+    assert await world.look(after) == [], "the next look has to see it as well"
     assert [(c.name, c.type, c.before, c.after) for c in await world.look(after)] == [change]
     assert await world.look(after) == []
     assert len(world.log.events) == 1
@@ -60,17 +61,29 @@ async def test_every_watched_record_tells_its_change(before: str, after: str, ch
 async def test_order_spacing_and_other_texts_at_the_same_name_are_no_change() -> None:
     world = World()
     await world.look("news.example MX 10 a.x\nnews.example MX 10 b.x\nnews.example TXT v=spf1 -all")
-    changed = await world.look(
-        "news.example MX 10 b.x\nnews.example MX 10 a.x\nnews.example TXT site=1\nnews.example TXT v=spf1  -all"
-    )
-    assert changed == []
+    same = "news.example MX 10 b.x\nnews.example MX 10 a.x\nnews.example TXT site=1\nnews.example TXT v=spf1  -all"
+    assert [await world.look(same), await world.look(same)] == [[], []]
 
 
 async def test_what_cannot_be_known_now_is_compared_when_it_can() -> None:
     world = World()
     await world.look(SPF)
     assert await world.look("b.news.example FAIL") == []
+    assert await world.look("") == []
+    assert await world.look("b.news.example FAIL") == []
     assert len(await world.look("")) == 1
+
+
+async def test_servers_that_disagree_and_a_zone_that_is_away_for_a_moment_tell_nothing() -> None:
+    world = World()
+    other = "b.news.example TXT v=spf1 ip4:192.0.2.9 -all"
+    for zone in (SPF, other, SPF, "", SPF, other, "", SPF, other, SPF):
+        assert await world.look(zone) == []
+    assert world.log.events == []
+    assert await world.look(other) == []
+    assert [(c.before, c.after) for c in await world.look(other)] == [
+        ("v=spf1 ip4:192.0.2.1 -all", "v=spf1 ip4:192.0.2.9 -all")
+    ]
 
 
 async def test_a_record_that_is_watched_anew_is_only_noted() -> None:
@@ -86,6 +99,7 @@ async def test_a_record_that_is_watched_anew_is_only_noted() -> None:
 
 async def test_a_state_that_cannot_be_read_begins_anew() -> None:
     world = World()
-    world.meta.values[META] = "]["
+    world.meta.values[META] = world.meta.values[PENDING] = "]["
     assert await world.look(SPF) == []
+    await world.look("")
     assert len(await world.look("")) == 1

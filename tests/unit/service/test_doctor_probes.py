@@ -45,12 +45,13 @@ class Scripted:
         self.pages = {"https://mail.news.example/healthz": (200, "ok"), STS_URL: (200, POLICY), **pages}
         self.answers = refusals
         self.shake = Handshake(chain=(b"",))
+        self.host = "mta.news.example"
 
     async def page(self, url: str) -> tuple[int, str]:
         return self.pages[url]
 
     async def handshake(self, host: str, port: int, ehlo: str) -> Handshake:
-        assert (host, port, ehlo) == ("mta.news.example", 25, "mta.news.example")
+        assert (host, port, ehlo) == (self.host, 25, "mta.news.example")
         return self.shake
 
     async def refusals(self, host: str, port: int, ehlo: str, recipients: Sequence[str]) -> dict[str, str]:
@@ -275,3 +276,11 @@ async def test_a_page_is_fetched_bounded_and_without_redirects() -> None:
     assert (await probes.page(f"http://127.0.0.1:{port}/moved"))[0] == 302
     await runner.cleanup()
     assert (await probes.page(f"http://127.0.0.1:{port}/large"))[0] == 0
+
+
+async def test_a_policy_is_not_advised_to_list_an_address_in_place_of_a_host() -> None:
+    zone = ZONE.replace("b.news.example MX 10 mta.news.example", "b.news.example MX 10 192.0.2.10")
+    probes = Scripted({}, {})
+    probes.host = "192.0.2.10"
+    findings = await probe(SETTINGS, Zone(zone), probes)
+    assert [f.text.id for f in findings if f.level is not Level.OK] == [], "the check of the MX tells it"

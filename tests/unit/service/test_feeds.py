@@ -198,7 +198,7 @@ async def test_alerts_are_made_of_what_any_node_reads_from_storage(lab: Lab) -> 
 
 
 async def test_our_own_records_are_watched(lab: Lab) -> None:
-    for zone in ("b.news.example TXT v=spf1 -all", "b.news.example TXT v=spf1 +all"):
+    for zone in ("b.news.example TXT v=spf1 -all", *["b.news.example TXT v=spf1 +all"] * 2):
         lab.zone = zone
         await next(job for job in lab.feeds().jobs if job.name == "dns records").work()
     changed = [e for e in await lab.told("RecordChanged") if isinstance(e, RecordChanged)]
