@@ -328,6 +328,36 @@ class OtherReports(Protocol):
     async def forget_failures(self, before: float) -> int: ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Original:
+    """A mail or file in which a report was refused; `peer` and `sender` are the connection's, of a mail."""
+
+    at: float
+    is_mail: bool
+    sender: str  # of a mail its envelope's, of a file who handed it in
+    name: str
+    problem: str
+    peer: str = ""
+    number: int = 0
+    size: int = 0
+
+
+class RefusedReports(Protocol):
+    """Originals of refused reports, bounded in number, bytes and age."""
+
+    async def keep(self, one: Original, content: bytes, *, dull: bool) -> None:
+        """`dull`: no report at all, which is the first to give way."""
+        ...
+
+    async def kept(self) -> list[Original]:
+        """Newest first."""
+        ...
+
+    async def content(self, number: int) -> bytes | None: ...
+    async def drop(self, number: int) -> None: ...
+    async def forget(self, now: float) -> None: ...
+
+
 class TlsSessions(Protocol):
     """Own TLS sessions in the detail of RFC 8460, and what was reported of them."""
 

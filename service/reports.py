@@ -56,7 +56,7 @@ class Reports:
         self.intake = ReportIntake(
             store=stores.dmarc, others=stores.other_reports, log=stores.log, clock=clock,
             origin=OriginCheck(resolver, trusted_hops=tuple(given.trusted_hops)), namer=self.namer,
-            redact=given.redact, distrusted=tuple(given.distrusted),
+            redact=given.redact, distrusted=tuple(given.distrusted), refused=stores.refused_reports,
         )  # fmt: skip
         known = {row.domain: tuple(row.providers) for row in load_reporters()}
         self.providers: Mapping[str, tuple[str, ...]] = {
@@ -146,8 +146,9 @@ class Reports:
         await self.stores.dmarc.put_names(await asyncio.gather(*(ask(source) for source in unnamed)), now)
 
     async def forget(self) -> None:
-        """Failure reports are not kept longer than the settings allow."""
+        """Failure reports are not kept longer than the settings allow, refused originals not longer than 30 days."""
         await self.stores.other_reports.forget_failures(self.clock.now() - self.settings.reports.failure_days * DAY)
+        await self.stores.refused_reports.forget(self.clock.now())
 
     async def refuse_leftovers(self) -> None:
         """A report whose storing was cut off, by a crash say, and that nobody came back with, is told as refused."""

@@ -27,6 +27,7 @@ from storage.queue.lists import add_list_sources
 from storage.queue.pools import add_pools
 from storage.queue.upkeep import add_deadlines
 from storage.rates import create_rates
+from storage.refused import create_refused
 from storage.report_writing import take_over
 from storage.suppressions import give_ends
 from storage.tlsrpt import create_tlsrpt
@@ -70,6 +71,7 @@ MIGRATIONS: tuple[Callable[[Connection], None], ...] = (
     create_lore,
     create_audience,
     add_list_sources,
+    create_refused,
 )
 
 

@@ -35,6 +35,7 @@ from storage.queue import SqlQueue
 from storage.queue.cancel import SqlCancelling
 from storage.queue.watch import SqlResidents
 from storage.rates import SqlRates
+from storage.refused import SqlRefusedReports
 from storage.spool import SqlSpool
 from storage.suppressions import SqlSuppressions
 from storage.tlsrpt import SqlTlsSessions
@@ -73,6 +74,7 @@ class Stores:
     residents: SqlResidents
     cancelling: SqlCancelling
     tls_sessions: SqlTlsSessions
+    refused_reports: SqlRefusedReports
 
     async def close(self) -> None:
         """Finish what waits to be committed, then close every connection."""
@@ -103,7 +105,7 @@ async def open_stores(url: str, *, inline: bool = False) -> Stores:
         notices=SqlNotices(db), tls_sessions=SqlTlsSessions(db), rates=SqlRates(db), residents=SqlResidents(db),
         cancelling=SqlCancelling(db),
         other_reports=SqlOtherReports(db), sent=SqlSentBook(db), lateness=SqlLateness(db), lore=SqlLore(db),
-        audience=SqlAudience(db),
+        audience=SqlAudience(db), refused_reports=SqlRefusedReports(db),
     )  # fmt: skip
 
 

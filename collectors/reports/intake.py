@@ -2,7 +2,9 @@
 
 Contract: `report` takes a report mail, `upload` a file or a mail that an operator vouches for; both give what became
 of each report.  A report that counts gives one DmarcReportStored when it is new; one whose origin is not proven, that
-contradicts a stored one, or that is no report at all gives ReportUnverified and changes no figure.  A mail may hold
+contradicts a stored one, or that is no report at all gives ReportUnverified and changes no figure.  The original of
+a mail (and of an upload, if asked for) in which something is refused goes to `refused`; `retry` takes one up again,
+with the proof of its own arrival, and lets it go when nothing in it is refused any more.  A mail may hold
 DMARC, TLS and failure reports; TLS and failure reports are stored without an event.  Never raises for what is in the
 mail; raises what storage raises, and Unavailable when DNS cannot prove the mail now: then it should be retried.
 """
@@ -26,12 +28,24 @@ from core.dmarc_records import packed
 from core.events import DmarcReportStored, Event, ReportUnverified
 from core.lane import DAY
 from core.ports import Clock, EventLog
-from core.reports import AggregateReports, FailureReport, OtherReports, Provenance, Stored, TlsReport, Trust
+from core.reports import (
+    AggregateReports,
+    FailureReport,
+    Original,
+    OtherReports,
+    Provenance,
+    RefusedReports,
+    Stored,
+    TlsReport,
+    Trust,
+)
 from core.state import DmarcReport
 
 AT_ONCE = 32  # files of an import
 AT_ONCE_BYTES = 500_000
 AHEAD = 2 * DAY  # seconds: what a reporter's clock may be wrong by
+
+_DULL = (Defect.NOT_A_REPORT, Defect.EMPTY)
 
 Parsed = DmarcReport | TlsReport | FailureReport | Refusal
 
@@ -46,6 +60,7 @@ class Taken:
     records: int = 0
     messages: int = 0
     refused: list[str] = field(default_factory=list)
+    dull: bool = True  # what is refused is no report at all
 
     def add(self, other: Taken) -> None:
         self.stored += other.stored
@@ -70,8 +85,10 @@ class ReportIntake:
         namer: Namer,
         redact: bool = True,
         distrusted: Sequence[str] = (),
+        refused: RefusedReports | None = None,
         executor: Executor | None = None,
     ) -> None:
+        self._refused = refused
         self._store = store
         self._others = others
         self._log = log
@@ -84,17 +101,48 @@ class ReportIntake:
 
     async def report(self, content: bytes, mail_from: str, peer: str = "") -> int:
         """Take one report mail.  How many reports in it were new and count."""
+        taken = await self._report(content, mail_from, peer)
+        await self._keep(taken, content, is_mail=True, sender=mail_from, peer=peer)
+        return taken.stored
+
+    async def _report(self, content: bytes, mail_from: str, peer: str) -> Taken:
         parsed = await self._run(content, "", mail=True)
         if all(isinstance(one, Refusal) for one in parsed):
             origin = Provenance(trust=Trust.UNALIGNED)  # nothing to prove: ask no DNS for it
         else:
             origin = await self._origin.check(content, Arrival(mail_from=mail_from, peer=peer))
-        return (await self._take(parsed, content, origin, mail_from)).stored
+        return await self._take(parsed, content, origin, mail_from)
 
-    async def upload(self, payload: bytes, filename: str, by: str) -> Taken:
-        """Take one file that a person or a program handed in."""
+    async def upload(self, payload: bytes, filename: str, by: str, *, keep: bool = False) -> Taken:
+        """Take one file that a person or a program handed in.  `keep`: nobody else has it, should it be refused."""
         parsed = await self._run(payload, filename, mail=looks_like_mail(payload))
-        return await self._take(parsed, payload, Provenance(trust=Trust.VOUCHED, why=f"handed in by {by}"), by)
+        taken = await self._take(parsed, payload, Provenance(trust=Trust.VOUCHED, why=f"handed in by {by}"), by)
+        if keep:
+            await self._keep(taken, payload, is_mail=False, sender=by, name=filename)
+        return taken
+
+    async def retry(self, one: Original) -> Taken | None:
+        """Take up again what was refused; None when it is not kept any more."""
+        content = None if self._refused is None else await self._refused.content(one.number)
+        if content is None or self._refused is None:
+            return None
+        if one.is_mail:
+            taken = await self._report(content, one.sender, one.peer)
+        else:
+            taken = await self.upload(content, one.name, one.sender)
+        if not taken.refused:
+            await self._refused.drop(one.number)
+        return taken
+
+    async def _keep(
+        self, taken: Taken, content: bytes, *, is_mail: bool, sender: str, peer: str = "", name: str = ""
+    ) -> None:
+        if taken.refused and self._refused is not None:
+            original = Original(
+                at=self._clock.now(), is_mail=is_mail, sender=sender, peer=peer, name=name,
+                problem="; ".join(taken.refused[:5]),
+            )  # fmt: skip
+            await self._refused.keep(original, content, dull=taken.dull)
 
     async def upload_all(self, files: Iterable[tuple[str, bytes]], by: str) -> AsyncIterator[tuple[str, Taken]]:
         """Take many files, several small ones at once so that they share commits; what became of each, in order."""
@@ -127,6 +175,7 @@ class ReportIntake:
             event: Event | None = None
             if isinstance(one, Refusal):
                 taken.refused.append(str(one))
+                taken.dull &= one.defect in _DULL
                 event = _unverified(f"{one.defect}: {one.problem}", sender, str(one), now)
             elif isinstance(one, DmarcReport):
                 event = await self._aggregate(one, origin, sender, now, taken)
@@ -147,6 +196,7 @@ class ReportIntake:
     ) -> Event | None:
         title = f"report {one.report_id} of {one.reporter} about {one.domain}"
         if one.begin > now + AHEAD:
+            taken.dull = False
             taken.refused.append(
                 f"{title}: {Defect.INVALID}: its period begins {(one.begin - now) / DAY:.0f} days from now"
             )
@@ -156,6 +206,7 @@ class ReportIntake:
         _count(taken, outcome, given)
         match outcome:
             case Stored.CONFLICT:
+                taken.dull = False
                 taken.refused.append(f"{title}: another report with this key and other content came before")
                 return _unverified("conflict: the key of a stored report with other content", sender, title, now)
             case Stored.REPEATED:

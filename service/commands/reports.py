@@ -31,6 +31,7 @@ def add_commands(commands: Subparsers[argparse.ArgumentParser]) -> None:
     take.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="files, folders, Maildirs or mboxes")
     add_config(take)
     take.set_defaults(run=run_import)
+    import_module("service.commands.reports_refused").add_refused(actions)
     import_module("service.commands.report_tables").add_views(actions)
 
 

@@ -36,7 +36,7 @@ async def post_reports(request: web.Request) -> web.Response:
         raise InvalidInput("body", "holds no report", "Send the report's file or mail as it is")
     rows = []
     for name, content in files:
-        taken = await reports.intake.upload(content, name, by)
+        taken = await reports.intake.upload(content, name, by, keep=True)
         rows.append(
             {
                 "file": name, "stored": taken.stored, "repeated": taken.repeated, "records": taken.records,

@@ -75,10 +75,11 @@ async def world(zone: str = ZONE, **changes: object) -> AsyncIterator[World]:
     clock = FixedClock(NOW)
     hops = changes.pop("trusted_hops", ())
     assert isinstance(hops, tuple)
+    refused = stores.refused_reports if changes.pop("keep_refused", False) else None
     intake = ReportIntake(
         store=stores.dmarc, others=stores.other_reports, log=stores.log, clock=clock,
         origin=OriginCheck(Zone(zone), trusted_hops=hops),
-        namer=Namer(load_services(), {"192.0.2.10": "mta1"}, {"news.example": frozenset({"p1"})}),
+        namer=Namer(load_services(), {"192.0.2.10": "mta1"}, {"news.example": frozenset({"p1"})}), refused=refused,
         **changes,  # type: ignore[arg-type]
     )  # fmt: skip
     try:
