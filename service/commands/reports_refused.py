@@ -26,7 +26,7 @@ from service.reports import Reports
 def add_refused(actions: Subparsers[argparse.ArgumentParser]) -> None:
     """Register the command."""
     parser = actions.add_parser("refused", help="originals of refused reports: list, show one, try again")
-    parser.add_argument("action", nargs="?", choices=["list", "show", "retry"], default="list")
+    parser.add_argument("action", nargs="?", choices=["list", "show", "retry"], default="list", help="default: list")
     parser.add_argument("numbers", nargs="*", type=int, metavar="NUMBER", help="of the list; retry: all without it")
     parser.add_argument("--out", type=Path, metavar="FILE", help="show: a new file in place of standard output")
     parser.add_argument("--json", action="store_true", help="list: one JSON document")
