@@ -139,18 +139,20 @@ class Views:
         await self._reports.count_deliveries()
         since, today = self._today() - days, self._today()
         every = await self._heads()
-        heads = [head for head in every if head.day >= since]
+        # a day more than is shown: what turned there belongs to the first one
+        heads = [head for head in every if head.day >= since - 1]
         tallies = await self._store.tally(
-            [Dim.DAY, Dim.REPORTER, Dim.POLICY_DOMAIN, Dim.SOURCE, Dim.DKIM_DOMAIN, Dim.SELECTOR], since_day=since,
+            [Dim.DAY, Dim.REPORTER, Dim.POLICY_DOMAIN, Dim.SOURCE, Dim.DKIM_DOMAIN, Dim.SELECTOR], since_day=since - 1,
             limit=_ROWS,
         )  # fmt: skip
-        sent = await self._reports.stores.sent.sent(since * 24, (today + 1) * 24)
+        sent = await self._reports.stores.sent.sent((since - 1) * 24, (today + 1) * 24)
         known = {head.reporter: self._reports.providers_of(head.reporter) for head in heads}
         usual = {name: _usual_days(own) for name, own in _by_reporter(every).items()}
-        return reconcile(
+        found = reconcile(
             heads, tallies, sent, ours=await self._reports.ours(), providers=known,
             due=lambda reporter: today - usual.get(reporter, COMPLETE_AFTER),
         )  # fmt: skip
+        return [line for line in found if line.day >= since]
 
     async def selectors(self) -> list[Selector]:
         """Every selector of ours, and every other that reports show for our domains."""

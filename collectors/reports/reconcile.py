@@ -2,7 +2,10 @@
 
 Contract: one line for each day, reporter, domain and source of ours.  Own deliveries are those in the very hours that
 the reports of that day cover.  `difference` = reported − delivered; it is explained while it lies between 0 and
-`refused`, for a receiver may count a message that it refused after it had seen it.  A reporter that nobody can assign
+`refused`, for a receiver may count a message that it refused after it had seen it.  A message that is under way when
+the period ends is counted on that day by one side and on the next by the other: what one day has too much and the day
+beside it too little is `turned`, up to a thousandth of the day (at least 3), and explained too; while the next day is
+not reported yet, own deliveries in its first hour have to allow for it.  A reporter that nobody can assign
 to a provider has no own figure (`delivered` None), and a day with deliveries and without report is a line with
 `reported` None: unknown is never 0.  Such a line is `awaited` while the reporter's report is not due yet.
 """
@@ -11,7 +14,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 
 from core.lane import HOUR
@@ -29,7 +32,8 @@ class Signed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """See the module.  `signed` splits `reported` by d= and selector ('' where no signature was told)."""
+    """See the module.  `signed` splits `reported` by d= and selector ('' where no signature was told); `turned` is
+    above 0 for messages that the receiver counts here and we on a day beside, below 0 for the reverse."""
 
     day: int
     reporter: str
@@ -42,6 +46,7 @@ class Line:
     refused: int
     signed: tuple[Signed, ...] = ()
     awaited: bool = False
+    turned: int = 0
 
     @property
     def difference(self) -> int | None:
@@ -49,9 +54,25 @@ class Line:
 
     @property
     def explained(self) -> bool:
-        return self.difference is not None and 0 <= self.difference <= self.refused
+        return self.unexplained == 0
+
+    @property
+    def unexplained(self) -> int | None:
+        """What is left of the difference: too much above 0, too little below; None without a difference."""
+        return None if self.difference is None else max(0, self.over - self.refused) - self.under
+
+    @property
+    def over(self) -> int:
+        """What the receiver counts beyond ours and what turned."""
+        return max(0, (self.difference or 0) - self.turned)
+
+    @property
+    def under(self) -> int:
+        """What is missing from the receiver's count."""
+        return max(0, self.turned - (self.difference or 0))
 
 
+_TURN = 3  # messages
 Key = tuple[int, str, str, str]  # day, reporter, domain, source
 
 
@@ -79,11 +100,17 @@ def reconcile(
     for head in heads:
         covered = hours.setdefault((head.day, head.reporter, head.domain), set())
         covered.update(range(int(head.begin // HOUR), ceil(max(head.end, head.begin + 1) / HOUR)))
-    lines = []
+    by_hour: dict[int, list[SentCount]] = {}
+    for one in sent:
+        by_hour.setdefault(one.key.hour, []).append(one)
+    lines: list[Line] = []
+    behind: dict[Key, int] = {}  # own deliveries in the hour after the period
     taken: set[tuple[int, str]] = set()
     for (day, reporter, domain), covered in hours.items():
         known = providers.get(reporter, ())
-        own = _own(sent, covered, frozenset(known), domain) if known else {}
+        own = _own(by_hour, covered, frozenset(known), domain) if known else {}
+        after = _own(by_hour, {max(covered) + 1}, frozenset(known), domain) if known else {}
+        behind.update({(day, reporter, domain, source): delivered for source, (delivered, _) in after.items()})
         taken.update((hour // 24, provider) for hour in covered for provider in known)
         for source in sorted(set(own) | {key[3] for key in reported if key[:3] == (day, reporter, domain)}):
             signed = reported.get((day, reporter, domain, source), Counter())
@@ -98,19 +125,37 @@ def reconcile(
                     ),
                 )
             )  # fmt: skip
+    lines = _turned(lines, behind)
     lines += _unreported(sent, taken, providers, due)
     return sorted(lines, key=lambda line: (-line.day, line.reporter, line.domain, line.source))
 
 
+def _turned(lines: Sequence[Line], behind: Mapping[Key, int]) -> list[Line]:
+    """The lines, with what stands on the other side of the end of a day."""
+    at: dict[Key, Line] = {(line.day, line.reporter, line.domain, line.source): line for line in lines}
+    for key in sorted(at):
+        line, beside = at[key], (key[0] + 1, *key[1:])
+        later = at.get(beside)
+        most = max(_TURN, (line.delivered or 0) // 1000)
+        if later is None:
+            moved = min(max(0, line.unexplained or 0), most, behind.get(key, 0))
+        else:
+            moved = min(line.over, later.under, most) - min(line.under, later.over, most)
+            at[beside] = replace(later, turned=later.turned - moved)
+        at[key] = replace(line, turned=line.turned + moved)
+    return list(at.values())
+
+
 def _own(
-    sent: Sequence[SentCount], hours: set[int], providers: frozenset[str], domain: str
+    by_hour: Mapping[int, Sequence[SentCount]], hours: set[int], providers: frozenset[str], domain: str
 ) -> dict[str, tuple[int, int]]:
     found: dict[str, tuple[int, int]] = {}
-    for one in sent:
-        key = one.key
-        if key.hour in hours and key.provider in providers and _covers(domain, key.sending_domain):
-            delivered, refused = found.get(key.source, (0, 0))
-            found[key.source] = (delivered + one.delivered, refused + one.refused)
+    for hour in hours:
+        for one in by_hour.get(hour, ()):
+            key = one.key
+            if key.provider in providers and _covers(domain, key.sending_domain):
+                delivered, refused = found.get(key.source, (0, 0))
+                found[key.source] = (delivered + one.delivered, refused + one.refused)
     return found
 
 

@@ -259,5 +259,9 @@ def _number(value: int | None) -> str:
 def _difference(one: Line) -> str:
     if one.difference is None:
         return "–"
-    explained = f" (refused after data: {one.refused:,})" if one.difference and one.explained else ""
-    return f"{one.difference:+,}{explained}" if one.difference else "0"
+    if not one.difference:
+        return "0"
+    reasons = [f"under way at the turn of the day: {one.turned:+,}"] if one.turned else []
+    if one.explained and one.difference != one.turned:
+        reasons.append(f"refused after data: {one.refused:,}")
+    return f"{one.difference:+,}" + (f" ({', '.join(reasons)})" if reasons else "")

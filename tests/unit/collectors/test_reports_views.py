@@ -106,6 +106,49 @@ def test_refusals_after_the_data_explain_a_difference_up_to_their_number() -> No
         assert line.explained is explained
 
 
+def turned(days: dict[int, tuple[int, int]], refused: int = 0) -> list[tuple[int | None, int, bool]]:
+    """(difference, turned, explained) of days one after the other, each {day: (delivered, reported)}."""
+    heads = [head(day=day) for day in days]
+    rows = [
+        tally(str(day), "receiver.example", "news.example", "192.0.2.1", "news.example", "p1", messages=reported)
+        for day, (_, reported) in days.items()
+    ]
+    own = [sent(day * 24, delivered, refused) for day, (delivered, _) in days.items()]
+    found = reconcile(
+        heads, rows, own, ours={"192.0.2.1": "mta1"}, providers={"receiver.example": ("gmail",)}, due=lambda _: DAY
+    )
+    return [(line.difference, line.turned, line.explained) for line in sorted(found, key=lambda line: line.day)]
+
+
+def test_what_is_under_way_when_a_day_ends_is_missing_from_none() -> None:
+    assert turned({DAY: (100, 101), DAY + 1: (50, 49)}) == [(1, 1, True), (-1, -1, True)]
+    assert turned({DAY: (100, 99), DAY + 1: (50, 51)}) == [(-1, -1, True), (1, 1, True)]
+    # a day in the middle may have both
+    assert turned({DAY: (100, 101), DAY + 1: (50, 50), DAY + 2: (9, 9)})[0] == (1, 0, False)
+    assert turned({DAY: (9, 11), DAY + 1: (9, 8), DAY + 2: (9, 8)}) == [(2, 1, False), (-1, -1, True), (-1, 0, False)]
+
+
+def test_refusals_may_explain_what_did_not_turn_and_not_what_is_missing() -> None:
+    assert turned({DAY: (100, 102), DAY + 1: (50, 49)}, refused=1) == [(2, 1, True), (-1, -1, True)]
+    assert turned({DAY: (100, 101), DAY + 1: (50, 48)}, refused=1) == [(1, 1, True), (-2, -1, False)]
+
+
+def test_more_than_can_be_under_way_stays_unexplained() -> None:
+    assert turned({DAY: (100, 105), DAY + 1: (50, 45)}) == [(5, 3, False), (-5, -3, False)]
+    assert turned({DAY: (9000, 9008), DAY + 1: (50, 42)}) == [(8, 8, True), (-8, -8, True)]
+
+
+def test_days_that_do_not_follow_each_other_explain_nothing() -> None:
+    assert turned({DAY: (100, 99), DAY + 2: (50, 51)}) == [(-1, 0, False), (1, 0, False)]
+
+
+def test_while_the_next_day_is_not_reported_its_first_hour_has_to_allow_for_it() -> None:
+    for hour, explained in ((24, True), (25, False)):
+        found = lines([head()], 11, sent(DAY * 24, 10), sent(DAY * 24 + hour, 1))
+        (line,) = [one for one in found if one.day == DAY]
+        assert line.explained is explained
+
+
 def test_a_reporter_that_nobody_can_assign_has_no_own_figure() -> None:
     (line,) = lines([head()], 5, sent(DAY * 24, 10), known=False)
     assert (line.delivered, line.difference, line.explained) == (None, None, False)
