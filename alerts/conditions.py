@@ -170,7 +170,7 @@ def _blind(blind: SeedBlind, language: Language, dashboard: str) -> Alert:
         return form_alert(
             "SeedLoginDead", "warning", {"mailbox": blind.mailbox, "provider": blind.provider}, blind.at, dashboard,
             summary=f"Seed mailbox {blind.mailbox} ({blind.provider}) refuses our login: placement there is unknown"
-            if english else f"Ящик {blind.mailbox} ({blind.provider}) отклоняет вход: размещение там неизвестно",
+            if english else f"Ящик {blind.mailbox} ({blind.provider}) не пускает: попадание во входящие там неизвестно",
             problem=sample(blind.problem),
             remedy="Renew the app password or the refresh token; `penstock placement login` tries every mailbox"
             if english else "Обновите пароль приложения или refresh-токен; `penstock placement login` проверит ящики",
@@ -178,7 +178,7 @@ def _blind(blind: SeedBlind, language: Language, dashboard: str) -> Alert:
     return form_alert(
         "SeedBlind", "warning", {"mailbox": blind.mailbox, "provider": blind.provider}, blind.at, dashboard,
         summary=f"Seed mailbox {blind.mailbox} ({blind.provider}) cannot be looked into: placement there is unknown"
-        if english else f"Ящик {blind.mailbox} ({blind.provider}) недоступен: размещение там неизвестно",
+        if english else f"Ящик {blind.mailbox} ({blind.provider}) недоступен: попадание во входящие там неизвестно",
         problem=sample(blind.problem),
         remedy="See whether its host answers and how many connections it allows; `penstock placement login` tries it"
         if english else "Проверьте, отвечает ли сервер и сколько соединений разрешает; `penstock placement login`",

@@ -167,11 +167,11 @@ def _action(gate: Gate, language: Language) -> str:
             return (
                 f"A probe of {count} messages is under way; their outcome decides"
                 if english
-                else f"Идёт проба: {count} писем, решит их исход"
+                else f"Идёт проба, писем: {count}; решит их исход"
             )
         case GateState.SLOWED:
             rest = (f" until {end}" if english else f" до {end}") if end else ""
-            return f"At most {count} messages an hour{rest}" if english else f"Не более {count} писем в час{rest}"
+            return f"At most {count} messages an hour{rest}" if english else f"Писем в час не более {count}{rest}"
         case GateState.HARD_STOPPED:
             return (
                 "Sending is stopped; it does not resume by itself"

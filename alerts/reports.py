@@ -33,7 +33,7 @@ class Trouble(Enum):
         "AlignmentDrop",
         "domain",
         "{share} of {count} messages of {subject} were aligned, {before} in the week before",
-        "{subject}: согласовано {share} из {count} писем, неделей раньше — {before}",
+        "{subject}: согласовано {share} (писем: {count}), неделей раньше — {before}",
         "See which source: `penstock reports sources`; check keys and SPF with `penstock doctor`",
         "Найдите источник: `penstock reports sources`; проверьте ключи и SPF: `penstock doctor`",
     )

@@ -136,7 +136,7 @@ def _stale(one: StaleFeed, now: float, language: Language, dashboard: str) -> Al
     return form_alert(
         "FeedStale", "warning", {"feed": one.name}, one.since, dashboard,
         summary=f"Postmaster feed {one.name} ({one.kind}) gives nothing new for {long}" if english
-        else f"Фид постмастера {one.name} ({one.kind}) не даёт нового уже {long}",
+        else f"Данные постмастера {one.name} ({one.kind}) не обновляются уже {long}",
         problem=sample(one.problem)
         or ("it answers, without new figures" if english else "отвечает, но новых данных нет"),
         remedy="Renew its key or token (see docs/feeds.md); a feed without enough mail may be empty by right" if english

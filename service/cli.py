@@ -66,7 +66,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = sys.argv[1:] if argv is None else list(argv)
     try:
         arguments = parser(words[0] if words else "").parse_args(words)
-        if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # as `service.entry` leaves it
+        # every other command ends at once by SIGINT, as `service.entry` left it: the long ones compute in threads and
+        # read from pipes, which asyncio's own handler waits for, and what they write bears being cut off anywhere
+        if words[0] in GROUPS["running"] and signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
             signal.signal(signal.SIGINT, signal.default_int_handler)
         work = arguments.run(arguments)
         return int(run_long(work) if words[:1] == ["run"] else asyncio.run(work))

@@ -1,7 +1,7 @@
-"""Where the console script `penstock` begins: Ctrl-C ends the process without a traceback while it still loads.
+"""Where the console script `penstock` begins: Ctrl-C ends the process at once, without a traceback.
 
 Loading takes some 0.2 s, in which Python would answer SIGINT with a traceback through whatever module it was in.
-Until `service.cli.main` runs a command, the signal has its plain effect: the process ends by it, and nothing has begun.
+The signal has its plain effect instead, until `service.cli.main` begins the service, which stops in order.
 A SIGINT that is ignored (a job behind `&` in a script) stays ignored.
 """
 

@@ -88,7 +88,10 @@ def _fact(good: bool, yes_en: str, yes_ru: str, no_en: str, no_ru: str) -> Fact:
 
 _NO_FEED = Fact(
     None,
-    ("no feed has said so: see [[feeds]] in docs/feeds.md", "ни один фид этого не сообщил: [[feeds]], docs/feeds.md"),
+    (
+        "no feed has said so: see [[feeds]] in docs/feeds.md",
+        "данные постмастера об этом молчат: [[feeds]], docs/feeds.md",
+    ),
 )
 
 

@@ -20,10 +20,10 @@ _RUSSIAN: list[tuple[re.Pattern[str], str | None]] = [
         (rf"no mail for {_N} days: reputation fades", r"писем не было \1 дн.: репутация угасает"),
         (r"nothing was sent", "ничего не отправлено"),
         (rf"blocked: {_N} of {_N} refused for reputation", r"блокировка: \1 из \2 отклонено из-за репутации"),
-        (rf"{_P} refused for reputation, limit {_P}", r"\1 отклонено из-за репутации, предел \2"),
-        (rf"{_P} complained, limit {_P}", r"\1 жалоб, предел \2"),
-        (rf"{_P} bounced, limit {_P}", r"\1 недоставлено, предел \2"),
-        (rf"{_P} deferred, limit {_P}", r"\1 отложено, предел \2"),
+        (rf"{_P} refused for reputation, limit {_P}", r"\1 отклонено из-за репутации, порог \2"),
+        (rf"{_P} complained, limit {_P}", r"жалобы: \1, порог \2"),
+        (rf"{_P} bounced, limit {_P}", r"\1 недоставлено, порог \2"),
+        (rf"{_P} deferred, limit {_P}", r"\1 отложено, порог \2"),
         (rf"{_N} of {_N} seed mails lay in the spam folder", r"\1 из \2 контрольных писем в спаме"),
         (r"rule (\S+) found something over (.+)", r"сработало правило \1: \2"),
         (r"the gate closed over (.+)", r"закрыт затвор: \1"),
@@ -76,9 +76,9 @@ _RUSSIAN: list[tuple[re.Pattern[str], str | None]] = [
         (rf"(.+): {_N} a day, shared by {_N} lanes", r"\1: \2 в день на линий: \3"),
         (rf"{_N} and a fifth above it sent today", r"сегодня отправлено \1 и пятая часть сверх того"),
         (r"rests after trouble", "отдыхает после сбоя"),
-        (r"limit (\S+): (\S+) messages", r"предел \1: писем \2"),
-        (r"limit (\S+): (\S+) openings", r"предел \1: новых соединений \2"),
-        (rf"limit (\S+): {_N} connections", r"предел \1: соединений \2"),
+        (r"limit (\S+): (\S+) messages", r"лимит \1: писем \2"),
+        (r"limit (\S+): (\S+) openings", r"лимит \1: новых соединений \2"),
+        (rf"limit (\S+): {_N} connections", r"лимит \1: соединений \2"),
         (r"(\S+): (\S+) new connections a minute from (\S+)", r"\1: новых соединений в минуту \2 с \3"),
         # reply rules
         (r"its time is over", "время истекло"),
@@ -114,5 +114,6 @@ def reason_words(reason: str, language: str) -> str:
 
 
 def _spaced(text: str) -> str:
-    """12,345 as Russian writes it."""
-    return re.sub(r"(?<=\d),(?=\d{3}\b)", "\u00a0", text)
+    """12,345 and 2.5% as Russian writes them."""
+    text = re.sub(r"(?<=\d),(?=\d{3}\b)", "\u00a0", text)
+    return re.sub(r"(\d+)(?:\.(\d+))?%", lambda found: ",".join(filter(None, found.groups())) + "\u00a0%", text)

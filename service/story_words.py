@@ -49,7 +49,7 @@ SENTENCES: dict[Language, Mapping[str, str]] = {
         "connection": "connection to {host} for {domain}: {how}{failed}", "a_relay": "a relay",
         "tls_how": "{protocol} {cipher}, verified: {verified}", "tls_none": "no TLS",
         "tls_failed": "; {what}: {detail}",
-        "gate": "gate over {scope}: {before} → {after} by {by}: {reason}{figures}{until}",
+        "gate": "gate over {scope}: {before} → {after} by {by}{reason}{figures}{until}",
         "rule_fires": "rule {rule} fires over {scope} ({action}): {reason}{figures}",
         "rule_over": "rule {rule} is over over {scope} ({action}): {reason}{figures}",
         "warmup": "warm-up of {lane}: {move}{by}, step {step}, cap {before} → {after}: {reason}{until}",
@@ -106,8 +106,8 @@ SENTENCES: dict[Language, Mapping[str, str]] = {
         "seed_moved": "контрольный ящик {mailbox}: письмо перешло: {before} → {place} (папка {folder})",
         "seed_blind": "в контрольный ящик {mailbox} не заглянуть: {problem}",
         "seed_sighted": "контрольный ящик {mailbox} снова виден",
-        "placement_begun": "проверка размещения {test} отправлена, ящиков: {n}, кем: {by}",
-        "placement_over": "проверка размещения {test} закончена, исходов: {n}",
+        "placement_begun": "проверка попадания во входящие {test} отправлена, ящиков: {n}, кем: {by}",
+        "placement_over": "проверка попадания во входящие {test} закончена, исходов: {n}",
         "dmarc": "отчёт DMARC от {reporter} о {domain}: писем {n}, согласованы {aligned}, строк не принято {refused}",
         "listed": "в списке {zone}: {subject} ({kind} {name}) {text}",
         "delisted": "в списке {zone} больше нет: {subject} ({kind} {name}) {text}",
@@ -117,7 +117,7 @@ SENTENCES: dict[Language, Mapping[str, str]] = {
         "connection": "соединение с {host} для {domain}: {how}{failed}", "a_relay": "промежуточного узла",
         "tls_how": "{protocol} {cipher}, проверено: {verified}", "tls_none": "без TLS",
         "tls_failed": "; {what}: {detail}",
-        "gate": "затвор {scope}: {before} → {after}, кем: {by}: {reason}{figures}{until}",
+        "gate": "затвор {scope}: {before} → {after}, кем: {by}{reason}{figures}{until}",
         "rule_fires": "правило {rule} сработало: {scope} ({action}): {reason}{figures}",
         "rule_over": "правило {rule} больше не действует: {scope} ({action}): {reason}{figures}",
         "warmup": "прогрев {lane}: {move}{by}, шаг {step}, предел {before} → {after}: {reason}{until}",
@@ -147,7 +147,7 @@ SENTENCES: dict[Language, Mapping[str, str]] = {
         "held_since": "задержано с {since}: {reason}{detail}, снова спросим в {until}",
         "pool": "идёт через пул {pool}: {sources}",
         "free": "с нашей стороны ничто не держит: уйдёт, когда освободится соединение",
-        "limit": "предел {limit} {values}: {rate} {kind}: свободного нет до {until}", "all": "(всё)",
+        "limit": "лимит {limit} {values}: {rate} {kind}: свободного нет до {until}", "all": "(всё)",
     },
 }  # fmt: skip
 
@@ -157,7 +157,7 @@ _NAMES = {
     # why mail waits (core.decision)
     "probe_spent": "проба ушла, ждём исхода", "allowance_spent": "дневной предел исчерпан",
     "paced": "предел разложен по часам", "outside_hours": "вне часов отправки", "no_plan": "у линии нет плана прогрева",
-    "monitor_lag": "монитор отстаёт", "canary": "канарейка: ждём исхода первой порции", "limited": "достигнут предел",
+    "monitor_lag": "монитор отстаёт", "canary": "канарейка: ждём исхода первой порции", "limited": "достигнут лимит",
     "connection_limit": "узел или источник не берёт больше", "reply_rule": "правило ответов",
     # why mail ended, or addresses are not mailed
     "suppressed": "стоп-лист", "cancelled": "отменено", "unrenderable": "письмо не собрать",

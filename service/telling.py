@@ -253,9 +253,10 @@ def text_of(event: Event, t: Teller) -> str:  # one arm an event: a table of wor
             seen = event.evidence
             # what a canary rests on is the evidence of another rule, which the reason does not name
             other = f"{seen.rule}: " if seen and not event.reason.startswith(f"{seen.rule}:") else ""
+            reason = worded(event.cause, t.reason(event.reason), t.language)
             return t.say(
                 "gate", scope=event.scope.key, before=t.name(event.before), after=t.name(event.after),
-                by=t.name(event.by), reason=worded(event.cause, t.reason(event.reason), t.language),
+                by=t.name(event.by), reason=f": {reason}" if reason else "",
                 figures=f" — {other}{t.evidence(seen)}" if seen else "", until=t.until(event.until),
             )  # fmt: skip
         case RuleChanged():

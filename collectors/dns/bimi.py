@@ -54,7 +54,7 @@ async def check_bimi(resolver: Resolver, domain: str) -> list[Finding]:
     try:
         texts = await _texts(resolver, domain)
     except ResolverFailed as error:
-        return [found(auth.DNS_FAILED, domain, name=f"TXT of {name}", problem=error)]
+        return [found(auth.DNS_FAILED, domain, name=f"TXT {name}", problem=error)]
     if not texts:
         return []
     if len(texts) > 1:
@@ -143,7 +143,7 @@ async def _policy(resolver: Resolver, domain: str) -> list[Finding]:
     try:
         tags, inherited = await governing_tags(resolver, domain)
     except ResolverFailed as error:
-        return [found(auth.DNS_FAILED, domain, name=f"DMARC of {domain}", problem=error)]
+        return [found(auth.DNS_FAILED, domain, name=f"DMARC {domain}", problem=error)]
     policy = (tags.get("sp") or tags.get("p", "")) if inherited else tags.get("p", "")
     why = ""
     if policy.lower() not in ("quarantine", "reject"):

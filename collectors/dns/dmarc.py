@@ -149,7 +149,7 @@ async def check_dmarc(resolver: Resolver, domain: str, return_path: str = "", re
         if return_path and not await _aligned(resolver, return_path, domain, organisation, mode):
             findings.append(found(say.DMARC_SPF_UNALIGNED, domain, return_path=return_path, mode=mode))
     except ResolverFailed as error:
-        return [found(say.DNS_FAILED, domain, name=f"DMARC of {domain}", problem=error)]
+        return [found(say.DNS_FAILED, domain, name=f"DMARC {domain}", problem=error)]
     return findings or [found(say.DMARC_OK, domain, policy=policy, place=place)]
 
 

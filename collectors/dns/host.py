@@ -41,7 +41,7 @@ async def check_source(resolver: Resolver, name: str, bind: str, ehlo: str) -> l
         if target := await alias_of(resolver, ehlo):
             findings.append(found(traps.EHLO_ALIAS, name, ehlo=ehlo, target=target))
     except ResolverFailed as error:
-        return [found(auth.DNS_FAILED, name, name=f"PTR and addresses of {ehlo}", problem=error)]
+        return [found(auth.DNS_FAILED, name, name=f"PTR, A, AAAA {ehlo}", problem=error)]
     return findings
 
 

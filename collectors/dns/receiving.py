@@ -25,7 +25,7 @@ async def check_mx(resolver: Resolver, domain: str, wanted_host: str, *, returns
     except NameMissing:
         hosts = []
     except ResolverFailed as error:
-        return [found(auth.DNS_FAILED, domain, name=f"MX of {domain}", problem=error)]
+        return [found(auth.DNS_FAILED, domain, name=f"MX {domain}", problem=error)]
     if not hosts:
         return [found(say.MX_MISSING if returns else say.FROM_NO_MX, domain, wanted=wanted_host)]
     findings = []
@@ -44,7 +44,7 @@ async def _check_host(resolver: Resolver, domain: str, host: str) -> list[Findin
     except NameMissing:
         addresses = []
     except ResolverFailed as error:
-        return [found(auth.DNS_FAILED, domain, name=f"address of {host}", problem=error)]
+        return [found(auth.DNS_FAILED, domain, name=f"A, AAAA {host}", problem=error)]
     if not addresses:
         return [found(say.MX_NO_ADDRESS, domain, host=host)]
     if not any(map(is_reachable, addresses)):
@@ -85,7 +85,7 @@ async def check_link_host(resolver: Resolver, host: str) -> list[Finding]:
     except NameMissing:
         addresses = []
     except ResolverFailed as error:
-        return [found(auth.DNS_FAILED, host, name=f"address of {host}", problem=error)]
+        return [found(auth.DNS_FAILED, host, name=f"A, AAAA {host}", problem=error)]
     return [] if addresses else [found(traps.LINK_HOST, host, host=host)]
 
 

@@ -243,7 +243,7 @@ async def check_spf(resolver: Resolver, domain: str, addresses: Sequence[str]) -
     except _Broken as error:
         return [error.finding, *walk.warnings]
     except ResolverFailed as error:
-        return [found(say.DNS_FAILED, domain, name=f"SPF of {domain}", problem=error)]
+        return [found(say.DNS_FAILED, domain, name=f"SPF {domain}", problem=error)]
     findings = list(walk.warnings)
     if walk.lookups > MAX_LOOKUPS:
         findings.append(found(say.SPF_LOOKUPS, domain, lookups=walk.lookups))

@@ -9,7 +9,7 @@ OK, WARNING, PROBLEM = Level.OK, Level.WARNING, Level.PROBLEM
 DNS_FAILED = Text(
     "dns.failed",
     WARNING,
-    ("{name} cannot be looked up now: {problem}", "Запись {name} сейчас не получить: {problem}"),
+    ("{name} cannot be looked up now: {problem}", "Сейчас не получить из DNS: {name}: {problem}"),
     (
         "Check the name servers under [dns] and run this again; nothing is known about the record",
         "Проверьте серверы имён в разделе [dns] и повторите; о записи ничего не известно",
@@ -49,7 +49,7 @@ SPF_SYNTAX = Text(
 SPF_LOOKUPS = Text(
     "spf.lookups",
     PROBLEM,
-    ("SPF needs {lookups} DNS look-ups, more than 10", "SPF требует {lookups} запросов DNS, больше 10"),
+    ("SPF needs {lookups} DNS look-ups, more than 10", "SPF требует запросов DNS: {lookups}, больше 10"),
     (
         "Replace include, a and mx by ip4 and ip6 terms, or give the return path a domain of its own",
         "Замените include, a и mx на ip4 и ip6 или выделите обратному адресу свой домен",
@@ -58,7 +58,7 @@ SPF_LOOKUPS = Text(
 SPF_NEAR_LIMIT = Text(
     "spf.near_limit",
     WARNING,
-    ("SPF needs {lookups} of 10 DNS look-ups", "SPF требует {lookups} запросов DNS из 10"),
+    ("SPF needs {lookups} of 10 DNS look-ups", "SPF требует запросов DNS: {lookups} из 10"),
     (
         "One more include breaks it: replace some by ip4 and ip6 terms",
         "Ещё один include всё сломает: замените часть на ip4 и ip6",
@@ -67,13 +67,16 @@ SPF_NEAR_LIMIT = Text(
 SPF_VOIDS = Text(
     "spf.voids",
     PROBLEM,
-    ("{voids} SPF terms name what does not exist, more than 2", "{voids} элементов SPF ведут в никуда, больше 2"),
+    (
+        "{voids} SPF terms name what does not exist, more than 2",
+        "в никуда ведут больше двух элементов SPF: {voids}",
+    ),
     ("Remove the terms that resolve to nothing", "Удалите элементы, которые ни во что не разрешаются"),
 )
 SPF_VOID = Text(
     "spf.void",
     WARNING,
-    ("{voids} SPF terms name what does not exist", "{voids} элементов SPF ведут в никуда"),
+    ("{voids} SPF terms name what does not exist", "часть элементов SPF ведёт в никуда: {voids}"),
     ("Remove them: three make the record an error", "Удалите их: три таких делают запись ошибочной"),
 )
 SPF_LOOP = Text(
@@ -141,7 +144,7 @@ DKIM_SEVERAL = Text(
     PROBLEM,
     (
         "{count} TXT records stand at the selector; receivers pick any",
-        "у селектора {count} записей TXT; получатель берёт любую",
+        "у селектора несколько записей TXT: {count}; получатель берёт любую",
     ),
     ("Keep only the record with our key", "Оставьте только запись с нашим ключом"),
 )

@@ -74,7 +74,7 @@ PTR_GENERIC = Text(
 PTR_SEVERAL = Text(
     "ptr.several",
     WARNING,
-    ("the address has {count} PTR records", "у адреса {count} записей PTR"),
+    ("the address has {count} PTR records", "у адреса несколько записей PTR: {count}"),
     ("Keep one: {ehlo}", "Оставьте одну: {ehlo}"),
 )
 EHLO_OK = Text("ehlo.ok", OK, ("EHLO {ehlo} agrees with the address", "EHLO {ehlo} согласован с адресом"))

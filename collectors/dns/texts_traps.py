@@ -40,7 +40,7 @@ SPF_STRANGERS = Text(
 SPF_WIDE = Text(
     "spf.wide",
     WARNING,
-    ("the SPF term {term} lets {count} addresses pass", "элемент SPF {term} пропускает {count} адресов"),
+    ("the SPF term {term} lets {count} addresses pass", "элемент SPF {term} пропускает адресов: {count}"),
     ("Name only the addresses that send for you", "Перечислите только те адреса, с которых вы шлёте"),
 )
 SPF_EQUALS = Text(
@@ -241,7 +241,7 @@ DANE_OK = Text("dane.ok", OK, ("DANE is published for {host}", "для {host} о
 DANE_UNUSABLE = Text(
     "dane.unusable",
     PROBLEM,
-    ("no TLSA record of {host} can be used: {records}", "ни одна запись TLSA у {host} непригодна: {records}"),
+    ("no TLSA record of {host} can be used: {records}", "ни одна запись TLSA у {host} не годится: {records}"),
     (
         "Publish usage 3 (DANE-EE), selector 1, matching 1 of the present certificate, or remove the records",
         "Опубликуйте usage 3 (DANE-EE), selector 1, matching 1 для нынешнего сертификата или удалите записи",

@@ -86,9 +86,10 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def _gate_text(gate: Gate) -> str:
     until = f"until {iso(gate.until)}" if gate.until else "until resumed"
+    reason = f"      {gate.reason}\n" if gate.reason else ""
     return (
         f"  {gate.scope.key}: {gate.state} by {gate.by} since {iso(gate.since)} {until}\n"
-        f"      {gate.reason}\n      penstock explain pause {shlex.quote(gate.pause_id)}   "
+        f"{reason}      penstock explain pause {shlex.quote(gate.pause_id)}   "
         f"penstock resume {shlex.quote(gate.scope.key)}"
     )
 

@@ -137,6 +137,9 @@ async def run_history(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps([digest_json(one, full=False) for one in found], ensure_ascii=False, indent=1))
         return 0 if found else 1
+    if not found:
+        print("no placement test was sent yet: `penstock placement test`")
+        return 1
     rows = []
     for one in found:
         mine, change = one.view.started, one.change
@@ -150,7 +153,7 @@ async def run_history(arguments: argparse.Namespace) -> int:
              _counts(one.summary.counts), told)
         )  # fmt: skip
     _table(("test", "sent", "stream", "schedule", "inbox", "outcomes", "beside the one before"), rows)
-    return 0 if found else 1
+    return 0
 
 
 async def run_seeds(arguments: argparse.Namespace) -> int:

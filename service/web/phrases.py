@@ -78,7 +78,7 @@ EN = {
 }  # fmt: skip
 
 RU = {
-    "pages": "Страницы", "page_dashboard": "Панель", "page_signals": "Сигналы", "page_placement": "Размещение",
+    "pages": "Страницы", "page_dashboard": "Панель", "page_signals": "Сигналы", "page_placement": "Входящие",
     "page_dmarc": "DMARC", "page_requirements": "Требования",
     "attention": "Требует внимания", "look": "Подробнее", "done": "Сделано само",
     "advice": "Что делать", "explain": "Как это вышло", "firing_for": "уже {span}",
@@ -98,7 +98,7 @@ RU = {
     "since": "с", "until": "до", "until_person": "до решения человека", "in": "через {span}", "overdue": "сейчас",
     "undo": "Открыть вручную", "rule": "правило", "by": "кем", "guard": "сторож", "of": "из", "limit": "порог",
     "evidence": "Сила доказательств", "acts_at": "действует от {limit}", "samples": "Что пришло в ответ",
-    "probe_limit": "пройдёт писем: {n}; решит их исход", "slow_limit": "не более {n} писем в час",
+    "probe_limit": "пройдёт писем: {n}; решит их исход", "slow_limit": "писем в час не более {n}",
     "needle_label": "Доля {rate}, интервал 95 % от {low} до {high}, порог {threshold}",
     "volume": "Объём", "volume_label": "Первые попытки в сутки по провайдерам; ниже — когда затвор был закрыт",
     "volume_hint": "Первые попытки в сутки. Полосы внизу показывают, когда затвор провайдера не был открыт.",
@@ -114,7 +114,7 @@ RU = {
     "mark_late": "не успевает к сроку",
     "decisions": "Решения", "decisions_none": "Решений ещё нет.", "alerts": "Тревоги",
     "alerts_none": "Сообщать не о чем.", "firing": "действует", "resolved": "завершена", "told": "сообщено",
-    "not_told": "не принято", "placement": "Размещение контрольных писем",
+    "not_told": "не принято", "placement": "Попадание во входящие",
     "placement_none": "Контрольных писем ещё не искали. Укажите ящики в [[seeds.mailboxes]].", "inbox": "входящие",
     "spam": "спам", "missing": "нет письма",
     "blind": "ящик недоступен", "limit_full": "Лимит исчерпан", "limit_until": "до",

@@ -42,14 +42,14 @@ EN = {
     "told": "Missing is split by our own log: absent was taken over by its host and lies nowhere.",
 }  # fmt: skip
 RU = {
-    "heading": "Размещение контрольных писем",
+    "heading": "Попадание во входящие",
     "hint": "По одному письму в каждый контрольный ящик; в ящиках ничего не меняется.",
     "none": "Пока ничего.",
     "none_history": "Проверок ещё не было. Начните: `penstock placement test --stream ПОТОК --template ФАЙЛ` или "
     "задайте расписание в [[seeds.tests]].",
     "none_seeds": "Контрольных ящиков нет. Добавьте [[seeds.mailboxes]] (docs/placement.md).",
     "newest": "Последняя проверка", "under_way": "идёт", "ended": "окончена",
-    "weighted": "С весами вашей почты", "covered": "охвачено {share}", "fresh": "Без застоявшихся ящиков",
+    "weighted": "По долям вашей почты", "covered": "охвачено {share}", "fresh": "Без застоявшихся ящиков",
     "versus": "Рядом с прошлой проверкой", "change": "хуже {worse}, лучше {better} из {pairs} ящиков, p = {p}",
     "provider": "Провайдер", "inbox": "Входящие", "tab": "вкладка", "spam": "спам", "absent": "пропало",
     "rejected": "отвергнуто", "deferred": "отложено", "not_sent": "не отправлено", "unknown": "неизвестно",

@@ -16,7 +16,7 @@ from service.requirements import FACTS
 GOOD = found(texts_auth.SPF_OK, "b.news.example", lookups=1)
 NEAR = found(texts_auth.SPF_NEAR_LIMIT, "b.news.example", lookups=9)
 BAD = found(texts_auth.SPF_MISSING, "b.news.example", record="v=spf1 -all")
-OTHER_FAILED = found(texts_auth.DNS_FAILED, "news.example", name="MX of news.example", problem="SERVFAIL")
+OTHER_FAILED = found(texts_auth.DNS_FAILED, "news.example", name="MX news.example", problem="SERVFAIL")
 WHICH_FAILED = found(texts_auth.DNS_FAILED, "news.example", name="news.example", problem="SERVFAIL")
 FAILED = found(texts_auth.DNS_FAILED, "news.example", name="SPF", problem="SERVFAIL")
 YES = Fact(True, ("it is so", "так и есть"))

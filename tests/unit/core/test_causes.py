@@ -40,5 +40,5 @@ def test_a_gate_keeps_its_cause_in_storage_and_one_without_keeps_its_words() -> 
     read = GATE.validate_json(text_of(gate))
     assert (read, read.state) == (gate, GateState.PROBING)
     assert worded(read.cause, read.reason, "en") == event.reason
-    assert "сначала уходят 1 500" in worded(read.cause, read.reason, "ru")
+    assert "(писем: 1 500)" in worded(read.cause, read.reason, "ru")
     assert worded(None, "holiday", "ru") == "holiday"

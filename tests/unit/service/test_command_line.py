@@ -56,3 +56,18 @@ main()
 def test_ctrl_c_while_the_command_still_loads_ends_it_without_a_traceback() -> None:
     ended = subprocess.run([sys.executable, "-c", CTRL_C_WHILE_LOADING], capture_output=True, text=True, timeout=60)
     assert (ended.returncode, ended.stderr) == (-signal.SIGINT, "")
+
+
+def test_ctrl_c_ends_a_command_that_waits_for_its_input() -> None:
+    code = "import sys; sys.argv = ['penstock', 'classify']; from service.entry import main; main()"
+    pipe = subprocess.PIPE
+    with subprocess.Popen([sys.executable, "-c", code], stdin=pipe, stdout=pipe, stderr=pipe, text=True) as ours:
+        assert ours.stdin is not None
+        assert ours.stdout is not None
+        assert ours.stderr is not None
+        ours.stdin.write("550 5.1.1 no such user\n")
+        ours.stdin.flush()
+        assert ours.stdout.readline(), "it reads"
+        ours.send_signal(signal.SIGINT)
+        assert ours.wait(60) == -signal.SIGINT
+        assert not ours.stderr.read()

@@ -283,7 +283,7 @@ def test_no_firing_alert_is_hidden_by_others(language: str) -> None:
                 "2.5% refused for reputation", "Same step until 26 Nov, 00:00", "misses its deadline",
                 "clean days to the target: 12"]),
         ("ru", ["Удерживает anna до 26 ноя, 14:10", "the new domain waits for <DNS>", "Шаг назад до 26 ноя, 00:00",
-                "2.5% отклонено из-за репутации", "Тот же шаг до 26 ноя, 00:00", "не успевает к сроку",
+                "2,5 % отклонено из-за репутации", "Тот же шаг до 26 ноя, 00:00", "не успевает к сроку",
                 "до цели чистых дней: 12"]),
     ],
 )  # fmt: skip
