@@ -136,7 +136,7 @@ def _promise(rule: Rule, slowed: bool, language: Language) -> str:
     return (
         f"one false alarm in {days} days over all scopes of the rule"
         if english
-        else f"одна ложная тревога за {days} дней по всем областям правила"
+        else f"одна ложная тревога за {days} дн. по всем областям правила"
     )
 
 

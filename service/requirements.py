@@ -90,7 +90,7 @@ _NO_FEED = Fact(
     None,
     (
         "no feed has said so: see [[feeds]] in docs/feeds.md",
-        "данные постмастера об этом молчат: [[feeds]], docs/feeds.md",
+        "постмастер об этом молчит: [[feeds]], docs/feeds.md",
     ),
 )
 
