@@ -1,8 +1,8 @@
 """Warm-up: the adaptive controller beside every shipped table, over every shipped provider model and perturbed ones.
 
     python benchmarks/warmup_plans.py [--seeds N] [--first-seed N] [--daily N] [--days N] [--plans NAME …]
-                                      [--models NAME …] [--perturbed K [--only even|odd]] [--models-dir DIR] [--jobs N]
-                                      [--markdown] [--save FILE] [--read FILE …]
+                                      [--models NAME …] [--perturbed K [--only even|odd] [--family NAME]]
+                                      [--models-dir DIR] [--jobs N] [--markdown] [--save FILE] [--read FILE …]
 
 Each run is one lane with one model (service.simulate_fast): the service's admission, steps, controller, retries, rests,
 rules and guard against the providers' engine by the handful.  Run r draws from Random(f"{r} {model}"), the same for
@@ -98,23 +98,25 @@ def perturb(model: SimulationModel, rng: Random, name: str) -> SimulationModel:
     return model.model_copy(update={"name": name, "behaviour": behaviour, "audience": audience, "incidents": incidents})
 
 
-def perturbed_models(count: int) -> list[SimulationModel]:
-    """`count` models, turn by turn around each shipped one."""
+def perturbed_models(count: int, family: str = "perturbed") -> list[SimulationModel]:
+    """`count` models, turn by turn around each shipped one.  Another `family` draws others."""
     shipped = list(shipped_models().values())
     return [
-        perturb(shipped[i % len(shipped)], Random(f"perturbed {i}"), f"{shipped[i % len(shipped)].name}_p{i}")
+        perturb(shipped[i % len(shipped)], Random(f"{family} {i}"), f"{shipped[i % len(shipped)].name}_p{i}")
         for i in range(count)
     ]
 
 
-def chosen_models(perturbed: int, only: str | None, folder: Path | None) -> list[SimulationModel]:
+def chosen_models(
+    perturbed: int, only: str | None, folder: Path | None, family: str = "perturbed"
+) -> list[SimulationModel]:
     """The shipped ones, perturbed ones (all, the even or the odd ones), or those of a folder."""
     if folder is not None:
         return [parse_model(file.read_text("utf-8"), file.name) for file in sorted(folder.glob("*.toml"))]
     if not perturbed:
         return list(shipped_models().values())
     start, step = {"even": (0, 2), "odd": (1, 2)}.get(only or "", (0, 1))
-    return perturbed_models(perturbed)[start::step]
+    return perturbed_models(perturbed, family)[start::step]
 
 
 def run(task: tuple[Plan, SimulationModel, int, int, int]) -> dict[str, float]:
@@ -154,6 +156,7 @@ def main() -> None:
     parser.add_argument("--first-seed", type=int, default=0, help="a multiple of 10")
     parser.add_argument("--perturbed", type=int, default=0)
     parser.add_argument("--only", choices=["even", "odd"], help="of the perturbed models")
+    parser.add_argument("--family", default="perturbed", help="other perturbed models, never looked at before")
     parser.add_argument("--models-dir", type=Path, help="model files in place of the shipped ones")
     parser.add_argument("--plans", nargs="*", default=[])
     parser.add_argument("--models", nargs="*", default=[])
@@ -171,7 +174,7 @@ def main() -> None:
             blocks[plan, model][first] = rows
     if given.save or not given.read:
         plans = [p for p in shipped_plans().values() if not given.plans or p.name in given.plans]
-        models = chosen_models(given.perturbed, given.only, given.models_dir)
+        models = chosen_models(given.perturbed, given.only, given.models_dir, given.family)
         models = [m for m in models if not given.models or m.name.partition("_p")[0] in given.models]
         end = given.first_seed + given.seeds
         tasks = [

@@ -15,7 +15,8 @@ lower, reopen or raise the cap of a day that is under way.  A plan chooses it wi
   which eases slowly (`EASE`); the next day asks for more than that (`ABOVE`), so that the limit is met again early.
 - A day that did not use its cap up leaves half as much again as was good: room that nobody asked for would let the
   first hundredth of a bad list be a large one.
-- A provider that takes far less than before is not full but unwell: the cap that it had is held until that is over.
+- A provider that takes less than before is not only full: the day is no measure of what growth it bears, and what is
+  good sinks halfway.  One that takes far less is unwell: the cap that it had is held until that is over.
 - Reputation replies: half of what was good or taken; complaints or an alarm, whose pause has stopped the mail already:
   two thirds (once: a day on which a pause let nothing go says nothing new).  No rise on that day, and cautious growth
   (`CAUTIOUS`) from there.
@@ -166,6 +167,11 @@ def full(state: StepState, ramp: Ramp, plan: Plan, seen: Seen) -> Turn:
     if before.good and seen.taken < UNWELL * before.good:
         cap, control = wished, replace(before, braked=0)
         reason = f"put off {seen.put_off:,} times, though {before.good:,} a day were taken before: held till it is over"
+    elif seen.taken < before.good:  # partly its own trouble: halfway there, and what it bears of growth is as before
+        good = (seen.taken + before.good) // 2
+        cap = max(1, min(ramp.target, int(good * min(plan.max_growth, ABOVE * max(1.0, before.ceiling)))))
+        control = replace(before, good=good, growth=CAUTIOUS, braked=0)
+        reason = f"put off {seen.put_off:,} times: {seen.taken:,} taken, less than the {before.good:,} of before"
     else:
         borne = seen.taken / before.good if before.good else 0.0
         ceiling = min(plan.max_growth, max(1.0, borne)) if borne else 0.0
