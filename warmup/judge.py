@@ -31,7 +31,7 @@ BLOCKED_SHARE = 0.5  # of a day's first attempts: the provider has shut the door
 FEWEST_BLOCKS = 2  # one refusal is an accident
 FEWEST_COMPLAINTS = 3
 CALM_COMPLAINTS = 2
-CALM_WIDTHS = 1.28  # standard deviations by which they must be above it: two in 1,500 healthy mails are chance
+CALM_WIDTHS = 1.28  # standard deviations of chance above it: two complaints among 1,500 healthy mails say nothing
 CALM_COMPLAINT_RATE = 0.001  # from which on Gmail and Yahoo want less: reason enough not to hurry
 FEWEST_BOUNCES = 3
 FEWEST_SEEDS = 2
@@ -114,9 +114,9 @@ def _is_welcome(figures: DayFigures, plan: Plan) -> bool:
 
 
 def _many_complain(figures: DayFigures) -> bool:
-    """Surely more than the calm rate, not by chance: a false one costs a small lane the rest of its day."""
-    surely = figures.complained - CALM_WIDTHS * math.sqrt(figures.complained)
-    return figures.complained >= CALM_COMPLAINTS and surely > CALM_COMPLAINT_RATE * figures.delivered
+    """More than the calm rate and its chance explain: a false alarm costs a small lane the rest of its day."""
+    expected = CALM_COMPLAINT_RATE * figures.delivered
+    return figures.complained >= max(CALM_COMPLAINTS, expected + CALM_WIDTHS * math.sqrt(expected))
 
 
 def _in_spam(figures: DayFigures, plan: Plan, of_limit: float = 1.0) -> bool:

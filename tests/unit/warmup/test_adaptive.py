@@ -69,6 +69,15 @@ def test_a_provider_that_takes_far_less_than_before_is_waited_for() -> None:
     assert "held till it is over" in after.reason
 
 
+def test_a_provider_that_takes_somewhat_less_than_before_teaches_no_ceiling() -> None:
+    """Some hours of its own trouble: a level of 700 and no growth at all would hold the lane back for days."""
+    before = state(cap=2500, control=Control(growth=2.5, good=1000, ceiling=2.0))
+    after = turn(before, day(730, deferred=30))
+    assert (after.control.good, after.control.ceiling) == (850, 2.0)
+    assert after.cap == int(850 * 2.0 * adaptive_module.ABOVE)
+    assert "less than the 1,000 of before" in after.reason
+
+
 def test_greylisting_is_no_word_about_volume() -> None:
     after = turn(adaptive(), day(1000, deferred=0))  # figures come without greylisted mail
     assert after.cap > 1000
@@ -123,6 +132,17 @@ def test_a_welcome_lane_goes_on_at_the_limit_for_so_many_refusals() -> None:
     assert within_day(adaptive(), PLAN, day(300, deferred=23), 300, NOON) is None
     assert within_day(adaptive(), PLAN, day(300, deferred=24), 300, NOON) is not None
     assert within_day(adaptive(), PLAN, day(300, deferred=4, blocked=3), 300, NOON) is not None
+
+
+def test_complaints_that_chance_explains_end_no_day_and_bar_no_rise() -> None:
+    """Two among 1,470 are nothing where one in a thousand is wanted at most; two among 500 are."""
+    for complained, delivered, stops in ((2, 1470, False), (2, 500, True), (4, 1470, True), (60, 50_000, True)):
+        figures = day(delivered + 3, deferred=3, complained=complained, delivered=delivered)
+        stopped = within_day(adaptive(cap=4 * delivered), PLAN, figures, delivered + 3, NOON)
+        assert (stopped is not None) == stops, (complained, delivered)
+    risen = within_day(adaptive(cap=2000, good=900), PLAN, day(1000, complained=2, delivered=1000), 1000, NOON)
+    assert risen is not None
+    assert risen[1].move is M.ADVANCED
 
 
 def test_a_few_deferrals_among_thousands_stop_nothing_while_the_lane_keeps_its_pace() -> None:
