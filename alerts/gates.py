@@ -170,8 +170,13 @@ def _action(gate: Gate, language: Language) -> str:
                 else f"Идёт проба, писем: {count}; решит их исход"
             )
         case GateState.SLOWED:
-            rest = (f" until {end}" if english else f" до {end}") if end else ""
-            return f"At most {count} messages an hour{rest}" if english else f"Писем в час не более {count}{rest}"
+            if not end:
+                return f"At most {count} messages an hour" if english else f"Писем в час не более {count}"
+            return (
+                f"At most {count} messages an hour; more from {end} on, once it is calm"
+                if english
+                else f"Писем в час не более {count}; больше с {end}, если станет спокойно"
+            )
         case GateState.HARD_STOPPED:
             return (
                 "Sending is stopped; it does not resume by itself"

@@ -22,7 +22,7 @@ from core.causes import Cause, Why, said
 from core.events import Evidence, GateChanged, GateState
 from core.lane import DAY, HOUR, Scope, cohort_of
 from core.state import Gate
-from monitor.rules import Level, Verdict
+from monitor.rules import Level, Verdict, half_of_probe
 
 BY = "guard"
 SLOW_STEP_HOURS = 1.0  # how long one hourly limit of a slowed scope is held before it may grow
@@ -207,8 +207,11 @@ def _judge_probe(gate: Gate, verdict: Verdict, now: float) -> Input | None:
         return ProbeBad()
     waited = now - gate.since
     patience = max(rule.probe_hours, 1.0) * HOUR
-    enough = total >= (rule.probe_messages + 1) // 2 or (total > 0 and waited >= PATIENCE * patience)
-    if enough and waited >= rule.probe_hours * HOUR:
+    enough = total >= half_of_probe(rule) or (total > 0 and waited >= PATIENCE * patience)
+    if enough:
+        # complaints come late: what another gate let go only now has had no time to draw any
+        if now - max(gate.since, verdict.probed_at) < rule.probe_hours * HOUR:
+            return None
         return ProbeBad() if bad >= 2 and rate > rule.threshold else ProbeGood()
     if now < gate.until:
         return None

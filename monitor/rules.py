@@ -23,7 +23,7 @@ from types import MappingProxyType
 from typing import Protocol
 
 from config.tables import Rule
-from core.events import Evidence
+from core.events import Evidence, GateState
 from core.lane import HOUR, Attribution, Scope, Traffic, cohort_of
 from core.state import CounterKey, Gate
 from monitor.evidence import DelayEnvelope, log_detector, log_e_delayed, log_e_rate
@@ -57,7 +57,8 @@ class Verdict:
     """One rule's finding about one scope.
 
     `calm` is QUIET by a clear margin: what slows and what opens differ.  `attempted` are first attempts that ended
-    since the epoch; `here_*` is what the present cohort holds (a new epoch starts from there).
+    since the epoch; `here_*` is what the present cohort holds (a new epoch starts from there).  `probed_at`: of a
+    probe, the beginning of the hour in which half of it had gone (of its first mail's until then), epoch seconds.
     """
 
     rule: Rule
@@ -70,9 +71,15 @@ class Verdict:
     attempted: int
     here_bad: int
     here_total: int
+    probed_at: float = 0.0
 
 
 _Start = tuple[int, int, int, int, float]  # first cohort; bad, total, attempted from there on; exposure, -1 for none
+
+
+def half_of_probe(rule: Rule) -> int:
+    """So many messages of a probe are enough to judge it."""
+    return (rule.probe_messages + 1) // 2
 
 
 class RuleTally(Tally):
@@ -107,13 +114,25 @@ class RuleTally(Tally):
         return Verdict(
             rule=self.rule, scope=scope, level=level, calm=not enough or log_e <= math.log(warn / 2),
             counted_bad=whole[1], counted_total=whole[2], attempted=whole[3],
-            here_bad=here.bad, here_total=here.total,
+            here_bad=here.bad, here_total=here.total, probed_at=self._probed_at(tally, gate),
             evidence=Evidence(
                 rule=self.rule.name, numerator=bad, denominator=max(total, bad),
                 threshold=self.rule.threshold, e_value=math.exp(min(log_e, _BIGGEST)),
                 limit=warn if level is Level.WARN else limit, since=since,
             ),
         )  # fmt: skip
+
+    def _probed_at(self, tally: ScopeTally, gate: Epoch | None) -> float:
+        if not isinstance(gate, Gate) or gate.state is not GateState.PROBING:
+            return 0.0
+        gone, first = -gate.base_total, 0.0
+        for hour in sorted(hour for hour in tally.hours if hour >= gate.epoch):
+            gone += tally.hours[hour].total
+            if gone > 0:
+                first = first or hour * HOUR
+            if gone >= half_of_probe(self.rule):
+                return hour * HOUR
+        return first
 
     def ripe_by_traffic(
         self, scope: Scope, counters: Mapping[CounterKey, int], since: int, now: float
@@ -145,7 +164,7 @@ class RuleTally(Tally):
         return Verdict(
             rule=rule, scope=scope, level=level, calm=rate < rule.recover_below * rule.threshold,
             counted_bad=whole[1], counted_total=whole[2], attempted=whole[3],
-            here_bad=here.bad, here_total=here.total,
+            here_bad=here.bad, here_total=here.total, probed_at=self._probed_at(self.of(scope), gate),
             evidence=Evidence(
                 rule=rule.name, numerator=bad, denominator=max(total, bad), threshold=rule.threshold,
                 e_value=math.exp(min(log_e_rate(bad, total, rule.threshold), _BIGGEST)), limit=0.0,

@@ -34,7 +34,7 @@ _WORDS = {
         "undo": "undo", "slowed": "slowed to {n} an hour", "paused": "paused", "probing": "probing with {n} messages",
         "hard_stopped": "stopped", "then_paused": "then a probe", "then_slowed": "then the limit grows, if it is calm",
         "then_probing": "then it is judged by what came of the probe", "rule": "rule {rule}",
-        "listing_paused": "it is listed no more, then a probe", "listing_probing": "what came of the probe is known",
+        "listing_paused": "it is listed no more, then a probe", "outcome": "what came of the probe is known",
         "listing_slowed": "the next step: without refusals the limit grows",
         "not_calm": "the evidence is calm, then the limit grows",
         "canary_held": "the gates that rules closed over it open",
@@ -51,7 +51,7 @@ _WORDS = {
         "hard_stopped": "остановлено", "then_paused": "затем проба",
         "then_slowed": "затем предел вырастет, если спокойно",
         "then_probing": "затем решит исход пробы", "rule": "правило {rule}",
-        "listing_paused": "исключения из списка, затем проба", "listing_probing": "исхода пробы",
+        "listing_paused": "исключения из списка, затем проба", "outcome": "исхода пробы",
         "listing_slowed": "следующего шага: без отказов предел растёт",
         "not_calm": "спокойных данных, затем предел вырастет",
         "canary_held": "открытия затворов, которые закрыли правила",
@@ -70,15 +70,22 @@ def standing(gates: Iterable[Gate], concerns: Callable[[Gate], bool], now: float
     return lines or [_WORDS[language]["none"]]
 
 
-def _end(gate: Gate, now: float, language: Language) -> str:
-    """What ends the state.  An instant that has passed ends nothing: what was to be by then is not so yet."""
+def end_words(gate: Gate, now: float, language: Language) -> str:
+    """What ends the state where no instant to come does, '' where one does or a person must: said after "until"."""
     words, passed = _WORDS[language], 0 < gate.until <= now
-    if gate.rule == listing.RULE and (until := words.get(f"listing_{gate.state}")):
-        return until
+    if gate.rule == listing.RULE and gate.state is not GateState.PROBING:
+        return words.get(f"listing_{gate.state}", "")
     if passed and gate.rule == CANARY and gate.mark_bad == WAITING_FOR_OUTCOMES:
         return words["canary_held"]
-    if passed and gate.state is GateState.SLOWED:
-        return words["not_calm"]
+    if gate.state is GateState.PROBING and (passed or gate.rule == listing.RULE) and gate.rule != CANARY:
+        return words["outcome"]
+    return words["not_calm"] if passed and gate.state is GateState.SLOWED else ""
+
+
+def _end(gate: Gate, now: float, language: Language) -> str:
+    words = _WORDS[language]
+    if until := end_words(gate, now, language):
+        return until
     then = words.get(f"then_{gate.state}", "") if gate.until and gate.rule != CANARY and gate.by == "guard" else ""
     return ", ".join(filter(None, (iso(gate.until) if gate.until else words["person"], then)))
 

@@ -26,6 +26,7 @@ from core.clock import iso
 from core.events import GateChanged, GateState, StepChanged, StepMove
 from core.reaction import Reaction
 from core.state import Gate
+from service.standing import end_words
 from service.step_words import reason_words
 from service.web import charts
 from service.web.attention import attention, commands
@@ -95,6 +96,7 @@ class GateCard:
     undo: str
     promise: str
     left: str
+    ends: str
     budget: str
     reason: str
     explain: str
@@ -212,6 +214,7 @@ def _card(gate: Gate, view: DashboardView, language: Language) -> GateCard:
         undo=f"penstock resume {shlex.quote(gate.scope.key)}",
         promise=phrase(allowed, language).format(n=number(gate.limit, language)) if allowed else "",
         left=left,
+        ends=end_words(gate, view.now, language),
         budget=promise(rule, language) if rule else "",
         reason=worded(gate.cause, gate.reason, language),
         explain=f"penstock explain pause {shlex.quote(gate.pause_id)}",

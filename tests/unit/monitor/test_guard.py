@@ -125,6 +125,13 @@ def test_a_probe_is_not_judged_before_enough_outcomes_and_the_wait_for_late_comp
     assert guard.step(probe, verdict(total=10), probe.since + HOUR - 1) is None
 
 
+def test_a_probe_whose_mail_went_late_waits_for_its_complaints_and_lets_no_more_go() -> None:
+    probe, late = probing(), 5 * HOUR  # another gate held its mail till then
+    gone = replace(verdict(total=50), probed_at=probe.since + late)
+    assert guard.step(probe, gone, probe.since + late + HOUR / 2) is None
+    assert stepped(probe, gone, probe.since + late + HOUR)[0].state is S.SLOWED
+
+
 def test_a_good_probe_opens_step_by_step() -> None:
     probe = probing()
     gate, _ = stepped(probe, verdict(total=50), probe.since + HOUR)

@@ -11,7 +11,7 @@ import pytest
 from config.load import load_rules
 from config.model import Settings
 from config.rules import SLOW_SIGNALS, Rule
-from core.events import Event
+from core.events import Event, GateState
 from core.lane import DAY, HOUR, Scope, cohort_of
 from core.metrics import Metric
 from core.state import CounterKey
@@ -44,6 +44,18 @@ def mail(
         CounterKey(attribution=under(at, **parts), metric=metric): bad,
         CounterKey(attribution=under(at, **parts), metric=of): total,
     }
+
+
+def test_a_probe_is_dated_by_the_hour_in_which_half_of_it_went() -> None:
+    of = rule(probe_messages=40)
+    probe = replace(first(of.name, SCOPE), state=GateState.PROBING, since=NOON, epoch=cohort_of(NOON), base_total=9)
+    counts = mail(0, 12) | mail(0, 5, NOON + 7 * HOUR)
+    assert tally(of, counts).verdict(SCOPE, probe, NOON + 9 * HOUR).probed_at == NOON  # 3 of it, 9 were before
+    assert tally(of, counts | mail(0, 14, NOON + 8 * HOUR)).verdict(SCOPE, probe, NOON + 9 * HOUR).probed_at == (
+        NOON + 8 * HOUR
+    )
+    assert tally(of, mail(0, 9)).verdict(SCOPE, probe, NOON + 9 * HOUR).probed_at == 0
+    assert tally(of, counts).verdict(SCOPE, replace(probe, state=GateState.PAUSED), NOON).probed_at == 0
 
 
 def test_the_bounce_rate_is_hard_bounces_of_ended_first_attempts() -> None:

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from alerts.words import Language
 from core.events import GateState, StepMove, SuppressionReason
 from core.lane import Scope
 from core.reply import Reply
@@ -303,3 +304,15 @@ def test_a_lane_that_rises_has_no_mark_and_a_warm_one_no_next_step() -> None:
     stopped = lane_mark(replace(rising.standing, braked=True), StepMove.HELD, "en")
     assert stopped is not None
     assert stopped.title.startswith("No more new mail until")
+
+
+@pytest.mark.parametrize(
+    ("language", "words"),
+    [("en", "until it is listed no more, then a probe"), ("ru", "до исключения из списка, затем проба")],
+)
+def test_a_gate_of_a_listing_ends_with_the_listing_not_by_a_person(language: Language, words: str) -> None:
+    listed = replace(PAUSED, rule="listing", by="listing", until=0.0, evidence=None)
+    text = Page(render_dashboard(replace(EMPTY, gates=(listed,)), language)).text
+    assert words in text
+    assert "a person resumes" not in text
+    assert "решения человека" not in text
