@@ -14,7 +14,7 @@ from alerts.words import Language
 from config.load import load_providers
 from config.model import Settings
 from core.errors import InvalidInput
-from core.lane import DAY, UNROUTED, Lane, cohort_of
+from core.lane import DAY, HOUR, UNROUTED, Lane, cohort_of
 from core.ports import Clock
 from core.state import CounterKey, Gate
 from core.tokens import MessageId
@@ -95,7 +95,8 @@ async def _campaign(stores: Stores, settings: Settings, clock: Clock, identity: 
     stream, campaign = names_of(identity, (s.name for s in settings.streams))
     counters: Mapping[CounterKey, int] = await stores.counters.load(cohort_of(clock.now() - _COUNTED_DAYS * DAY))
     known = traffic_of(counters, stream, campaign)
-    story = await explain_campaign(stores.log, stream, campaign, known, language)
+    begun = min((key.attribution.cohort for key in counters if key.attribution.traffic in known), default=0) * HOUR
+    story = await explain_campaign(stores.log, stream, campaign, known, begun, language)
     # every stream that it may be in: mail just taken over is not counted yet
     streams = {str(traffic.stream) for traffic in known} | ({stream} if stream else {s.name for s in settings.streams})
     waiting = await stores.campaigns.waiting((name, campaign) for name in streams)

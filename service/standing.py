@@ -127,16 +127,16 @@ def traffic_of(counters: Mapping[CounterKey, int], stream: str, campaign: str) -
 
 
 async def explain_campaign(
-    log: EventLog, stream: str, campaign: str, known: set[Traffic], language: Language = "en"
+    log: EventLog, stream: str, campaign: str, known: set[Traffic], begun: float, language: Language = "en"
 ) -> list[StoryLine]:
-    """Moves of every gate over some of the campaign's mail, oldest first."""
+    """Moves of every gate over some of the campaign's mail since it has begun, oldest first."""
     moves = []
     for logged in await log.recent([GateChanged.__name__], _LOOKED_AT):
         event = logged.event
         if not isinstance(event, GateChanged):
             continue
         own = event.scope.campaign == campaign and stream in ("", event.scope.stream)
-        if own or any(event.scope.covers(traffic) for traffic in known):
+        if own or (event.at >= begun and any(event.scope.covers(traffic) for traffic in known)):
             moves.append(event)
     return tell(moves, language)
 

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from core.causes import Cause, Why, said
-from core.events import Evidence, GateState
+from core.events import Evidence, GateChanged, GateState
 from core.lane import HOUR, Scope
 from core.metrics import Metric
 from core.state import CounterKey, Gate
-from service.standing import Language, counted, names_of, standing, traffic_of
-from tests.unit.monitor.world import NOON, under
+from service.standing import Language, counted, explain_campaign, names_of, standing, traffic_of
+from tests.unit.monitor.world import NOON, Memory, under
 
 CAUSE = Cause(why=Why.ABOVE, rule="bounces", bad=40, total=1200, since=480_000, threshold=0.02, e_value=900, limit=730)
 GATE = Gate(
@@ -83,3 +83,17 @@ def test_a_campaign_is_named_with_its_stream_or_without() -> None:
     assert "attempted 200" in told
     assert "hard_bounced 10" in told
     assert left == "left in the queue: nothing"
+
+
+async def test_a_campaign_tells_of_gates_since_it_began_and_of_its_own() -> None:
+    def moved(at: float, scope: Scope) -> GateChanged:
+        return GateChanged(
+            at=at, pause_id=f"p{at:.0f}", scope=scope, before=GateState.OPEN, after=GateState.PAUSED, reason="r",
+            until=0.0, by="root", evidence=None, limit=0,
+        )  # fmt: skip
+
+    log, wide = Memory(), Scope(provider="yahoo")
+    log.events += [moved(NOON - HOUR, wide), moved(NOON, Scope(campaign="spring")), moved(NOON + HOUR, wide)]
+    known = {under(NOON, campaign="spring").traffic}
+    told = await explain_campaign(log, "", "spring", known, NOON)
+    assert [line.at for line in told] == [NOON, NOON + HOUR]
