@@ -79,6 +79,7 @@ def watch_alerts(
 def _listed(one: ActiveListing, language: Language, dashboard: str) -> Alert:
     english = language == "en"
     subject = one.subject if one.subject == one.name else f"{one.subject} ({one.name})"
+    own_page = f"the page of {one.zone}" if english else f"на странице {one.zone}"
     return form_alert(
         "Listed", "critical" if one.holds else "warning",
         {one.kind: one.name, "zone": one.zone, "subject": one.subject}, one.since, dashboard,
@@ -87,8 +88,8 @@ def _listed(one: ActiveListing, language: Language, dashboard: str) -> Alert:
         action=("Its marketing mail waits until the listing ends; then a probe decides" if english
                 else "Рассылки ждут конца блокировки; затем решит проба") if one.holds
         else ("Nothing is held" if english else "Ничего не удерживается"),
-        remedy=f"Find the cause first, then ask to be delisted: {one.delist}" if english
-        else f"Сначала найдите причину, затем просите об исключении: {one.delist}",
+        remedy=f"Find the cause first, then ask to be delisted: {one.delist or own_page}" if english
+        else f"Сначала найдите причину, затем просите об исключении: {one.delist or own_page}",
     )  # fmt: skip
 
 

@@ -320,16 +320,27 @@ _FOLDERS = frozenset({"templates", "reports.folder"})
 def missing_files(settings: Settings, file: str) -> list[Problem]:
     """Files and folders that the settings name and that cannot be read: keys, tokens, certificates, plans."""
     made_at_start = {"data_dir", "tokens.key_file"}
-    return [
-        Problem(file=file, key=key, problem=f"{path} cannot be read", remedy="Make the file, or mend the path")
+    named = [
+        (key, path)
         for key, path in _paths(settings, "")
-        if key not in made_at_start
-        and not (key.startswith("warmup.plans") and plan_file(path) != path)
-        and not ((path.is_dir() if key in _FOLDERS else path.is_file()) and os.access(path, os.R_OK))
-    ] + [
-        Problem(file=file, key=key, problem=problem, remedy=remedy)
-        for key, problem, remedy in missing_variables(settings)
+        if key not in made_at_start and not (key.startswith("warmup.plans") and plan_file(path) != path)
     ]
+    unread = [
+        (key, path)
+        for key, path in named
+        if not ((path.is_dir() if key in _FOLDERS else path.is_file()) and os.access(path, os.R_OK))
+    ]
+    empty = [
+        (key, path)
+        for key, path in named
+        if key.endswith("_file") and (key, path) not in unread and not path.stat().st_size
+    ]
+    found = [
+        *((key, f"{path} cannot be read", "Make the file, or mend the path") for key, path in unread),
+        *((key, f"{path} is empty", "Write into it what it is to hold") for key, path in empty),
+        *missing_variables(settings),
+    ]
+    return [Problem(file=file, key=key, problem=problem, remedy=remedy) for key, problem, remedy in found]
 
 
 def _paths(value: object, key: str) -> Iterator[tuple[str, Path]]:

@@ -54,6 +54,12 @@ def _seed(key: str, seed: Seed, providers: frozenset[str]) -> Found:
         yield f"{key}.mailbox", error.problem, error.remedy
     if seed.provider not in providers and not seed.provider.startswith("other"):
         yield f"{key}.provider", f"'{seed.provider}' is not known", f"Use one of: {', '.join(sorted(providers))}"
+    if not seed.host or not set(seed.host).isdisjoint("/@ ") or seed.host.count(":") == 1:
+        yield (
+            f"{key}.host",
+            f"'{seed.host}' is no host",
+            "Write its name alone, such as imap.example.com; the port is port",
+        )
     if seed.security == "none" and not is_loopback(seed.host):
         yield f"{key}.security", "the password would cross the network in the clear", "Use tls or starttls"
     ways = [seed.password_file is not None, bool(seed.password_env), seed.oauth2 is not None]

@@ -9,6 +9,7 @@ A zone whose name holds a customer's key is shown as {key}: the key is a secret.
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
@@ -86,7 +87,7 @@ class Zone:
 
     def hidden(self, text: str) -> str:
         """A text without the key."""
-        return text.replace(self.key, "{key}") if self.key else text
+        return re.sub(re.escape(self.key), "{key}", text, flags=re.IGNORECASE) if self.key else text
 
     @property
     def tests(self) -> tuple[str, str]:

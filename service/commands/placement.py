@@ -172,7 +172,12 @@ async def run_seeds(arguments: argparse.Namespace) -> int:
     _table(
         ("mailbox", "provider", "state", "outcomes, newest first"),
         [
-            (one.mailbox, one.provider, one.problem or ("stale" if one.stale else "ok"), " ".join(one.outcomes))
+            (
+                one.mailbox,
+                one.provider,
+                one.problem or ("stale" if one.stale else "no trouble known"),
+                " ".join(one.outcomes),
+            )
             for one in found
         ],
     )

@@ -35,6 +35,8 @@ def test_a_listing_is_critical_when_it_holds_mail_and_names_the_way_out() -> Non
     assert alert.annotations["summary"] == "zen.spamhaus.org lists 192.0.2.10 (mta1)"
     assert "https://check.spamhaus.org/" in alert.annotations["remedy"]
     assert "waits" in alert.annotations["action"]
+    (bare,) = told(Observed(listings=(replace(LISTING, delist=""),)))
+    assert bare.annotations["remedy"].endswith("the page of zen.spamhaus.org")
     (mild,) = told(Observed(listings=(replace(LISTING, holds=False),)))
     assert mild.labels["severity"] == "warning"
 

@@ -199,6 +199,8 @@ async def test_a_key_is_used_and_never_told() -> None:
     ledger = await world.look("2.0.0.127.s3cretkey.zen.example FAIL")
     assert world.asked == ["2.0.0.127.s3cretkey.zen.example"]
     assert "s3cretkey" not in world.meta.values[META]
+    mixed = Zone(row=row, key="S3cretKey")  # names come back from DNS in small letters
+    assert mixed.hidden("2.0.0.127.s3cretkey.zen.example: SERVFAIL") == "2.0.0.127.{key}.zen.example: SERVFAIL"
     assert "SERVFAIL" in ledger.blind[0].problem
 
 

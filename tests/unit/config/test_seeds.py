@@ -47,6 +47,8 @@ def problems(folder: Path, text: str, *, check: bool = False) -> list[str]:
         ),
         (SEED.replace('"gmail"', '"gmial"') + 'password_env = "P"\n', "seeds.mailboxes[0].provider"),
         (SEED + 'password_env = "P"\nsecurity = "none"\n', "seeds.mailboxes[0].security"),
+        (SEED.replace("imap.", "imaps://imap.") + 'password_env = "P"\n', "seeds.mailboxes[0].host"),
+        (SEED.replace('gmail.com"\nuser', 'gmail.com:993"\nuser') + 'password_env = "P"\n', "seeds.mailboxes[0].host"),
         ((SEED + 'password_env = "P"\n') * 2, "seeds.mailboxes[1].mailbox"),
         (TEST, "seeds.tests[0]"),
         (SEED + 'password_env = "P"\n' + TEST.replace('"bulk"', '"none"'), "seeds.tests[0].stream"),
@@ -69,6 +71,13 @@ def test_a_variable_that_is_not_set_is_told_by_the_check_alone(tmp_path: Path, m
     assert problems(tmp_path, text, check=True) == ["seeds.mailboxes[0].oauth2.refresh_token_env"]
     monkeypatch.setenv("PENSTOCK_TEST_REFRESH", "token")
     assert problems(tmp_path, text, check=True) == []
+
+
+def test_an_empty_secret_is_told_by_the_check(tmp_path: Path) -> None:
+    (tmp_path / "p").write_text("")
+    assert problems(tmp_path, SEED + 'password_file = "p"\n', check=True) == ["seeds.mailboxes[0].password_file"]
+    (tmp_path / "p").write_text("word")
+    assert problems(tmp_path, SEED + 'password_file = "p"\n', check=True) == []
 
 
 def test_a_secret_comes_from_its_file_or_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
