@@ -10,7 +10,7 @@ from aiohttp import web
 
 from alerts.words import Language
 from core.clock import iso
-from core.errors import InvalidInput, LimitExceeded
+from core.errors import LimitExceeded
 from core.lane import day_of
 from core.reports import Dim
 from monitor import operator as word
@@ -23,6 +23,7 @@ from service.gate_form import gate_json
 from service.instants import instant
 from service.reactions import reaction_json, rest_json
 from service.waiting import bucket_states
+from service.web.asked import number
 from service.web.auth import caller_of, problem
 from service.web.bodies import BodyModel, CancelBody, MessageBody, PauseBody, ResumeBody, SuppressBody, read_message
 from service.web.consent import OptInBody, get_consents, post_optins
@@ -172,10 +173,7 @@ def _told(found: Explained) -> dict[str, Any]:
 
 async def get_suppressions(request: web.Request) -> web.Response:
     parts = request.app[PARTS]
-    try:
-        limit = min(1000, max(1, int(request.query.get("limit", "100"))))
-    except ValueError as error:
-        raise InvalidInput("limit", "is no number", "Give 1 to 1000") from error
+    limit = number(request, "limit", 100, 1000)
     entries = await parts.stores.suppressions.page(request.query.get("after", ""), limit)
     rows = [{**asdict(e), "at": iso(e.at), "expires_at": iso(e.expires_at) if e.expires_at else None} for e in entries]
     return web.json_response(

@@ -11,9 +11,9 @@ from collections.abc import Mapping
 
 from aiohttp import web
 
-from core.errors import InvalidInput
 from core.metrics import Metric
 from service.figures import today
+from service.web.asked import number
 from service.web.keys import PARTS
 
 _COUNTED = (
@@ -24,10 +24,8 @@ _COUNTED = (
 
 async def get_engagement(request: web.Request) -> web.Response:
     parts = request.app[PARTS]
-    text = request.query.get("days", "7")
-    if not text.isdigit() or not 1 <= int(text[:4]) <= 90:
-        raise InvalidInput("days", f"{text[:20]!r} is no number of days", "Give 1 to 90")
-    since = today(parts.clock.now()) - 24 * (int(text) - 1)
+    days = number(request, "days", 7, 90)
+    since = today(parts.clock.now()) - 24 * (days - 1)
     sums: dict[tuple[str, str], dict[str, int]] = defaultdict(lambda: dict.fromkeys(_COUNTED, 0))
     for key, value in (await parts.stores.counters.load(since)).items():
         traffic = key.attribution.traffic
@@ -44,7 +42,7 @@ async def get_engagement(request: web.Request) -> web.Response:
         for (stream, campaign), counted in sorted(sums.items())
         if any(counted.values())
     ]  # fmt: skip
-    return web.json_response({"days": int(text), "engagement": rows})
+    return web.json_response({"days": days, "engagement": rows})
 
 
 def _rate(counted: dict[str, int], metric: Metric, tracked: Mapping[Metric, bool] | None) -> float | None:

@@ -9,9 +9,9 @@ from aiohttp import web
 from pydantic import Field
 
 from core.clock import iso
-from core.errors import InvalidInput
 from service.placement import MAX_TESTS, PlacementDesk, PlacementOrder
 from service.placement_views import PlacementViews, digest_json
+from service.web.asked import number
 from service.web.auth import caller_of, problem
 from service.web.bodies import BodyModel
 from service.web.keys import PARTS
@@ -46,11 +46,7 @@ def views_of(request: web.Request) -> PlacementViews:
 
 async def get_tests(request: web.Request) -> web.Response:
     """Tests, newest first."""
-    try:
-        limit = min(MAX_TESTS, max(1, int(request.query.get("limit", "20"))))
-    except ValueError as error:
-        raise InvalidInput("limit", "is no number", f"Give 1 to {MAX_TESTS}") from error
-    found = await views_of(request).digests(limit)
+    found = await views_of(request).digests(number(request, "limit", 20, MAX_TESTS))
     return web.json_response({"tests": [digest_json(one, full=False) for one in found]})
 
 

@@ -14,6 +14,7 @@ from core.lane import DAY
 from core.reports import Dim, ReportHead, SourceName, Tally
 from service.report_views import Views, dim_of, narrowed
 from service.reports import Reports
+from service.web.asked import number
 from service.web.auth import caller_of, problem
 
 REPORTS = web.AppKey("reports", Reports)
@@ -58,9 +59,9 @@ async def _files(request: web.Request) -> list[tuple[str, bytes]]:
 
 async def get_reports(request: web.Request) -> web.Response:
     """Stored aggregate reports, newest first; ?apart=1 shows those that do not count, with the reason."""
-    limit = _number(request, "limit", 50, 1000)
+    limit = number(request, "limit", 50, 1000)
     heads = await request.app[REPORTS].stores.dmarc.heads(
-        limit, before=_number(request, "before", 0, 1 << 60),
+        limit, before=number(request, "before", 0, 1 << 60, least=0),
         counting="apart" not in request.query,
     )  # fmt: skip
     more = heads[-1].number if heads and len(heads) == limit else None
@@ -96,7 +97,7 @@ async def get_report_tally(request: web.Request) -> web.Response:
     """Any drill-down: ?by=source_ip,dkim_selector,reporter,day and a value for each part to narrow to."""
     by = [dim_of(name) for name in request.query.get("by", "source_ip").split(",") if name]
     where = [narrowed(dim, request.query[str(dim)]) for dim in Dim if str(dim) in request.query]
-    found = await _views(request).drill(by, where, _days(request, 30), _number(request, "limit", 200, 5000))
+    found = await _views(request).drill(by, where, _days(request, 30), number(request, "limit", 200, 5000))
     rows = [{**{str(d): v for d, v in zip(by, t.key, strict=True)}, **tally_json(t)} for t in found]
     return web.json_response({"rows": rows})
 
@@ -140,7 +141,7 @@ async def get_report_tls(request: web.Request) -> web.Response:
 
 async def get_report_failures(request: web.Request) -> web.Response:
     """Failure reports; scope admin only."""
-    found = await request.app[REPORTS].stores.other_reports.failures(_number(request, "limit", 100, 1000))
+    found = await request.app[REPORTS].stores.other_reports.failures(number(request, "limit", 100, 1000))
     return web.json_response(
         {
             "failures": [
@@ -187,14 +188,7 @@ def _views(request: web.Request) -> Views:
 
 
 def _days(request: web.Request, default: int) -> int:
-    return _number(request, "days", default, 400)
-
-
-def _number(request: web.Request, name: str, default: int, most: int) -> int:
-    try:
-        return min(most, max(0, int(request.query.get(name, default))))
-    except ValueError as error:
-        raise InvalidInput(name, "is no whole number", f"Give 0 to {most}") from error
+    return number(request, "days", default, 400, least=0)
 
 
 VIEWS = (

@@ -7,10 +7,10 @@ from dataclasses import asdict
 from aiohttp import web
 
 from core.clock import iso
-from core.errors import InvalidInput
 from core.lane import DAY
 from service.feeds import Feeds
 from service.sheets import sheet_json
+from service.web.asked import number
 
 FEEDS = web.AppKey("feeds", Feeds)
 
@@ -48,13 +48,8 @@ async def get_listings(request: web.Request) -> web.Response:
 async def get_observations(request: web.Request) -> web.Response:
     """Figures of postmaster feeds, newest day first; narrowed by feed, subject, metric and since_day."""
     query = request.query
-    try:
-        limit = min(5000, max(1, int(query.get("limit", "500"))))
-        since = int(query.get("since_day", "0"))
-    except ValueError as error:
-        raise InvalidInput("limit, since_day", "is no number", "Give whole numbers") from error
     found = await request.app[FEEDS].observations.page(
         feed=query.get("feed", ""), subject=query.get("subject", ""), metric=query.get("metric", ""),
-        since_day=since, limit=limit,
+        since_day=number(request, "since_day", 0, 100_000, least=0), limit=number(request, "limit", 500, 5000),
     )  # fmt: skip
     return web.json_response({"observations": [{**asdict(one), "date": iso(one.day * DAY)[:10]} for one in found]})

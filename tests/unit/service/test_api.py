@@ -326,3 +326,15 @@ async def test_a_size_that_is_only_announced_puts_nobody_off(caller: Caller) -> 
         assert b" 413 " in await opening.readline()
     await caller.inject("patient@example.net")
     writing.close()
+
+
+@pytest.mark.parametrize(
+    "asked",
+    ["suppressions?limit=0", "suppressions?limit=1001", "placement?limit=-1", "observations?limit=5001",
+     "observations?since_day=x", "reports?limit=0", "reports?before=-1", "reports/tls?days=401",
+     "reports/failures?limit=1.5", "engagement?days=91"],
+)  # fmt: skip
+async def test_a_number_out_of_its_range_is_refused_with_the_range(caller: Caller, asked: str) -> None:
+    status, answer = await caller.call("GET", f"/v1/{asked}")
+    assert (status, answer["error"]["field"]) == (422, asked.partition("?")[2].partition("=")[0])
+    assert answer["error"]["remedy"].startswith("Give ")
