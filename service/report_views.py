@@ -14,7 +14,7 @@ from statistics import median
 from typing import NamedTuple
 
 from collectors.reports.readiness import Readiness, readiness
-from collectors.reports.reconcile import Line, reconcile
+from collectors.reports.reconcile import REACH, Line, reconcile
 from core.errors import InvalidInput
 from core.lane import DAY, day_of
 from core.reports import Dim, ReportHead, SourceName, Tally
@@ -139,13 +139,14 @@ class Views:
         await self._reports.count_deliveries()
         since, today = self._today() - days, self._today()
         every = await self._heads()
-        # a day more than is shown: what turned there belongs to the first one
-        heads = [head for head in every if head.day >= since - 1]
+        # a few days more than are shown: what turned there belongs to the first one
+        start = since - REACH
+        heads = [head for head in every if head.day >= start]
         tallies = await self._store.tally(
-            [Dim.DAY, Dim.REPORTER, Dim.POLICY_DOMAIN, Dim.SOURCE, Dim.DKIM_DOMAIN, Dim.SELECTOR], since_day=since - 1,
+            [Dim.DAY, Dim.REPORTER, Dim.POLICY_DOMAIN, Dim.SOURCE, Dim.DKIM_DOMAIN, Dim.SELECTOR], since_day=start,
             limit=_ROWS,
         )  # fmt: skip
-        sent = await self._reports.stores.sent.sent((since - 1) * 24, (today + 1) * 24)
+        sent = await self._reports.stores.sent.sent(start * 24, (today + 1) * 24)
         known = {head.reporter: self._reports.providers_of(head.reporter) for head in heads}
         usual = {name: _usual_days(own) for name, own in _by_reporter(every).items()}
         found = reconcile(

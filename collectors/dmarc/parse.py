@@ -86,7 +86,9 @@ def _read_strict(stream: Stream, fold: Fold, meter: Meter) -> None:
                 if reader.fed - parser.CurrentByteIndex > meter.limits.token_bytes:
                     raise Refused(Defect.TOO_LARGE, f"one tag or text has more than {meter.limits.token_bytes} bytes")
             if len(names) > meter.limits.names:
-                raise Refused(Defect.TOO_MANY, f"more than {meter.limits.names} different element names")
+                raise Refused(
+                    Defect.TOO_MANY, f"more than {meter.limits.names} different names of elements and attributes"
+                )
         feed.end()
         parser.Parse(b"", True)
     except ExpatError as error:

@@ -73,6 +73,7 @@ class Line:
 
 
 _TURN = 3  # messages
+REACH = 3  # days
 Key = tuple[int, str, str, str]  # day, reporter, domain, source
 
 
@@ -115,6 +116,8 @@ def reconcile(
         for source in sorted(set(own) | {key[3] for key in reported if key[:3] == (day, reporter, domain)}):
             signed = reported.get((day, reporter, domain, source), Counter())
             delivered, refused = own.get(source, (0, 0))
+            if not delivered and not signed.total():
+                continue  # refusals alone: nothing to compare
             lines.append(
                 Line(
                     day=day, reporter=reporter, providers=known, domain=domain, source=source,
@@ -131,19 +134,41 @@ def reconcile(
 
 
 def _turned(lines: Sequence[Line], behind: Mapping[Key, int]) -> list[Line]:
-    """The lines, with what stands on the other side of the end of a day."""
+    """The lines, with what stands on the other side of the end of a day.
+
+    A day in the middle may hand on as much as it gets and show nothing of it: the nearest days are matched first, then
+    those with one and two days between."""
     at: dict[Key, Line] = {(line.day, line.reporter, line.domain, line.source): line for line in lines}
-    for key in sorted(at):
-        line, beside = at[key], (key[0] + 1, *key[1:])
-        later = at.get(beside)
-        most = max(_TURN, (line.delivered or 0) // 1000)
-        if later is None:
-            moved = min(max(0, line.unexplained or 0), most, behind.get(key, 0))
-        else:
-            moved = min(line.over, later.under, most) - min(line.under, later.over, most)
-            at[beside] = replace(later, turned=later.turned - moved)
-        at[key] = replace(line, turned=line.turned + moved)
+    flow: Counter[Key] = Counter()  # over the end of each day: above 0 where the receiver counts sooner
+    for distance in range(1, REACH + 1):
+        for key in sorted(at):
+            way = [_later(key, days) for days in range(distance)]
+            end = _later(key, distance)
+            if end not in at or any(day not in at for day in way):
+                continue
+            for sign in (1, -1):
+                line, other = at[key], at[end]
+                room = min(_most(at[day]) - sign * flow[day] for day in way)
+                give, take = (line.over, other.under) if sign > 0 else (line.under, other.over)
+                moved = sign * max(0, min(give, take, room))
+                at[key], at[end] = (
+                    replace(line, turned=line.turned + moved),
+                    replace(other, turned=other.turned - moved),
+                )
+                flow.update(dict.fromkeys(way, moved))
+    for key, line in at.items():
+        if _later(key, 1) not in at:
+            moved = min(max(0, line.unexplained or 0), _most(line), behind.get(key, 0))
+            at[key] = replace(line, turned=line.turned + moved)
     return list(at.values())
+
+
+def _later(key: Key, days: int) -> Key:
+    return key[0] + days, *key[1:]
+
+
+def _most(line: Line) -> int:
+    return max(_TURN, (line.delivered or 0) // 1000)
 
 
 def _own(

@@ -125,7 +125,20 @@ def test_what_is_under_way_when_a_day_ends_is_missing_from_none() -> None:
     assert turned({DAY: (100, 99), DAY + 1: (50, 51)}) == [(-1, -1, True), (1, 1, True)]
     # a day in the middle may have both
     assert turned({DAY: (100, 101), DAY + 1: (50, 50), DAY + 2: (9, 9)})[0] == (1, 0, False)
-    assert turned({DAY: (9, 11), DAY + 1: (9, 8), DAY + 2: (9, 8)}) == [(2, 1, False), (-1, -1, True), (-1, 0, False)]
+    assert turned({DAY: (9, 12), DAY + 1: (9, 8), DAY + 2: (9, 8)}) == [(3, 2, False), (-1, -1, True), (-1, -1, True)]
+
+
+def test_refusals_alone_are_no_line() -> None:
+    (line,) = lines([head()], 0, sent(DAY * 24, 0, refused=2), sent(DAY * 24, 3, domain="a.news.example"))
+    assert (line.delivered, line.refused) == (3, 2)
+    assert lines([head()], 0, sent(DAY * 24, 0, refused=2)) == []
+
+
+def test_a_day_in_the_middle_hands_on_what_it_got() -> None:
+    assert turned({DAY: (9, 10), DAY + 1: (9, 11), DAY + 2: (138, 135)}) == [(1, 1, True), (2, 2, True), (-3, -3, True)]
+    assert turned({DAY: (9, 10), DAY + 1: (9, 9), DAY + 2: (9, 8)}) == [(1, 1, True), (0, 0, True), (-1, -1, True)]
+    # no more goes over the end of one day than can be under way
+    assert [one[2] for one in turned({DAY: (9, 11), DAY + 1: (9, 11), DAY + 2: (138, 134)})] == [False, True, False]
 
 
 def test_refusals_may_explain_what_did_not_turn_and_not_what_is_missing() -> None:
