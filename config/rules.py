@@ -123,7 +123,9 @@ class Rulebook(Part):
         rules = []
         for rule in self.rules:
             given = {}
-            if rule.by_campaign and "false_alarm_chance" not in rule.model_fields_set:
+            if rule.evidence == "window":
+                pass  # it promises nothing
+            elif rule.by_campaign and "false_alarm_chance" not in rule.model_fields_set:
                 given = {"false_alarm_chance": shares["budget.campaign_chance"]}
             elif _spends(rule) and "false_alarm_days" not in rule.model_fields_set:
                 share = shares["budget.alert_days" if rule.action == "alert" else "budget.action_days"]

@@ -106,16 +106,21 @@ def table(shown: Preview, language: str = "en", base: int = 0) -> str:
     providers = sorted(shown.days[0].sent, key=lambda p: -shown.days[-1].sent[p])
     head = [day, *providers, total, share, *([of_base] if base else [])]
     rows = [
-        [str(d.day), *(f"{d.sent[p]:,}" for p in providers), f"{d.total:,}", f"{d.share:.0%}",
-         *([f"{min(1.0, d.total / base):.1%}"] if base else [])]
+        [str(d.day), *(_told(f"{d.sent[p]:,}", language) for p in providers), _told(f"{d.total:,}", language),
+         _told(f"{d.share:.0%}", language), *([_told(f"{min(1.0, d.total / base):.1%}", language)] if base else [])]
         for d in shown.days
     ]  # fmt: skip
     widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
     lines = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in [head, *rows]]
-    end = (good if shown.ready else bad).format(daily=f"{shown.daily:,}", ready=shown.ready)
+    end = (good if shown.ready else bad).format(daily=_told(f"{shown.daily:,}", language), ready=shown.ready)
     if shown.late:
         end += " " + late.format(deadline=shown.deadline)
     return "\n".join([*lines, "", end])
+
+
+def _told(text: str, language: str) -> str:
+    """A number as the language writes it."""
+    return text.translate({44: "\u202f", 46: ",", 37: "\u00a0%"}) if language == "ru" else text
 
 
 def chart(shown: Preview, language: str = "en") -> str:
@@ -127,5 +132,5 @@ def chart(shown: Preview, language: str = "en") -> str:
         sent = [day.sent[provider] for day in shown.days[::step]]
         most = max(1, *sent)
         bars = "".join(_BARS[min(len(_BARS) - 1, n * len(_BARS) // (most + 1))] for n in sent)
-        lines += [label.format(provider=provider, most=f"{most:,}"), f"  {bars}"]
+        lines += [label.format(provider=provider, most=_told(f"{most:,}", language)), f"  {bars}"]
     return "\n".join(lines)

@@ -24,6 +24,7 @@ from service.warming_view import standing_json, standing_table, standings
 from warmup.admission import watched
 from warmup.history import MAX_BYTES
 from warmup.preview import chart, preview, table
+from warmup.ramp import OTHER
 
 _TAKEN = {
     "en": ("warm", "begins at {cap} a day", "unchanged, this history was imported before",
@@ -38,7 +39,7 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     group = commands.add_parser("warmup", help="warm-up: plans, lanes, holds, import")
     actions = group.add_subparsers(metavar="ACTION", required=True)
     show = actions.add_parser("preview", help="day by day, per provider, with the day on which all of it goes")
-    show.add_argument("--plan", default="", help="name of a configured plan (default: the first)")
+    show.add_argument("--plan", default="", help="a configured plan (default: the first), a shipped one, or a file")
     show.add_argument("--daily", type=int, required=True, help="messages a day that are wished for")
     show.add_argument(
         "--mix",
@@ -96,8 +97,9 @@ async def run_preview(arguments: argparse.Namespace) -> int:
     settings = load_settings(arguments.config)
     plans = {plan.name: plan for plan in load_plans(settings)}
     plan = plans.get(arguments.plan) if arguments.plan else next(iter(plans.values()))
-    if plan is None:
-        raise InvalidInput("--plan", f"{arguments.plan!r} is not configured", f"Use one of: {', '.join(plans)}")
+    if plan is None:  # one that is not in use (yet): a shipped one, or a file
+        wanted = settings.warmup.model_copy(update={"plans": [Path(arguments.plan)]})
+        (plan,) = load_plans(settings.model_copy(update={"warmup": wanted}))
     lanes = lanes_at_once(plan, len(settings.sources), len(settings.sending_domains))
     try:
         shown = preview(plan, _mix(arguments.mix), arguments.daily, lanes=lanes)
@@ -129,6 +131,10 @@ def _mix(text: str) -> dict[str, float]:
             shares[name.strip()] = float(value)
         except ValueError as error:
             raise ValueError(f"{part.strip()!r} is no NAME=SHARE") from error
+    known = {row.name for row in load_providers()} | {OTHER}
+    for name in shares:
+        if name not in known and not name.startswith("other:"):
+            raise ValueError(f"{name!r} is no provider (known: {', '.join(sorted(known))})")
     return shares
 
 

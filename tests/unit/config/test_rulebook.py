@@ -34,6 +34,12 @@ def test_a_window_and_a_census_take_no_share() -> None:
     assert shared.rules[0].false_alarm_days == pytest.approx(50)
 
 
+def test_a_window_by_campaign_keeps_a_chance_that_can_be_divided_by() -> None:
+    (alone,) = book({"by": ["campaign"], "evidence": "window"}).with_budget().rules
+    assert alone.false_alarm_chance > 0
+    assert not alone.slows_first
+
+
 @pytest.mark.parametrize(
     ("rules", "key"),
     [

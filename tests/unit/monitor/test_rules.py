@@ -10,7 +10,7 @@ import pytest
 
 from config.load import load_rules
 from config.model import Settings
-from config.rules import SLOW_SIGNALS, Rule
+from config.rules import SLOW_SIGNALS, Rule, Rulebook
 from core.events import Event, GateState
 from core.lane import DAY, HOUR, Scope, cohort_of
 from core.metrics import Metric
@@ -44,6 +44,14 @@ def mail(
         CounterKey(attribution=under(at, **parts), metric=metric): bad,
         CounterKey(attribution=under(at, **parts), metric=of): total,
     }
+
+
+def test_a_window_by_campaign_is_judged_under_the_shared_budget() -> None:
+    window = (
+        Rulebook(rules=[rule(by=["stream", "campaign"], evidence="window", minimum_total=10)]).with_budget().rules[0]
+    )
+    scope = Scope(stream="bulk", campaign="spring")
+    assert tally(window, mail(5, 20, campaign="spring")).verdict(scope, None, NOON).level is Level.ALARM
 
 
 def test_a_probe_is_dated_by_the_hour_in_which_half_of_it_went() -> None:

@@ -48,3 +48,22 @@ def test_a_lane_is_started_and_held_with_and_without_an_end(tmp_path: Path, caps
     history.write_text("day,source,domain,provider,sent\n2020-03-30,mta1,news.example,yahoo,41200\n", "utf-8")
     assert "прогрета в другом месте: до 41" in run("import", str(history), "--lang", "ru")
     assert "уже загружена" in run("import", str(history), "--lang", "ru")
+
+
+def test_a_preview_takes_a_plan_that_is_not_in_use_and_no_provider_that_is_none(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "penstock.toml"
+    config.write_text(CONFIG.format(folder=tmp_path), "utf-8")
+
+    def run(*words: str) -> str:
+        given = parser("warmup").parse_args(["warmup", "preview", *words, "--daily", "90", "--config", str(config)])
+        assert asyncio.run(given.run(given)) == 0
+        return capsys.readouterr().out
+
+    assert run("--mix", "gmail=1").split()[5:8] == ["50", "50", "56%"]  # conservative
+    assert run("--mix", "gmail=1", "--plan", "moderate").split()[5:8] == ["90", "90", "100%"]
+    with pytest.raises(InvalidInput, match="Did you mean 'moderate'"):
+        run("--mix", "gmail=1", "--plan", "moderat")
+    with pytest.raises(InvalidInput, match="'gmial' is no provider"):
+        run("--mix", "gmial=1")

@@ -26,6 +26,8 @@ def test_a_target_below_the_wish_is_told() -> None:
     shown = preview(plan(target=200), MIX, 4000)
     assert shown.ready == 0
     assert "do not carry 4,000" in table(shown)
+    assert "4\u202f000" in table(shown, "ru")
+    assert "10\u00a0%" in table(shown, "ru")
 
 
 def test_the_table_speaks_both_languages() -> None:
