@@ -73,7 +73,9 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """What is asked: `daily` is the wished volume of all providers together."""
+    """What is asked: `daily` is the wished volume of all providers together.
+
+    `steady`: so much comes in each day, whatever still waits, as from callers who do not look at the queue."""
 
     plan: Plan
     rules: Sequence[Rule]
@@ -81,6 +83,7 @@ class Request:
     days: int
     daily: int
     seed: int
+    steady: bool = False
 
 
 class _Unsigned:
@@ -229,7 +232,7 @@ class _Simulation:
             wanted = round(self._request.daily * model.weight / weights)
             provider = Provider(model.provider)
             room = wanted if provider in finished else min(wanted, caps.get(provider, wanted))
-            waiting = queued.get(provider, 0)
+            waiting = 0 if self._request.steady else queued.get(provider, 0)
             self._room[provider] = (day, max(room, min(wanted, waiting)), wanted)
             fresh = max(0, room - waiting)
             seeds = [f"seed.d{day}.{i}@{model.provider}.example" for i in range(SEEDS)] if room > 10 * SEEDS else []

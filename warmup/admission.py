@@ -38,6 +38,7 @@ from warmup.ramp import plan_for, plan_lane
 
 TRANSACTIONAL_EXTRA = 0.2  # share of the cap that transactional mail may go above it
 ASK_AGAIN = 60.0  # domain seconds, where only a change of state helps and no moment is known
+YIELD_SECONDS = 6 * HOUR
 _BURST_SHARE = 100  # one part in so many of the cap may go ahead of the even pace
 _UNBOUNDED = 1 << 60
 _CLOSED = (GateState.PAUSED, GateState.HARD_STOPPED)
@@ -108,6 +109,8 @@ class GateAdmission:
         closed = [gate for gate in gates if gate.state in _CLOSED]
         if closed:
             return _closed(closed, now)
+        if (yielding := _yields(gates, now)) is not None:
+            return yielding
         room, spent = fresh + retries, None
         bounds: list[Allowance] = []
         for gate in gates:
@@ -250,6 +253,25 @@ def _closed(gates: Sequence[Gate], now: float) -> Defer:
     last = max(gates, key=lambda gate: gate.until or math.inf)
     until = last.until if last.until > now else now + (ASK_AGAIN if last.until else HOUR)
     return Defer(until=until, reason=DeferReason.PAUSED, detail=f"{last.pause_id}: {last.reason}")
+
+
+def _yields(gates: Sequence[Gate], now: float) -> Defer | None:
+    """A campaign or list that a gate of its own is trying out leaves the wider gate's first hours to other mail.
+
+    Else the rest of a bad list spoils probe after probe of the provider or stream, and the good mail waits for days.
+    Where there is no other mail it goes when the hours are over: who it concerns cannot be seen from here."""
+    tried = [g for g in gates if g.rule != CANARY and (g.state is GateState.PROBING or _is_recovering(g))]
+    wider = [g for g in tried if not (g.scope.campaign or g.scope.list_source) and now < g.since + YIELD_SECONDS]
+    if not wider or not any(g.state is GateState.PROBING and (g.scope.campaign or g.scope.list_source) for g in tried):
+        return None
+    last = max(wider, key=lambda g: g.since)
+    until = min(last.since + YIELD_SECONDS, now + HOUR)
+    return Defer(until=until, reason=DeferReason.PROBE_SPENT, detail=f"{last.pause_id}: other mail is tried first")
+
+
+def _is_recovering(gate: Gate) -> bool:
+    """Slowed after a closing, and not before one."""
+    return gate.state is GateState.SLOWED and gate.episodes > 0
 
 
 def _spent(gate: Gate, now: float) -> Defer:

@@ -41,6 +41,7 @@ def add_commands(commands: Subparsers[argparse.ArgumentParser]) -> None:
         "--seed", type=int, default=1, metavar="N", help="of chance: the same seed, the same play (default 1)"
     )
     command.add_argument("--fast", action="store_true", help="by the handful: any volume within seconds")
+    command.add_argument("--steady", action="store_true", help="new mail comes in each day, however much still waits")
     command.add_argument("--json", action="store_true", help="print everything as JSON")
     command.set_defaults(run=run_simulate)
 
@@ -54,9 +55,11 @@ async def run_simulate(arguments: argparse.Namespace) -> int:
     if arguments.days * arguments.daily > most:
         remedy = "Lower one" if arguments.fast else "Lower one, or use --fast"
         raise InvalidInput("--days, --daily", f"more than {most:,} messages together", remedy)
+    if arguments.fast and arguments.steady:
+        raise InvalidInput("--steady", "is not drawn by the handful", "Leave out --fast")
     request = Request(
         plan=read_plan(arguments.plan), rules=read_rules(arguments.rules), models=load_models(arguments.providers),
-        days=arguments.days, daily=arguments.daily, seed=arguments.seed,
+        days=arguments.days, daily=arguments.daily, seed=arguments.seed, steady=arguments.steady,
     )  # fmt: skip
     result = await asyncio.to_thread(simulate_fast if arguments.fast else simulate, request)
     print(json.dumps(result.to_json(), ensure_ascii=False) if arguments.json else shown(result))

@@ -71,6 +71,22 @@ def test_of_two_closed_gates_the_later_expiry_counts_and_none_means_ask_in_an_ho
     assert deferred(decide(snapshot(gate(S.PAUSED, until=NOON - 5))))[1] == NOON + 60
 
 
+def test_a_campaign_that_is_tried_out_leaves_the_first_hours_of_a_wider_probe_to_other_mail() -> None:
+    wide = gate(S.PROBING, until=NOON + 3600, limit=50, provider="gmail")
+    own = replace(gate(S.PROBING, until=NOON + 3600, limit=50, stream="bulk", campaign="spring"), pause_id="p2")
+    both, mail = snapshot(wide, own), replace(traffic(), campaign=Campaign("spring"))
+    admission = GateAdmission((PLAN,), SETTINGS)
+    assert deferred(admission.decide(mail, 5, 0, both, NOON)) == (R.PROBE_SPENT, NOON + 3600)
+    assert deferred(admission.decide(mail, 0, 5, both, NOON + 6 * 3600 - 60)) == (R.PROBE_SPENT, NOON + 6 * 3600)
+    for others in (traffic(), replace(traffic(), campaign=Campaign("autumn"))):
+        admitted(admission.decide(others, 5, 0, both, NOON))
+    admitted(admission.decide(mail, 5, 0, both, NOON + 6 * 3600))  # nobody else may have come
+    recovering = replace(wide, state=S.SLOWED, episodes=1)
+    deferred(admission.decide(mail, 5, 0, snapshot(recovering, own), NOON))
+    for alone in (snapshot(own), snapshot(wide), snapshot(replace(recovering, episodes=0), own)):
+        admitted(admission.decide(mail, 5, 0, alone, NOON))
+
+
 def test_a_gate_over_other_traffic_or_that_spares_this_stream_stops_nothing() -> None:
     elsewhere = gate(S.PAUSED, provider="yahoo")
     sparing = gate(S.PAUSED, provider="gmail", spare=("transactional",))
