@@ -134,12 +134,20 @@ def _where_they_differ(before: str, after: str) -> tuple[str, str]:
 def _stale(one: StaleFeed, now: float, language: Language, dashboard: str) -> Alert:
     english = language == "en"
     long = span(now - one.since, language)
+    if one.problem:
+        return form_alert(
+            "FeedStale", "warning", {"feed": one.name}, one.since, dashboard,
+            summary=f"Postmaster feed {one.name} ({one.kind}): {sample(one.problem)}" if english
+            else f"Фид постмастера {one.name} ({one.kind}): {sample(one.problem)}",
+            problem=sample(one.problem),
+            remedy="Renew its key or token, or mend what the problem names (see docs/feeds.md)" if english
+            else "Обновите ключ или токен либо исправьте названное (см. docs/feeds.md)",
+        )  # fmt: skip
     return form_alert(
         "FeedStale", "warning", {"feed": one.name}, one.since, dashboard,
         summary=f"Postmaster feed {one.name} ({one.kind}) gives nothing new for {long}" if english
         else f"Данные постмастера {one.name} ({one.kind}) не обновляются уже {long}",
-        problem=sample(one.problem)
-        or ("it answers, without new figures" if english else "отвечает, но новых данных нет"),
-        remedy="Renew its key or token (see docs/feeds.md); a feed without enough mail may be empty by right" if english
-        else "Обновите ключ или токен (см. docs/feeds.md); при малом объёме писем данных может не быть",
+        problem="it answers, without new figures" if english else "отвечает, но новых данных нет",
+        remedy="A feed without enough mail may be empty by right; else look at its page and at its subjects" if english
+        else "При малом объёме писем данных может не быть; иначе проверьте страницу фида и его subjects",
     )  # fmt: skip

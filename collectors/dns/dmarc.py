@@ -13,9 +13,10 @@ from collectors.dns import texts_auth as say
 from collectors.dns import texts_traps as traps
 from collectors.dns.dmarc_tags import POLICIES, about_tags, targets
 from collectors.dns.finding import Finding, found
+from collectors.dns.reach import takes_mail
 from collectors.dns.suffix import listed_organisation
 from collectors.dns.tags import parse_tags
-from core.ports import NameMissing, NullMx, Resolver, ResolverFailed
+from core.ports import NameMissing, Resolver, ResolverFailed
 
 MAX_QUERIES = 8
 _OLD_TAGS = ("pct", "rf", "ri")
@@ -193,20 +194,11 @@ async def _reports(
         addresses = ", ".join(address for address, _ in rua)
         findings.append(found(say.DMARC_NOT_TO_US, domain, addresses=addresses, address=reports_to))
     for target in dict.fromkeys(target for _, target in (*rua, *ruf)):
-        if target not in ours and not await _takes_mail(resolver, target):
+        if target not in ours and not await takes_mail(resolver, target):
             findings.append(found(traps.DMARC_TARGET, domain, target=target))
         elif target != organisation and not target.endswith("." + organisation):
             findings += await _authorised(resolver, domain, target)
     return findings
-
-
-async def _takes_mail(resolver: Resolver, target: str) -> bool:
-    try:
-        return bool(await resolver.mx(target))
-    except (NameMissing, NullMx):
-        return False
-    except ResolverFailed:
-        return True  # nothing is known
 
 
 async def _authorised(resolver: Resolver, domain: str, target: str) -> list[Finding]:

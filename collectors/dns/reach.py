@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 
-from core.ports import NameMissing, Resolver
+from core.ports import NameMissing, NullMx, Resolver, ResolverFailed
 
 
 async def source_addresses(resolver: Resolver, bind: str, ehlo: str) -> list[str]:
@@ -39,3 +39,13 @@ def is_address(host: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+async def takes_mail(resolver: Resolver, domain: str) -> bool:
+    """False only where DNS says that nobody takes mail for the domain."""
+    try:
+        return bool(await resolver.mx(domain))
+    except (NameMissing, NullMx):
+        return False
+    except ResolverFailed:
+        return True  # nothing is known

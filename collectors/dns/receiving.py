@@ -10,7 +10,7 @@ from collectors.dns import texts_auth as auth
 from collectors.dns import texts_host as say
 from collectors.dns import texts_traps as traps
 from collectors.dns.finding import Finding, found
-from collectors.dns.reach import is_address, is_reachable
+from collectors.dns.reach import is_address, is_reachable, takes_mail
 from collectors.dns.sight import alias_of, tlsa_of
 from collectors.dns.tags import parse_tags
 from core.ports import NameMissing, NullMx, Resolver, ResolverFailed
@@ -124,7 +124,17 @@ async def check_tls_reporting(resolver: Resolver, domain: str, address: str) -> 
             raise ValueError("rua must list mailto: or https: addresses")
     except ValueError as error:
         return [found(say.TLS_RPT_BAD, domain, problem=error, address=address)]
+    silent = [target for target in _mail_domains(targets) if not await takes_mail(resolver, target)]
+    if silent:
+        return [found(traps.TLS_RPT_TARGET, domain, target=", ".join(silent))]
     return [found(say.TLS_RPT_OK, domain, address=targets)]
+
+
+def _mail_domains(targets: str) -> list[str]:
+    """Where the mailto: addresses of rua= lead."""
+    given = (target.strip() for target in targets.split(","))
+    found_in = [one.removeprefix("mailto:").rpartition("@")[2] for one in given if one.startswith("mailto:")]
+    return [domain.lower().rstrip(".") for domain in dict.fromkeys(found_in) if domain][:5]
 
 
 async def _records(resolver: Resolver, name: str, version: str) -> list[str]:

@@ -236,6 +236,15 @@ LINK_HOST = Text(
     ),
 )
 
+TLS_RPT_TARGET = Text(
+    "tls_rpt.target",
+    WARNING,
+    ("TLS reports go to {target}, which takes no mail", "отчёты TLS уходят в {target}, где почту не принимают"),
+    (
+        "Publish an MX record for {target}, or name another address in _smtp._tls.{subject}",
+        "Опубликуйте MX для {target} или укажите другой адрес в _smtp._tls.{subject}",
+    ),
+)
 # --- DANE for mail to us (RFC 7672) --------------------------------------------------------------
 DANE_OK = Text("dane.ok", OK, ("DANE is published for {host}", "для {host} опубликована DANE"))
 DANE_UNUSABLE = Text(

@@ -67,6 +67,8 @@ def test_a_long_record_is_told_by_where_it_changed() -> None:
 def test_a_silent_feed_is_told_with_its_problem() -> None:
     (alert,) = told(Observed(stale_feeds=(FEED,)))
     assert alert.annotations["problem"] == "token revoked"
+    assert alert.annotations["summary"] == "Postmaster feed gpt (google): token revoked"
+    assert "by right" not in alert.annotations["remedy"], "a refused token is no lack of mail"
     (quiet,) = told(Observed(stale_feeds=(replace(FEED, problem=""),)))
     assert "without new figures" in quiet.annotations["problem"]
 

@@ -193,6 +193,10 @@ FAULTS: dict[str, tuple[str, set[str]]] = {
         "-_smtp._tls.b\n_smtp._tls.b.news.example TXT v=TLSRPTv1; rua=tls@news.example",
         {"tls_rpt.bad"},
     ),
+    "TLS reports to a domain without mail": (
+        "-_smtp._tls.b\n_smtp._tls.b.news.example TXT v=TLSRPTv1; rua=https://x.example/r,mailto:tls@gone.example",
+        {"tls_rpt.target"},
+    ),
     # --- our addresses
     "no PTR": ("-PTR", {"ptr.missing"}),
     "PTR to a name that leads elsewhere": (
