@@ -23,10 +23,12 @@ from core import lane
 from core.clock import SystemClock
 from core.reply import Stage
 from core.state import AttemptResult, Envelope
-from core.tls import PolicyType, TlsFailure, Verified
+from core.tls import PolicyType, StsMode, TlsFailure, Verified
 from sender.connection import SmtpConnection
 from sender.route import Route, Router, Unroutable
 from sender.transport import SmtpTransport
+from service.mx_tls import check_hosts
+from service.probes import Handshake, NetworkProbes
 from service.resolver import DnsResolver
 from tests.daemons.knot import Knot
 from tests.daemons.postfix import Exchanger, Postfix
@@ -191,6 +193,31 @@ async def test_a_resolver_that_is_not_trusted_proves_nothing(dane: DaneWorld) ->
     result = await dane.mail("wrong.test", trusted=False)
     assert isinstance(result, AttemptResult)
     assert (result.reply.code, result.facts.verified) == (250, Verified.NONE)
+
+
+class ByAddress(NetworkProbes):
+    """The machine's own resolver knows nothing of this world's names."""
+
+    async def handshake(self, host: str, port: int, ehlo: str) -> Handshake:
+        return await super().handshake(PLAIN if "plain" in host or "open" in host else SECURE, port, ehlo)
+
+
+@pytest.mark.parametrize(
+    ("domain", "told"),
+    [("alpha.test", []), ("open.test", []), ("wrong.test", ["dane.mismatch"]), ("plain.test", ["mx.no_tls"])],
+)
+async def test_doctor_tells_which_hosts_senders_will_not_deliver_to(
+    dane: DaneWorld, domain: str, told: list[str]
+) -> None:
+    resolver, clock = DnsResolver(Dns(nameservers=[VALIDATOR], trusted=True), SystemClock()), SystemClock()
+    findings = await check_hosts(
+        resolver, ByAddress(), domain, [f"mx1.{domain}"], mode=StsMode.NONE, told=[], port=25, ehlo="mta1.sender.test",
+        now=clock.now(),
+    )  # fmt: skip
+    assert [finding.text.id for finding in findings] == told
+    if told == ["dane.mismatch"]:
+        right = (await resolver.tlsa("mx1.alpha.test", 25)).records[0].data.hex()
+        assert f"_25._tcp.mx1.wrong.test TLSA 3 1 1 {right}" in findings[0].remedy
 
 
 async def test_bogus_answers_put_mail_off(dane: DaneWorld) -> None:
