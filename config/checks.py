@@ -234,6 +234,10 @@ def _storage(settings: Settings) -> _Found:
         yield "storage.url", "names no engine that is known", "Use sqlite:///PATH or postgresql+psycopg://USER@HOST/DB"
     elif url.startswith("postgresql") and ":" in url.removeprefix("postgresql+psycopg://").rpartition("@")[0]:
         yield "storage.url", "holds a password", "Put it into ~/.pgpass (or the file that PGPASSFILE names)"
+    # a mail's links and return path are proven by its story; webhooks may be behind by 90 days
+    if 0 < settings.storage.keep_days < (least := max(90, settings.tokens.max_age_days)):
+        remedy = f"Give at least {least} (or lower tokens.max_age_days), or 0 to keep it for good"
+        yield "storage.keep_days", "forgets mail whose unsubscribe links are still good", remedy
 
 
 def _feeds(settings: Settings) -> _Found:

@@ -38,6 +38,9 @@ from config.submission import SubmissionListener as SubmissionListener
 
 class Storage(Part):
     url: str = Field("sqlite:///var/penstock.db", description="sqlite:///PATH, or postgresql+psycopg://USER@HOST/DB")
+    keep_days: int = Field(
+        0, ge=0, description="How long the log keeps a message's story after its last event; 0: always"
+    )
 
 
 class DkimKey(Part):

@@ -53,6 +53,7 @@ from service.recipients import RecipientDesk
 from service.report_watch import ReportWatch
 from service.reports import build_reports
 from service.resolver import DnsResolver
+from service.retention import retention_jobs
 from service.seeds import SeedWatch, build_seeds
 from service.senders import Senders, sender_count, take_back
 from service.sending import Sending, build_sending
@@ -197,6 +198,7 @@ class Service:
             *feeds.jobs, *reports.jobs, *feedback.jobs, *notices.jobs, *parts.reporting.jobs, *placement.jobs,
             Job(name="slow rules", seconds=max(5.0, 600 / clock.rate), work=watch.look),
             Job(name="campaigns' gates", seconds=max(5.0, 300 / clock.rate), work=ended.look),
+            *retention_jobs(settings, stores, clock),
             Job(name="sunset", seconds=max(5.0, 3600 / clock.rate), work=parts.audience.sunset),
         ]  # fmt: skip
         service._timetable = Timetable(parts, steps, alerting, Metering(parts), jobs)

@@ -119,6 +119,8 @@ def test_all_problems_of_a_file_are_told_at_once_with_file_key_and_remedy(tmp_pa
         ('relays = [{name = "a", host = "h.x", user = "u", password_file = "p", security = "none"}]',
          "relays[0].security", "starttls or tls"),
         ('relays = [{name = "a", host = "h.x"}, {name = "b", host = "h.x"}]', "relays[1]", "Put it before"),
+        ("storage = {keep_days = 399}", "storage.keep_days", "Give at least 400"),
+        ("storage = {keep_days = 89}\ntokens = {max_age_days = 30}", "storage.keep_days", "Give at least 90"),
         ("dns = {trusted = true}", "dns.trusted", "dns.nameservers"),
     ],
 )  # fmt: skip
