@@ -53,7 +53,7 @@ EXPLAINED = {
     "077-count-of-thirty-digits.xml": STRICTER,
     "078-counts-of-other-scripts.xml": STRICTER,
     "081-mapped-addresses-in-two-forms.xml": ADDRESS,
-    "082-addresses-octal-zoned-and-networks.xml": STRICTER,  # it takes an octal one, and one that holds on one host only
+    "082-addresses-octal-zoned-and-networks.xml": STRICTER,  # it takes an octal one and one with a zone
     "083-idn-domain.xml": NAME,
     "093-end-tags-too-many.xml": MENDED,
 }
