@@ -134,9 +134,11 @@ MTA_STS_MISSING = Text(
     WARNING,
     ("no MTA-STS policy is announced", "политика MTA-STS не объявлена"),
     (
-        "Serve a policy at https://mta-sts.{subject}/.well-known/mta-sts.txt and publish: "
-        '_mta-sts.{subject} TXT "v=STSv1; id=1"',
-        "Разместите политику на https://mta-sts.{subject}/.well-known/mta-sts.txt и опубликуйте: "
+        "When its hosts do TLS (inbound.tls_cert), serve a policy at "
+        "https://mta-sts.{subject}/.well-known/mta-sts.txt, "
+        'first with mode: testing, and publish: _mta-sts.{subject} TXT "v=STSv1; id=1"',
+        "Когда узлы принимают по TLS (inbound.tls_cert), разместите политику на "
+        "https://mta-sts.{subject}/.well-known/mta-sts.txt, сначала с mode: testing, и опубликуйте: "
         '_mta-sts.{subject} TXT "v=STSv1; id=1"',
     ),
 )
