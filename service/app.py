@@ -66,10 +66,12 @@ from service.watch import Watch
 from service.watchdog import Watchdog
 from service.web.server import WebServer
 from service.webhooks import Webhooks
+from storage.skew import clock_skew
 from storage.stores import Stores, open_stores
 from warmup.steps import Steps
 
 logger = logging.getLogger("penstock.service")
+MOST_SKEW = 5.0  # seconds between this clock and that of the database, beyond which a start warns
 
 
 class Service:
@@ -209,6 +211,8 @@ class Service:
     async def start(self) -> None:
         """Run the loops, then open the doors.  OSError names an address that is taken."""
         parts = self.parts
+        if parts.clock.rate == 1.0 and abs(skew := await clock_skew(parts.stores.db, SystemClock().now())) > MOST_SKEW:
+            logger.warning("this machine's clock differs from the database's by %.0f s: run NTP", skew)
         await parts.projector.start()
         await parts.control.refresh()
         delays = Delays(parts.stores.lateness, parts.projector, parts.clock)

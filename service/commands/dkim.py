@@ -171,7 +171,9 @@ def why_not(
     facts = [
         "When a selector last signed is not recorded; what is known:",
         f"  the youngest key in use was made {successor:.1f} days ago: at the earliest then it took over",
-        f"  stored DMARC reports saw {selector} last {f'on {iso(seen)}' if seen else 'never'}",
+        f"  stored DMARC reports saw {selector} last on {iso(seen)}"
+        if seen
+        else f"  no stored DMARC report saw {selector}",
     ]
     reasons = []
     if any(key.selector == selector for key in active):
