@@ -17,6 +17,7 @@ lower, reopen or raise the cap of a day that is under way.  A plan chooses it wi
   first hundredth of a bad list be a large one.
 - A provider that takes less than before is not only full: the day is no measure of what growth it bears, and what is
   good sinks halfway.  One that takes far less is unwell: the cap that it had is held until that is over.
+- Seeds in the spam folder on a day that met its limit: no more than was taken, so that it is not met again.
 - Reputation replies: half of what was good or taken; complaints or an alarm, whose pause has stopped the mail already:
   two thirds (once: a day on which a pause let nothing go says nothing new).  No rise on that day, and cautious growth
   (`CAUTIOUS`) from there.

@@ -97,6 +97,8 @@ def _adapted(
             return adaptive.Turn(move=StepMove.FINISHED, cap=state.cap, control=state.control, reason=reason)
         return adaptive.clean(state, ramp, plan, seen, used_up=used_up)
     kept = state.control.braked or state.cap
+    if _in_spam(figures, plan) and not state.finished and _is_full(state, plan, seen):
+        kept = min(kept, max(1, seen.taken))  # to meet the limit again would be resented, where mail is unwelcome
     back = move is StepMove.STEPPED_BACK
     control = adaptive.begin(plan) if back else replace(state.control, braked=0)
     return adaptive.Turn(move=move, cap=min(cap, kept) if back else kept, control=control, reason=reason)

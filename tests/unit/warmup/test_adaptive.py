@@ -134,6 +134,17 @@ def test_a_welcome_lane_goes_on_at_the_limit_for_so_many_refusals() -> None:
     assert within_day(adaptive(), PLAN, day(300, deferred=4, blocked=3), 300, NOON) is not None
 
 
+def test_a_lane_whose_seeds_lie_in_spam_does_not_meet_its_limit_again_the_next_day() -> None:
+    """Its cap of before the brake would: three more refusals a day keep such a lane in the spam folder for weeks."""
+    braked = state(cap=400, control=Control(growth=1.3, good=390, braked=900))
+    after = turn(braked, day(400, deferred=3, seeds_inbox=0, seeds_spam=4))
+    assert (after.cap, after.control.braked) == (397, 0)
+    for sent in (1000, 10):
+        assert turn(adaptive(cap=1000), day(sent, seeds_inbox=0, seeds_spam=4)).cap == 1000, (
+            "no limit was met: it holds"
+        )
+
+
 def test_complaints_that_chance_explains_end_no_day_and_bar_no_rise() -> None:
     """Two among 1,470 are nothing where one in a thousand is wanted at most; two among 500 are."""
     for complained, delivered, stops in ((2, 1470, False), (2, 500, True), (4, 1470, True), (60, 50_000, True)):
