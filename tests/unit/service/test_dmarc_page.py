@@ -9,7 +9,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
-from core.reports import SourceKind, SourceName
+from core.reports import SentCount, SentKey, SourceKind, SourceName
 from service.reports import Reports
 from service.web.auth import errors_as_json
 from service.web.dmarc_page import EN, RU, add_page, evidence_words
@@ -57,6 +57,21 @@ async def test_the_picture_holds_what_was_reported(reports: Reports) -> None:
     assert RU["heading"] in text
     assert "203.0.113.7" not in text
     assert f"1 {RU['apart']}" in text
+
+
+async def test_the_page_says_what_explains_a_difference(client: Client, reports: Reports) -> None:
+    reports.providers = {"receiver.example": ("gmail",)}
+    sent = []
+    for day, delivered, refused, reported in ((19_997, 100, 2, 102), (19_998, 100, 0, 101), (19_999, 100, 0, 99)):
+        await store(reports, day, reported)
+        key = SentKey(hour=day * 24, source="mta1", sending_domain="news.example", provider="gmail", stream="bulk")
+        sent.append(SentCount(key=key, delivered=delivered, refused=refused))
+    await reports.stores.sent.add(0, 1, sent, [])
+    for language, words in (("en", EN), ("ru", RU)):
+        text = await (await client.get(f"/dmarc?lang={language}")).text()
+        assert f"+2<small>{words['after']}</small>" in text
+        assert f"+1<small>{words['turned']}</small>" in text
+        assert text.count(words["turned"]) == 2
 
 
 async def test_views_answer_and_wrong_questions_are_told(client: Client) -> None:
