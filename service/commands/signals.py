@@ -6,13 +6,34 @@ import argparse
 import json
 from collections.abc import Sequence
 
-from alerts.words import percent
-from core.audience import Engagement
-from monitor.figures import Figure
+from alerts.words import Language, number, percent
+from core.audience import Census, Engagement
+from monitor.figures import Figure, Unknown
 from service.audience import Audience, census_json, tracked_streams
-from service.commands.common import Subparsers, add_config, desk
+from service.commands.common import Subparsers, add_config, add_language, desk
 from service.lateness import fitted
 from service.signals import SignalDesk, figure_json, question
+
+_WORDS = {
+    "en": {
+        "unknown": "unknown ({why})", "young": "young: {share} can have come", "of": "of",
+        "nothing": "no mail in these days: nothing is known", "no_list": "(no list source)", "asleep": "{share} asleep",
+        "no_share": "unknown share", "new": "new", "active": "active", "sleeping": "sleeping", "at_risk": "at risk",
+        "gone": "gone", "left": "left or held", "no_mail_yet": "unknown: no mail of a tracked stream yet",
+        "untracked": "unknown: no stream tracks opens or clicks",
+        **{str(why): str(why).replace("_", " ") for why in Unknown},
+    },
+    "ru": {
+        "unknown": "неизвестно ({why})", "young": "рано: дошло до {share}", "of": "из",
+        "nothing": "писем за эти дни нет: ничего не известно", "no_list": "(без источника)", "asleep": "спит {share}",
+        "no_share": "доля неизвестна", "new": "новые", "active": "активные", "sleeping": "спящие",
+        "at_risk": "под угрозой", "gone": "ушедшие", "left": "выбыли или удержаны",
+        "no_mail_yet": "неизвестно: писем с отслеживанием ещё не было",
+        "untracked": "неизвестно: ни один поток не отслеживает открытия и переходы",
+        "no_mail": "нет писем", "no_feedback": "нет отчётов о жалобах", "not_tracked": "не отслеживается",
+        "no_seeds": "нет контрольных ящиков",
+    },
+}  # fmt: skip
 
 
 def add_commands(commands: Subparsers[argparse.ArgumentParser]) -> None:
@@ -25,10 +46,12 @@ def add_commands(commands: Subparsers[argparse.ArgumentParser]) -> None:
     command.add_argument("--days", default="7", help="whole UTC days with today (default 7)")
     command.add_argument("--signal", default="", metavar="NAMES", help="only these, with commas")
     command.add_argument("--json", action="store_true", help="print them as JSON")
+    add_language(command)
     add_config(command)
     command.set_defaults(run=run_signals)
     burnout = commands.add_parser("burnout", help="how many recipients of each list are active, sleeping, gone")
     burnout.add_argument("--json", action="store_true", help="print them as JSON")
+    add_language(burnout)
     add_config(burnout)
     burnout.set_defaults(run=run_burnout)
 
@@ -43,7 +66,7 @@ async def run_signals(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps({"days": asked.days, "signals": [figure_json(f) for f in found]}, ensure_ascii=False))
     else:
-        print(shown(found))
+        print(shown(found, arguments.lang))
     return 0
 
 
@@ -55,15 +78,21 @@ async def run_burnout(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps([census_json(one) for one in found], ensure_ascii=False))
     elif not found:
-        print("unknown: " + ("no mail of a tracked stream yet" if tracked else "no stream tracks opens or clicks"))
+        print(_WORDS[arguments.lang]["no_mail_yet" if tracked else "untracked"])
     for one in [] if arguments.json else sorted(found, key=lambda one: -one.asleep):
-        counts = ", ".join(f"{state.replace('_', ' ')} {one.counts.get(state, 0):,}" for state in Engagement)
-        share = percent(one.asleep / one.base, "en") if one.base else "unknown"
-        print(f"{one.stream} / {one.list_source or '(no list source)'}: {share} asleep; {counts}, left {one.left:,}")
+        print(_burnt(one, arguments.lang))
     return 0
 
 
-def shown(found: Sequence[Figure]) -> str:
+def _burnt(one: Census, language: Language) -> str:
+    words = _WORDS[language]
+    counts = [f"{words[str(state)]} {number(one.counts.get(state, 0), language)}" for state in Engagement]
+    share = words["asleep"].format(share=percent(one.asleep / one.base, language)) if one.base else words["no_share"]
+    told = ", ".join([*counts, f"{words['left']} {number(one.left, language)}"])
+    return f"{one.stream} / {one.list_source or words['no_list']}: {share}; {told}"
+
+
+def shown(found: Sequence[Figure], language: Language = "en") -> str:
     """Lines for people."""
     width = max((len(f.scope.key) for f in found), default=0)
     lines, last = [], ""
@@ -71,14 +100,16 @@ def shown(found: Sequence[Figure]) -> str:
         if figure.signal != last:
             lines.append(figure.signal)
             last = figure.signal
-        lines.append(f"  {figure.scope.key:<{width}}  {_text(figure)}")
-    return "\n".join(lines) or "no mail in these days: nothing is known"
+        lines.append(f"  {figure.scope.key:<{width}}  {_text(figure, language)}")
+    return "\n".join(lines) or _WORDS[language]["nothing"]
 
 
-def _text(figure: Figure) -> str:
-    interval = figure.interval
+def _text(figure: Figure, language: Language) -> str:
+    words, interval = _WORDS[language], figure.interval
     if figure.rate is None or interval is None:
-        return f"unknown ({str(figure.unknown).replace('_', ' ')})"
-    late = "" if figure.mature else f"  young: {figure.maturity:.0%} can have come"
-    low, high = percent(interval[0], "en"), percent(interval[1], "en")
-    return f"{percent(figure.rate, 'en'):>9}  ({low} – {high})  {figure.bad:,} of {figure.total:,}{late}"
+        return words["unknown"].format(why=words.get(str(figure.unknown), str(figure.unknown)))
+    young = words["young"].format(share=percent(round(figure.maturity, 2), language))
+    late = "" if figure.mature else f"  {young}"
+    low, high = percent(interval[0], language), percent(interval[1], language)
+    counts = f"{number(figure.bad, language)} {words['of']} {number(figure.total, language)}"
+    return f"{percent(figure.rate, language):>9}  ({low} – {high})  {counts}{late}"
