@@ -61,12 +61,3 @@ def signed(body: bytes, secret: bytes, now: float, delivery: str) -> dict[str, s
         "Content-Type": "application/json", TIMESTAMP: stamp, SIGNATURE: f"v1={mac}", DELIVERY: delivery,
         "User-Agent": "Penstock",
     }  # fmt: skip
-
-
-def is_genuine(body: bytes, secret: bytes, headers: Mapping[str, str], now: float, *, tolerance: float = 300) -> bool:
-    """What a receiver does: for tests, and as the example in the documentation."""
-    stamp = headers.get(TIMESTAMP, "")
-    if not stamp.isascii() or not stamp.isdigit() or abs(now - int(stamp)) > tolerance:
-        return False
-    mac = hmac.new(secret, stamp.encode() + b"." + body, hashlib.sha256).hexdigest()
-    return hmac.compare_digest(headers.get(SIGNATURE, ""), f"v1={mac}")

@@ -133,11 +133,6 @@ def reasons_of(events: Iterable[Event], language: Language) -> dict[str, str]:
     }
 
 
-def evidence_text(evidence: Evidence, language: Language = "en") -> str:
-    """See Teller.evidence."""
-    return Teller(language).evidence(evidence)
-
-
 def text_of(event: Event, t: Teller) -> str:  # one arm an event: a table of words
     """The event as a sentence."""
     match event:

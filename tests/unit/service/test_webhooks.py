@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import aiohttp
@@ -20,7 +21,7 @@ from config.model import EventHook
 from core.clock import FixedClock
 from core.events import Accepted, Door, Dropped, DropReason, Event, Logged
 from core.tokens import new_message_id
-from service.hook_form import DELIVERY, MAX_BYTES, batch_of, event_json, is_genuine
+from service.hook_form import DELIVERY, MAX_BYTES, batch_of, event_json
 from service.tasks import Supervisor
 from service.webhooks import Webhook, Webhooks
 from storage.stores import Stores, open_stores
@@ -28,6 +29,18 @@ from tests.waiting import until, within
 
 NOW = 1_800_000_000.0
 SECRET = b"a secret of this test"
+
+
+def documented(now: float) -> Callable[[bytes, Mapping[str, str], bytes], bool]:
+    """The receiver's check as docs/webhooks.md shows it, at an instant."""
+    page = (Path(__file__).parents[3] / "docs" / "webhooks.md").read_text(encoding="utf-8")
+    names: dict[str, Any] = {}
+    exec(page.partition("```python\n")[2].partition("```")[0], names)
+    names["time"] = SimpleNamespace(time=lambda: now)
+    checked: Callable[[bytes, Mapping[str, str], bytes], bool] = names["genuine"]
+    return checked
+
+
 Answer = Callable[[int], int | web.Response]
 
 
@@ -143,10 +156,10 @@ async def test_events_arrive_signed_in_order_with_the_callers_metadata(receiver:
     assert body["events"][1]["list_source"] == "shop checkout"
     assert body["events"][1]["data"]["reason"] == "cancelled"
     raw, headers = receiver.requests[0]
-    assert is_genuine(raw, SECRET, headers, NOW)
-    assert not is_genuine(raw + b" ", SECRET, headers, NOW)
-    assert not is_genuine(raw, b"other", headers, NOW)
-    assert not is_genuine(raw, SECRET, headers, NOW + 301)
+    assert documented(NOW)(raw, headers, SECRET)
+    assert not documented(NOW)(raw + b" ", headers, SECRET)
+    assert not documented(NOW)(raw, headers, b"other")
+    assert not documented(NOW + 301)(raw, headers, SECRET)
     assert headers[DELIVERY] == body["delivery"] == "crm-2-3"
 
 
