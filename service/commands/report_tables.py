@@ -203,7 +203,8 @@ async def run_tls(arguments: argparse.Namespace) -> int:
         ("day", "reporter", "domain", "policy", "successful", "failed", "own sessions", "own failures"),
         [
             (_day(one.day), one.reporter, one.policy_domain, one.policy_type, f"{one.successes:,}",
-             _counts(one.failures), _number(one.own_sessions), _counts(one.own_failures))
+             _counts(one.failures), _number(one.own_sessions),
+             "unknown" if one.own_sessions is None else _counts(one.own_failures))
             for one in found
         ],
     )  # fmt: skip

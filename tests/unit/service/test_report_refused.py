@@ -1,14 +1,16 @@
-"""What was refused is kept, shown and tried again: by mail and by upload, with the command."""
+"""The commands around what was refused, kept by mail and by upload; and what is unknown is never 0 in them."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import stat
 from pathlib import Path
 
 import pytest
 
 from config.load import load_settings
+from core.clock import SystemClock, iso
 from core.reports import Original
 from service.cli import main
 from storage.stores import Stores, open_stores
@@ -101,3 +103,25 @@ def test_the_command_lists_shows_and_tries_again(
     assert "still refused" in told
     assert order(config, "list", "--json") == 0
     assert '"number": 2' in capfd.readouterr().out
+
+
+def test_own_failures_are_unknown_where_own_sessions_are(
+    config: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    day = iso(SystemClock().now() - 86_400)[:10]
+    told = {
+        "organization-name": "Mailhaus", "contact-info": "tls@mailhaus.example", "report-id": "t1",
+        "date-range": {"start-datetime": f"{day}T00:00:00Z", "end-datetime": f"{day}T23:59:59Z"},
+        "policies": [
+            {
+                "policy": {"policy-type": "sts", "policy-domain": "news.example"},
+                "summary": {"total-successful-session-count": 7, "total-failure-session-count": 0},
+            }
+        ],
+    }  # fmt: skip
+    (tmp_path / "tls.json").write_text(json.dumps(told))
+    assert main(["reports", "import", "--config", str(config), str(tmp_path / "tls.json")]) == 0
+    capfd.readouterr()
+    assert main(["reports", "tls", "--config", str(config)]) == 0
+    row = capfd.readouterr().out.splitlines()[1].split()
+    assert row == [day, "mailhaus.example", "news.example", "sts", "7", "0", "unknown", "unknown"]
