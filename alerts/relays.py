@@ -42,7 +42,11 @@ def relays_out(rests: Iterable[Rest], events: Iterable[Logged], now: float) -> t
             first[pair] = event.at if event.strikes <= 1 else first.get(pair, event.at)
             said[pair] = event.sample
     found: dict[str, RelayOut] = {}
+    rests = list(rests)
+    working = {rest.site for rest in rests if not rest.strikes}  # it has taken mail of some source since
     for rest in rests:
+        if rest.site in working:
+            continue
         told = rest.strikes > 1 or (rest.strikes == 1 and rest.until - rest.troubled > _SHORT)
         if not told or not rest.site.startswith(_PREFIX) or now >= rest.until + FORGOTTEN_AFTER:
             continue

@@ -48,6 +48,10 @@ def test_two_sources_at_one_relay_are_one_alert() -> None:
     )
 
 
+def test_a_relay_that_takes_the_mail_of_another_source_again_is_not_out() -> None:
+    assert relays_out([REST, replace(REST, source="mta2", strikes=0)], [], NOW) == ()
+
+
 @pytest.mark.parametrize("language", ["en", "ru"])
 def test_the_alert_names_the_relay_what_it_said_and_the_remedy(language: Language) -> None:
     (alert,) = find_alerts(Observed(relays_out=(OUT,)), rules=[], now=NOW, language=language)
