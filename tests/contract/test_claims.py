@@ -30,6 +30,13 @@ async def test_the_first_moment_outlives_the_death_of_a_later_sender(stores: Sto
     assert again.attempts == 1
 
 
+async def test_a_claim_that_ends_inside_a_suppressed_list_leases_nobody_of_it(stores: Stores) -> None:
+    mails = await take_in(stores, [submission() for _ in range(900)])
+    await stores.suppressions.add([suppression(s.recipient) for s in mails])
+    assert await stores.queue.claim(wish(mails[0])) == [], "one claim clears away a part of them"
+    assert sum((await stores.queue.depth()).values()) < 900
+
+
 async def test_a_claim_of_one_gets_past_a_suppressed_list(stores: Stores) -> None:
     gone = [submission(f"u{n}@gmail.test", at=NOW - 100 + n) for n in range(40)]
     rows = await take_in(stores, [*gone, submission("ann@gmail.test")])

@@ -203,6 +203,42 @@ async def test_a_bounce_that_overtakes_its_own_delivery_is_asked_for_again() -> 
         assert await here.suppressed() == {ADDRESS: ("hard_bounce", "")}
 
 
+async def test_a_report_about_a_mail_that_never_got_a_lane_is_not_asked_for_for_ever() -> None:
+    async with world(delivered=False) as here:
+        here.clock.advance(3 * 86400)
+        await here.returns.receive("", [here.bounce_address], dsn())
+        assert len(await here.events(ReportUnverified)) == 1
+
+
+async def test_of_several_mailboxes_behind_an_address_one_that_lives_is_enough() -> None:
+    dead = b"Final-Recipient: rfc822; a@behind.example\nAction: failed\nStatus: 5.1.1\nDiagnostic-Code: smtp; 550 5.1.1"
+    for order in ((b"1", b"2"), (b"2", b"1")):
+        groups = {
+            b"1": dead + b" User unknown\n",
+            b"2": dead.replace(b"a@", b"b@").replace(b"5.1.1", b"5.2.2") + b" Full\n",
+        }
+        mail = dsn("ann@behind.example").replace(
+            dsn("ann@behind.example").partition(b"Final-")[2].partition(b"\n\n")[0].join([b"Final-", b"\n\n"]),
+            b"\n".join(groups[name] for name in order) + b"\n",
+        )
+        async with world() as here:
+            await here.returns.receive("", [here.bounce_address], mail)
+            (bounce,) = await here.events(BounceReceived)
+            assert isinstance(bounce, BounceReceived)
+            assert bounce.bounce_class is BounceClass.MAILBOX_FULL
+            assert await here.suppressed() == {}
+
+
+async def test_the_token_of_a_seed_mailbox_proves_nothing_about_a_recipient() -> None:
+    async with world() as here:
+        mail = dsn(original=here.token(Purpose.SEED))
+        await here.returns.receive("", [f"postmaster@{RETURN_PATH}"], mail)
+        (noted,) = await here.events(ReportUnverified)
+        assert isinstance(noted, ReportUnverified)
+        assert "seed" in noted.problem
+        assert await here.suppressed() == {}
+
+
 async def test_what_comes_to_the_dmarc_address_goes_to_its_reader() -> None:
     async with world() as here:
         await here.returns.receive("r@x.example", [f"dmarc@{RETURN_PATH}"], plain("Report Domain: news.example"))

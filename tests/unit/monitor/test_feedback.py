@@ -15,6 +15,7 @@ from core.reply import parse_reply
 from core.tokens import new_message_id
 from monitor.feedback import soft
 from monitor.feedback.clusters import shape
+from monitor.feedback.outage import Place, suspicious
 from tests.unit.monitor.feedback_world import START, World, world
 
 ANN = "ann@shop.example"
@@ -237,3 +238,12 @@ def test_a_shape_is_bounded_and_free_of_addresses(text: str) -> None:
     said = shape(parse_reply(f"550 {text} bob.smith@mail.example"))
     assert len(said) <= 200
     assert "bob.smith@" not in said
+
+
+def test_a_place_under_guard_is_not_thought_to_go_out_once_more() -> None:
+    place, policy = Place(name="provider:gmail"), Policy()
+    for n in range(policy.outage_refusals):
+        place.refused(START, f"a{n}@x.test", "550 unknown")
+    assert suspicious(place, policy)
+    place.up_since = START
+    assert not suspicious(place, policy), "a second beginning would move the guard's end"
