@@ -44,6 +44,34 @@ def test_an_address_suppressed_between_claim_and_send_is_not_mailed() -> None:
     virtually(story)
 
 
+def test_an_address_suppressed_while_its_batch_is_being_sent_is_not_mailed() -> None:
+    async def story() -> None:
+        house = House(seconds=1.0)
+        late: list[str] = []
+
+        def answer(_source: str, envelope: Envelope) -> str:
+            rows = list(house.queue.rows.values())
+            mine = next(row for row in rows if row.submission.recipient == envelope.rcpt_to)
+            batch = [
+                row.submission.recipient for row in rows if row.lease_until == mine.lease_until and row is not mine
+            ]
+            if not late and len(batch) >= 15:  # claimed by the same call, and far from its turn
+                late.append(batch[-1])
+                house.queue.suppressed.add(batch[-1])
+            return "250 Ok"
+
+        house.transport.answer = answer
+        await house.put(*[f"u{n}@small.test" for n in range(60)])
+        await house.work(100)
+        (address,) = late
+        assert address not in house.transport.delivered
+        (dropped,) = house.log.of(Dropped)
+        assert (dropped.recipient, dropped.reason) == (address, DropReason.SUPPRESSED)
+        assert len(house.delivered()) == 59
+
+    virtually(story)
+
+
 def test_a_hard_bounce_suppresses_and_other_refusals_do_not() -> None:
     replies = {
         "gone@small.test": "550 5.1.1 no such user",

@@ -13,7 +13,7 @@ from core.errors import Unavailable
 from core.messages import Leased
 from core.ports import Queue
 from core.state import Settlement
-from sender.settler import FULL, Settler
+from sender.settler import FULL, MAX_WAITING, Settler
 from tests.unit.sender.fakes import virtually
 
 
@@ -120,6 +120,42 @@ def test_who_is_in_a_hurry_ends_the_gathering() -> None:
         await settler.beat()
         await settler.drained()
         assert asyncio.get_running_loop().time() == began  # in virtual time: no timer was waited for
+        running.cancel()
+
+    virtually(story)
+
+
+def test_an_outcome_whose_write_is_cut_off_is_written_by_the_next_run() -> None:
+    class Slow(Written):
+        async def settle(self, settlements: Sequence[Settlement]) -> None:
+            await asyncio.sleep(5)
+            await super().settle(settlements)
+
+    async def story() -> None:
+        queue = Slow()
+        settler = Settler(cast(Queue, queue), SystemClock())
+        running = asyncio.ensure_future(settler.run())
+        outcomes(settler, 2)
+        await asyncio.sleep(1)
+        running.cancel()
+        await asyncio.sleep(1)
+        running = asyncio.ensure_future(settler.run())
+        await settler.drained()
+        running.cancel()
+        assert queue.batches == [2]
+
+    virtually(story)
+
+
+def test_nobody_sends_on_while_too_many_outcomes_are_unwritten() -> None:
+    async def story() -> None:
+        settler = Settler(cast(Queue, Written()), SystemClock())
+        outcomes(settler, MAX_WAITING)
+        waits = asyncio.ensure_future(settler.room())
+        await asyncio.sleep(60)
+        assert not waits.done()
+        running = asyncio.ensure_future(settler.run())
+        await waits
         running.cancel()
 
     virtually(story)
