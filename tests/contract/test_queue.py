@@ -83,10 +83,9 @@ async def test_a_routed_domain_takes_all_its_rows_along(stores: Stores) -> None:
     await take_in(stores, [submission("u@b.test", routed=False)])
     await stores.queue.route("a.test", GMAIL, GMAIL_SITE)
     assert await stores.queue.unrouted() == ["b.test"]
-    assert [(g.provider, g.stream, g.fresh) for g in await stores.queue.groups(NOW)] == [
-        ("gmail", "x", 3),
-        ("gmail", "y", 3),
-    ]
+    groups = await stores.queue.groups(NOW)  # of one priority: the database chooses which comes first
+    assert {(g.provider, g.stream, g.fresh) for g in groups} == {("gmail", "x", 3), ("gmail", "y", 3)}
+    assert len(groups) == 2
     found = await stores.queue.find(sent[0].message_id)
     assert found == replace(sent[0], provider=GMAIL, site=GMAIL_SITE)
     assert await stores.queue.depth() == {"": 1, "gmail": 6}
