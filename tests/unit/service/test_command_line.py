@@ -41,8 +41,10 @@ def test_options_that_many_commands_have_mean_the_same_everywhere() -> None:
     assert {option: len(shapes) for option, shapes in found.items()} == {"--json": 1, "--lang": 1}
 
 
-CTRL_C_WHILE_LOADING = """
-import os, signal, sys
+# a job that a script puts behind `&` ignores SIGINT, and so would what it starts: these commands are a terminal's
+HEARS_CTRL_C = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+CTRL_C_WHILE_LOADING = f"""{HEARS_CTRL_C}
+import os, sys
 class CtrlC:
     def find_spec(self, name, path=None, target=None):
         if name == "service.cli":
@@ -59,7 +61,7 @@ def test_ctrl_c_while_the_command_still_loads_ends_it_without_a_traceback() -> N
 
 
 def test_ctrl_c_ends_a_command_that_waits_for_its_input() -> None:
-    code = "import sys; sys.argv = ['penstock', 'classify']; from service.entry import main; main()"
+    code = f"{HEARS_CTRL_C}import sys; sys.argv = ['penstock', 'classify']; from service.entry import main; main()"
     pipe = subprocess.PIPE
     with subprocess.Popen([sys.executable, "-c", code], stdin=pipe, stdout=pipe, stderr=pipe, text=True) as ours:
         assert ours.stdin is not None
