@@ -12,8 +12,11 @@ import pytest
 from config.model import Settings, Topic
 from core.clock import FixedClock
 from core.errors import InvalidInput, LimitExceeded, Unavailable
-from core.events import Accepted, Door, IntakeRefused
+from core.events import Accepted, Door, IntakeRefused, SuppressionReason
+from core.recipient import EVERY_OPTIONAL
+from core.state import Suppression
 from sender.intake import AnswerStatus, Injection, Intake, Overloaded, RecipientAnswer, RecipientIn
+from storage.stores import open_stores
 from tests.unit.sender.fake_queue import FakeLog, FakeQueue
 from tests.unit.sender.fakes import START, make_settings
 
@@ -339,3 +342,20 @@ async def test_a_value_that_makes_no_mailbox_of_from_is_refused_at_the_door() ->
     )
     assert _statuses(answers) == ["accepted", "invalid", "invalid", "invalid"]
     assert all(answer.reason.startswith("from:") for answer in answers[1:])
+
+
+async def test_who_wants_nothing_at_all_gets_nothing_of_a_stream_that_came_later_but_receipts() -> None:
+    stores = await open_stores("sqlite://", inline=True)
+    wish = SuppressionReason.UNSUBSCRIBE
+    await stores.suppressions.add(
+        [Suppression(address="ann@x.test", stream=EVERY_OPTIONAL, reason=wish, at=START, evidence="preferences")]
+    )
+    intake = Intake(
+        queue=stores.queue, suppressions=stores.suppressions, idempotency=stores.idempotency,
+        clock=FixedClock(START), settings=make_settings(),
+    )  # fmt: skip
+    recipients = (RecipientIn(address="ann@x.test"),)
+    for stream, status in (("bulk", AnswerStatus.SUPPRESSED), ("receipts", AnswerStatus.ACCEPTED)):
+        (answer,) = await intake.submit(Injection(stream=stream, door=Door.HTTP, mime=MIME, recipients=recipients))
+        assert answer.status is status
+    await stores.close()
