@@ -202,7 +202,8 @@ def test_forged_reports_change_nothing_and_their_rise_is_told_everywhere(world: 
     wait_until(told, "the webhook of Alertmanager")
     assert entry(world, EVE) == {}
     assert "without a valid token" in told()[-1]["annotations"]["summary"]
-    assert "without a valid token" in fetched("/", "en")
+    # pages show what the whole round of telling ended with
+    wait_until(lambda: "without a valid token" in fetched("/", "en"), "the alert on the dashboard")
     assert "без действительного токена" in fetched("/", "ru") or "UnverifiedReports" in fetched("/", "ru")
     assert "UnverifiedReports" in command(world, "status").stdout
 
