@@ -46,7 +46,7 @@ class TidyText:
     @staticmethod
     def of(pieces: Sequence[tuple[str, str]]) -> TidyText | None:
         """Of a plain template's pieces (sender.template); None when they are not tidy."""
-        done = [(_LINE_END.sub(b"\r\n", text.encode("utf-8", "replace")), name) for text, name in pieces]
+        done = [(_LINE_END.sub(b"\r\n", text.encode("utf-8", "surrogatepass")), name) for text, name in pieces]
         if not done or not done[-1][0].endswith(b"\r\n"):
             done.append((b"\r\n", ""))
         sample = b"".join(text + (b"x" if name else b"") for text, name in done)

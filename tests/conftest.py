@@ -11,6 +11,8 @@ import os
 
 import pytest
 from hypothesis import HealthCheck, settings
+from hypothesis.internal.conjecture import providers
+from hypothesis.internal.constants_ast import Constants
 
 from tests.waiting import bounded
 
@@ -28,6 +30,10 @@ settings.load_profile("large" if os.environ.get("CI") else "small")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if settings.get_current_profile_name() != "explore":
+        # it also tries constants of whatever modules of ours are loaded by then, and that depends on the tests which a
+        # worker was given before: `derandomize` alone does not draw the same each time
+        vars(providers)["_get_local_constants"] = Constants
     for item in items:
         if item.get_closest_marker("timeout") is not None:
             continue  # has a limit of its own
