@@ -168,7 +168,8 @@ class Fold:
             elif slot == MARKUP:
                 text[:] = [f"{kept.pop()} <{join(text)}>"[:most]]  # no number and no name any more, and told as it is
             elif slot == ROW:
-                rows.append(row[:5])
+                if any(row[:5]):  # one that says nothing is a torn tag beside a whole one
+                    rows.append(row[:5])
                 row[:5] = ("", "", "", "", "")
             elif slot == RECORD:
                 recording = False

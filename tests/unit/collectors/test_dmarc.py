@@ -120,6 +120,14 @@ def test_any_bytes_are_answered_without_an_exception(data: bytes, packing: int) 
     assert parse_aggregate(packed, "x")
 
 
+@pytest.mark.parametrize(("row", "records"), [("<row>", 2), ("<row/>", 2), ("<row><count>3</count></row>", 3)])
+def test_a_row_that_says_nothing_is_no_record_of_its_own(row: str, records: int) -> None:
+    whole = RECORD.format(ip="192.0.2.1", count=7)
+    report = only(parse_aggregate(report_of(whole, whole.replace("</row>", f"</row>{row}"))))
+    assert len(report.records) + len(report.refused) == records
+    assert sum(record.count for record in report.records) == 14
+
+
 @given(st.data())
 def test_a_damaged_report_never_invents_a_record(data: st.DataObject) -> None:
     text = bytearray(report_of(*(RECORD.format(ip=f"192.0.2.{i}", count=7) for i in range(1, 6))))
