@@ -43,13 +43,21 @@ async def test_what_the_monitor_has_not_counted_stays(stores: Stores) -> None:
     assert await forget_events(stores.db, NOW - 400 * DAY) == 1
 
 
-async def test_refusals_go_by_their_own_age_and_the_rest_of_the_log_stays(stores: Stores) -> None:
-    def refused(at: float) -> IntakeRefused:
-        return IntakeRefused(at=at, recipient="x", stream="bulk", campaign="", door=Door.HTTP, reason="no address")
+def refused(at: float) -> IntakeRefused:
+    return IntakeRefused(at=at, recipient="x", stream="bulk", campaign="", door=Door.HTTP, reason="no address")
 
+
+async def test_refusals_go_by_their_own_age_and_the_rest_of_the_log_stays(stores: Stores) -> None:
     await stores.log.append([refused(OLD)] * (PORTION + 10) + [refused(NOW)])
     await _counted(stores)
     head = await stores.log.head()
     assert await forget_events(stores.db, NOW - 400 * DAY) == PORTION + 10
     assert [row.event.at for row in await stores.log.read(0)] == [NOW]
     assert await stores.log.head() == head
+
+
+async def test_a_round_ends_where_the_log_is_young_all_through(stores: Stores) -> None:
+    await stores.log.append([refused(OLD)] * 3 + [refused(NOW)] * (2 * PORTION) + [refused(OLD)])
+    await _counted(stores)
+    assert await forget_events(stores.db, NOW - 400 * DAY) == 3, "what a clock set back wrote behind goes another day"
+    assert await forget_events(stores.db, NOW + DAY) == 2 * PORTION + 1
